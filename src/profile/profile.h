@@ -1,0 +1,179 @@
+/* profile: what a browser sends, as data. A profile is built from a capture (profiles/<id>.json) by
+ * tools/gen_profiles.py into profiles.inc, or at run time into the same struct; nothing else knows a browser.
+ * Read-only and shared between threads. */
+#ifndef TR_PROFILE_PROFILE_H
+#define TR_PROFILE_PROFILE_H
+
+#include "core/err.h"
+
+/* Stands for "a GREASE value" in every list of 16-bit numbers (RFC 8701). */
+#define TR_GREASE 0x0a0a
+
+/* TLS extension numbers (IANA) that the engine treats itself. */
+enum {
+    TR_EXT_SERVER_NAME = 0,
+    TR_EXT_STATUS_REQUEST = 5,
+    TR_EXT_SUPPORTED_GROUPS = 10,
+    TR_EXT_EC_POINT_FORMATS = 11,
+    TR_EXT_SIGNATURE_ALGORITHMS = 13,
+    TR_EXT_ALPN = 16,
+    TR_EXT_SCT = 18,
+    TR_EXT_PADDING = 21,
+    TR_EXT_ENCRYPT_THEN_MAC = 22,
+    TR_EXT_EXTENDED_MASTER_SECRET = 23,
+    TR_EXT_COMPRESS_CERTIFICATE = 27,
+    TR_EXT_RECORD_SIZE_LIMIT = 28,
+    TR_EXT_DELEGATED_CREDENTIALS = 34,
+    TR_EXT_SESSION_TICKET = 35,
+    TR_EXT_PRE_SHARED_KEY = 41,
+    TR_EXT_EARLY_DATA = 42,
+    TR_EXT_SUPPORTED_VERSIONS = 43,
+    TR_EXT_COOKIE = 44,
+    TR_EXT_PSK_KEY_EXCHANGE_MODES = 45,
+    TR_EXT_CERTIFICATE_AUTHORITIES = 47,
+    TR_EXT_SIGNATURE_ALGORITHMS_CERT = 50,
+    TR_EXT_KEY_SHARE = 51,
+    TR_EXT_NEXT_PROTOCOL = 13172,
+    TR_EXT_ALPS_OLD = 17513,
+    TR_EXT_ALPS = 17613,
+    TR_EXT_TRUST_ANCHORS = 51764,
+    TR_EXT_ECH = 65037,
+    TR_EXT_RENEGOTIATION_INFO = 65281
+};
+
+/* One extension of the ClientHello. Which field counts depends on `type`:
+ *   supported_groups, signature_algorithms(_cert), supported_versions, compress_certificate,
+ *   delegated_credentials, key_share (groups in order): `values`, each possibly TR_GREASE;
+ *   alpn, alps: `data` is the body's protocol list as sent (u16 length, then u8-prefixed names);
+ *   server_name, session_ticket, pre_shared_key, padding, cookie: made by the engine, no data;
+ *   early_data: present only in the variant that sends it;
+ *   encrypted_client_hello: tr_profile_t.ech;
+ *   everything else (also GREASE, type TR_GREASE): `data` is the body, sent as it is. */
+typedef struct tr_profile_ext {
+    uint16_t type;
+    uint16_t num_values;
+    const uint16_t *values;
+    tr_slice_t data;
+} tr_profile_ext_t;
+
+/* How the length of the ECH GREASE payload comes about. */
+typedef enum tr_ech_payload {
+    TR_ECH_NONE,          /* no ECH extension */
+    TR_ECH_PAYLOAD_DRAWN, /* one of payload_lens at random (BoringSSL) */
+    TR_ECH_PAYLOAD_NSS    /* from the inner ClientHello's length, see firefox_153_linux.json */
+} tr_ech_payload_t;
+
+typedef struct tr_profile_ech {
+    tr_ech_payload_t payload;
+    uint16_t kdf;
+    const uint16_t *aeads; /* one is drawn */
+    size_t num_aeads;
+    const uint16_t *payload_lens; /* with TR_ECH_PAYLOAD_DRAWN; 16-byte tag included */
+    size_t num_payload_lens;
+    uint16_t enc_len;
+} tr_profile_ech_t;
+
+typedef struct tr_profile_header {
+    const char *name; /* with the case in which the browser sends it over HTTP/1.1, or lower case for HTTP/2 */
+    const char *value; /* NULL: a place only (host, cookie, content-length), filled per request */
+} tr_profile_header_t;
+
+typedef struct tr_profile_setting {
+    uint16_t id;
+    uint32_t value;
+} tr_profile_setting_t;
+
+/* A PRIORITY frame sent before the first request (old Firefox). */
+typedef struct tr_profile_priority {
+    uint32_t stream_id;
+    uint32_t depends_on;
+    uint16_t weight; /* 1 to 256 */
+    bool exclusive;
+} tr_profile_priority_t;
+
+typedef enum tr_profile_priority_mode {
+    TR_PRIORITY_NONE,    /* HEADERS without priority fields */
+    TR_PRIORITY_FIXED,   /* the same fields on each request */
+    TR_PRIORITY_CHROMIUM /* exclusive dependency on the last open stream of the same or higher weight */
+} tr_profile_priority_mode_t;
+
+enum {
+    /* A TLS 1.3 session replaces the session_ticket extension (Firefox). */
+    TR_PROFILE_PSK_DROPS_TICKET = 1u << 0,
+    /* pre_shared_key is offered for kept TLS 1.3 sessions. */
+    TR_PROFILE_RESUMES_13 = 1u << 1,
+    /* The session_ticket extension carries kept TLS 1.2 tickets... */
+    TR_PROFILE_RESUMES_12 = 1u << 2,
+    /* ... each of them once only. */
+    TR_PROFILE_TICKET12_ONCE = 1u << 3,
+    /* Padding rule of BoringSSL: a ClientHello of 256 to 511 bytes is brought to 512 (RFC 7685). */
+    TR_PROFILE_PADDING_BORINGSSL = 1u << 4,
+    /* Extensions are shuffled for each connection, but the pinned ones. */
+    TR_PROFILE_PERMUTES = 1u << 5,
+    /* The X25519 share repeats the X25519 part of the hybrid share. */
+    TR_PROFILE_SHARES_X25519 = 1u << 6,
+    /* The ClientHello after a HelloRetryRequest keeps the GREASE key share. */
+    TR_PROFILE_RETRY_KEEPS_GREASE = 1u << 7,
+    /* A client's EncryptedExtensions answers an agreed ALPS (always when the extension is offered). */
+    TR_PROFILE_ALPS = 1u << 8,
+    /* The engine can send early data with this profile's tickets. */
+    TR_PROFILE_EARLY_DATA = 1u << 9,
+    /* HTTP/2: an empty request body is an empty DATA frame with END_STREAM (Firefox). */
+    TR_PROFILE_H2_EMPTY_DATA = 1u << 10,
+    /* HTTP/2: the first HEADERS lies in the preface's TLS record (curl, some applications). */
+    TR_PROFILE_H2_ONE_RECORD = 1u << 11,
+    /* HTTP/2: a close_notify / GOAWAY is sent at the end. Browsers send neither. */
+    TR_PROFILE_SENDS_GOAWAY = 1u << 12
+};
+
+typedef struct tr_profile {
+    const char *id;     /* file name without .json: "chrome_133_macos" */
+    const char *family; /* "chrome", "firefox", "safari", ... */
+    const char *version;
+    const char *os;
+
+    /* --- TLS --- */
+    uint32_t flags; /* TR_PROFILE_* */
+    uint16_t record_version;
+    uint16_t legacy_version;
+    uint8_t session_id_len; /* 0 or 32 */
+    uint16_t num_suites;
+    const uint16_t *suites; /* TR_GREASE allowed */
+    const tr_profile_ext_t *exts; /* in the order of the capture, pre_shared_key not among them */
+    uint16_t num_exts;
+    uint16_t num_pinned_first; /* leading extensions that TR_PROFILE_PERMUTES leaves in place */
+    uint16_t num_pinned_last;  /* trailing ones; pre_shared_key always comes behind all */
+    tr_profile_ech_t ech;
+
+    /* --- HTTP/2 --- */
+    const tr_profile_setting_t *settings;
+    size_t num_settings;
+    uint32_t window_increment; /* connection WINDOW_UPDATE behind SETTINGS; 0: none */
+    const tr_profile_priority_t *priority_frames; /* sent behind it */
+    size_t num_priority_frames;
+    char pseudo_order[5];           /* "masp": m(ethod) a(uthority) s(cheme) p(ath), NUL */
+    uint32_t first_stream_id;       /* 1, 3, ... */
+    uint32_t stream_window_increment; /* WINDOW_UPDATE right behind each HEADERS (Firefox); 0: none */
+    tr_profile_priority_mode_t priority_mode;
+    tr_profile_priority_t priority; /* of a navigation's HEADERS */
+    uint16_t data_frame_max; /* largest DATA payload the browser writes; 0: the peer's SETTINGS decide */
+
+    /* --- headers of a navigation, in order; cookie, content-length and others as places (value NULL) --- */
+    const tr_profile_header_t *h2_headers;
+    size_t num_h2_headers;
+    const tr_profile_header_t *h1_headers; /* with Host and Connection */
+    size_t num_h1_headers;
+    const char *user_agent; /* NULL where none is known */
+} tr_profile_t;
+
+/* tr_profile_find looks a built-in profile up by its id or one of its aliases (exact, case included);
+ * NULL: unknown. */
+const tr_profile_t *tr_profile_find(tr_slice_t name);
+/* tr_profile_default is what an unknown identifier means: chrome_133. */
+const tr_profile_t *tr_profile_default(void);
+/* tr_profile_at walks the built-in profiles: index from 0; NULL behind the last. */
+const tr_profile_t *tr_profile_at(size_t index);
+/* tr_profile_ext finds an extension by type; NULL: not offered. */
+const tr_profile_ext_t *tr_profile_ext(const tr_profile_t *profile, uint16_t type);
+
+#endif
