@@ -1,0 +1,168 @@
+/* client: what the language binding and the command-line tool use: engine (one I/O thread a process), session (a client's pool, tickets, jar),
+ * op (one request with its redirects), sink (where completions arrive). Thread rules stand with each function.
+ *
+ *   op = tr_op_new(session); tr_op_prepare(op, &request, &err)      any thread, nothing sent yet
+ *   tr_op_submit(op, sink)   ... later: tr_sink_take(sink) == op     async, completion by the sink's descriptor
+ *   tr_op_submit(op, NULL); tr_op_wait(op, max_ns)                   blocking: the caller drives the loop itself when nobody else does
+ *   tr_op_response(op), tr_op_error(op)                              after completion
+ *
+ * Every submitted op completes exactly once: with a response, an error or CANCELLED, also when the session closes, the engine stops, or
+ * the process forks (in the child: CANCELLED at the next wait). */
+#ifndef TR_CLIENT_CLIENT_H
+#define TR_CLIENT_CLIENT_H
+
+#include "client/cookiejar.h"
+#include "http/headers.h"
+#include "profile/profile.h"
+#include "tls/x509.h"
+
+typedef struct tr_session tr_session_t;
+typedef struct tr_op tr_op_t;
+typedef struct tr_sink tr_sink_t;
+
+/* ------------------------------------------------------------------------------------------------------------ engine */
+
+/* tr_engine_start makes the process-wide engine if there is none (also: in a forked child, where the parent's is dropped without a word on
+ * the wire). Called by tr_op_submit itself; call it early to have errors early. The I/O thread blocks all signals. */
+tr_code_t tr_engine_start(tr_err_t *err);
+/* tr_engine_stop completes all ops with CANCELLED, closes everything and joins the thread. Before interpreter exit, without the GIL. A later
+ * submit starts a new engine unless `forever`. */
+void tr_engine_stop(bool forever);
+/* Counters for tests and stats(): live values of the process. */
+typedef struct tr_engine_stats {
+    uint64_t ops_submitted, ops_completed, conns_opened, conns_open, handshakes, resumed, requests_h1, requests_h2;
+} tr_engine_stats_t;
+void tr_engine_stats(tr_engine_stats_t *out);
+
+/* ----------------------------------------------------------------------------------------------------------- session */
+
+typedef struct tr_session_options {
+    uint32_t max_h1_per_origin;   /* connections; 0: 6, as browsers */
+    uint32_t idle_timeout_ms;     /* of kept connections; 0: 90 s */
+    uint32_t max_header_bytes;    /* 0: TR_HTTP_MAX_HEADER_BYTES */
+    uint32_t max_ratio;           /* 0: TR_BODY_MAX_RATIO; UINT32_MAX: none */
+    uint64_t max_decoded;         /* 0: TR_BODY_MAX_DECODED; UINT64_MAX: none */
+    const char *keylog_path;      /* copied; NULL: SSLKEYLOGFILE when set */
+    tr_cookiejar_t *jar;          /* referenced; NULL: a new one */
+} tr_session_options_t;
+
+/* tr_session_new is cheap (well under 2 KB) and starts nothing. Any thread. NULL options: defaults. Count 1. */
+tr_code_t tr_session_new(tr_session_t **out, const tr_session_options_t *options, tr_err_t *err);
+tr_session_t *tr_session_ref(tr_session_t *session);
+/* The last unref closes idle connections on the I/O thread. */
+void tr_session_unref(tr_session_t *session);
+/* tr_session_close fails running ops with CLIENT_CLOSED and closes the connections; later submits complete with CLIENT_CLOSED. Any thread. */
+void tr_session_close(tr_session_t *session);
+tr_cookiejar_t *tr_session_jar(tr_session_t *session); /* lent */
+
+/* ---------------------------------------------------------------------------------------------------------------- op */
+
+enum {
+    TR_OP_FOLLOW_REDIRECTS = 1u << 0,
+    TR_OP_HTTP1_ONLY = 1u << 1,    /* ALPN http/1.1 only */
+    TR_OP_HTTP2_ASKED = 1u << 2,   /* http2=True: a redirect from https to http is REDIRECT_SCHEME */
+    TR_OP_NO_VERIFY = 1u << 3,
+    TR_OP_EXACT_HEADERS = 1u << 4, /* headers are all that is sent (the caller gave a user-agent, or headers=None): only host, content-length,
+                                      content-type of the body and cookie are added, where the browser puts them */
+    TR_OP_NO_COOKIES = 1u << 5,    /* neither send from the jar nor store into it */
+    TR_OP_NO_DECODE = 1u << 6      /* leave content codings */
+};
+
+/* A header of the caller's. value.data NULL: remove the browser's header of that name. */
+typedef tr_field_t tr_op_header_t;
+
+typedef struct tr_timeouts {
+    uint32_t connect_ms, tls_ms, write_ms, read_ms, pool_ms, total_ms; /* 0: none; total covers one hop of a redirect chain (spec) */
+} tr_timeouts_t;
+
+/* Everything is copied by tr_op_prepare, but what says otherwise. */
+typedef struct tr_op_request {
+    tr_slice_t method;  /* token, as sent */
+    tr_slice_t url;     /* absolute; host ASCII */
+    const tr_op_header_t *headers; /* in the caller's order */
+    size_t num_headers;
+    const tr_cookie_t *cookies;    /* of this request only; win over the jar's by name */
+    size_t num_cookies;
+    bool has_body;
+    tr_slice_t body;    /* not copied when body_owner is set: lent until the op is freed */
+    void *body_owner;   /* opaque; handed to tr_op_on_free's callback */
+    tr_slice_t body_type;          /* content-type unless the caller gave one; empty: none */
+    const tr_profile_t *profile;   /* NULL: tr_profile_default */
+    tr_trust_t *trust;             /* referenced; NULL: the process-wide default store */
+    tr_identity_t *identity;       /* referenced; NULL: none */
+    tr_timeouts_t timeouts;
+    uint32_t flags;                /* TR_OP_* */
+    uint32_t max_redirects;
+    const char *const *header_order; /* names; NULL: none (the original's headerOrder) */
+    size_t num_header_order;
+} tr_op_request_t;
+
+tr_op_t *tr_op_new(tr_session_t *session) TR_WARN_UNUSED; /* count 1; NULL: out of memory. References the session */
+tr_op_t *tr_op_ref(tr_op_t *op);
+void tr_op_unref(tr_op_t *op);
+/* tr_op_on_free sets what is called when the last reference goes, on whatever thread that is (the binding queues the release of its objects:
+ * it must not touch them there without the interpreter's lock). user is opaque and can be read with tr_op_user. */
+void tr_op_set_user(tr_op_t *op, void *user);
+void *tr_op_user(const tr_op_t *op);
+
+/* tr_op_prepare checks and copies the request. URL_*, HEADER_INVALID, METHOD_INVALID, PROFILE_INVALID, NOMEM: the op then stays unsubmitted and
+ * can be freed. No I/O, no lock; any thread. */
+tr_code_t tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err);
+/* tr_op_submit hands the op to the engine (which takes a reference until completion) and never blocks. sink NULL: for tr_op_wait. Fails only
+ * when the engine cannot start. */
+tr_code_t tr_op_submit(tr_op_t *op, tr_sink_t *sink, tr_err_t *err);
+/* tr_op_cancel asks for the end of the op: HTTP/2 RST_STREAM(CANCEL), HTTP/1.1 closes the connection. The completion still comes. Any thread. */
+void tr_op_cancel(tr_op_t *op);
+/* tr_op_wait blocks until the op is done or max_ns passed (TR_AGAIN). The caller drives the loop when nobody else does; returns early with
+ * TR_AGAIN when interrupted by a signal (EINTR). For ops submitted without a sink. */
+tr_code_t tr_op_wait(tr_op_t *op, uint64_t max_ns);
+bool tr_op_is_done(const tr_op_t *op); /* acquire: results may be read when true */
+
+/* One response of an op. Read-only after completion. */
+typedef struct tr_response {
+    struct tr_response *next; /* the next hop's; the last one is the answer */
+    int status;
+    uint8_t http_version;     /* 10, 11, 20 */
+    bool resumed_connection;  /* the connection was used before */
+    tr_headers_t headers;     /* as received; content-encoding and content-length are gone when the body was decoded (spec 21.5) */
+    tr_headers_t trailers;
+    tr_headers_t sent;        /* request header fields as sent (cookie as one field), without pseudo-headers */
+    tr_slice_t method, url;   /* of this hop's request; url without userinfo, with fragment */
+    bool method_changed;      /* the redirect into this hop dropped the body */
+    uint64_t elapsed_ns;      /* since the op's start */
+    uint64_t body_len;
+} tr_response_t;
+
+/* After completion. tr_op_error: NULL when there is an answer. */
+const tr_err_t *tr_op_error(const tr_op_t *op);
+bool tr_op_request_sent(const tr_op_t *op);   /* at least one byte of the (last) request may have reached the server */
+bool tr_op_safe_to_retry(const tr_op_t *op);  /* the server cannot have acted on it */
+tr_response_t *tr_op_responses(const tr_op_t *op); /* first hop; NULL: none. Also hops before a failure */
+uint64_t tr_op_elapsed_ns(const tr_op_t *op);
+/* The URL being fetched when the op ended (last hop), without userinfo. Lent. */
+tr_slice_t tr_op_url(const tr_op_t *op);
+/* tr_op_take_body copies a response's body (body_len bytes) to dst and frees it piece by piece as it goes, so that the peak is one body. Once. */
+void tr_op_take_body(tr_op_t *op, tr_response_t *response, uint8_t *dst);
+
+/* Facts of the connection that gave the answer: peer and local address, TLS version, suite, group, resumed, times in ns since the op's start. */
+typedef struct tr_op_timing {
+    int64_t dns_ns, connect_ns, tls_ns, first_byte_ns, total_ns; /* -1: not reached, or the connection was reused */
+    uint16_t tls_version, tls_suite, tls_group;
+    bool tls_resumed;
+    char peer[64], local[64];
+} tr_op_timing_t;
+const tr_op_timing_t *tr_op_timing(const tr_op_t *op);
+
+/* -------------------------------------------------------------------------------------------------------------- sink */
+
+/* A sink collects completed ops for one consumer (an asyncio loop). */
+tr_code_t tr_sink_new(tr_sink_t **out, tr_err_t *err);
+/* tr_sink_free: ops still under way complete without it. Completed ones in it are released. */
+void tr_sink_free(tr_sink_t *sink);
+/* tr_sink_fd becomes readable when there are completions (eventfd, or a pipe where there is none). */
+int tr_sink_fd(const tr_sink_t *sink);
+/* tr_sink_take resets the descriptor and detaches up to max completed ops into out (each with a reference for the caller); returns how many.
+ * When some are left the descriptor stays readable. */
+size_t tr_sink_take(tr_sink_t *sink, tr_op_t **out, size_t max);
+
+#endif

@@ -1,0 +1,48 @@
+/* cookiejar: RFC 6265bis cookie store of one client. Shared by the I/O thread (Set-Cookie of every hop) and the caller's threads; guarded
+ * by a mutex of its own; reference counted. */
+#ifndef TR_CLIENT_COOKIEJAR_H
+#define TR_CLIENT_COOKIEJAR_H
+
+#include "core/buf.h"
+#include "http/url.h"
+
+typedef struct tr_cookiejar tr_cookiejar_t;
+
+enum {
+    TR_COOKIE_SECURE = 1u << 0,
+    TR_COOKIE_HTTP_ONLY = 1u << 1,
+    TR_COOKIE_HOST_ONLY = 1u << 2,    /* no Domain attribute */
+    TR_COOKIE_SAMESITE_LAX = 1u << 3,
+    TR_COOKIE_SAMESITE_STRICT = 1u << 4,
+    TR_COOKIE_SAMESITE_NONE = 1u << 5
+};
+
+/* A cookie as seen from outside. domain empty: sent to every host (set by the caller without one). */
+typedef struct tr_cookie {
+    tr_slice_t name, value, domain, path; /* domain lower case, without a leading dot */
+    int64_t expires_s; /* seconds since 1970; 0: with the session */
+    uint32_t flags;    /* TR_COOKIE_* */
+} tr_cookie_t;
+
+tr_cookiejar_t *tr_cookiejar_new(void) TR_WARN_UNUSED;
+tr_cookiejar_t *tr_cookiejar_ref(tr_cookiejar_t *jar);
+void tr_cookiejar_unref(tr_cookiejar_t *jar);
+
+/* tr_cookiejar_receive handles one Set-Cookie value from url at time now_s: stores, replaces or deletes. A value that must be ignored is
+ * ignored (TR_OK). Limits: TR_COOKIE_MAX_*; the oldest goes first. */
+tr_code_t tr_cookiejar_receive(tr_cookiejar_t *jar, const tr_url_t *url, tr_slice_t set_cookie, int64_t now_s);
+/* tr_cookiejar_set stores a cookie of the caller's; same name, domain and path replace. */
+tr_code_t tr_cookiejar_set(tr_cookiejar_t *jar, const tr_cookie_t *cookie, tr_err_t *err);
+/* tr_cookiejar_header appends "a=1; b=2" for a request to url (longer paths first, then older first; RFC 6265bis 5.8.3); nothing when none
+ * match. Expired cookies leave. `skip` (num_skip names) are left out: the request brings its own of that name. */
+tr_code_t tr_cookiejar_header(tr_cookiejar_t *jar, tr_buf_t *out, const tr_url_t *url, int64_t now_s, const tr_slice_t *skip,
+                              size_t num_skip);
+/* tr_cookiejar_each calls fn for each live cookie in order of creation, under the lock (fn must not call the jar), until it returns false. */
+void tr_cookiejar_each(tr_cookiejar_t *jar, int64_t now_s, bool (*fn)(void *arg, const tr_cookie_t *cookie), void *arg);
+/* tr_cookiejar_remove drops matches and returns how many; a slice with data NULL matches anything. */
+size_t tr_cookiejar_remove(tr_cookiejar_t *jar, tr_slice_t name, tr_slice_t domain, tr_slice_t path);
+size_t tr_cookiejar_len(tr_cookiejar_t *jar);
+/* tr_cookie_matches is the retrieval rule for one cookie and URL (domain, path, Secure). */
+bool tr_cookie_matches(const tr_cookie_t *cookie, const tr_url_t *url);
+
+#endif

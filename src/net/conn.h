@@ -1,0 +1,66 @@
+/* conn: one transport connection for the layer above: name look-up, happy eyeballs (RFC 8305), TCP and, for https, TLS, as a stack of
+ * filters (filter.h). Bytes in by a queue, bytes out by a buffer that is written when the turn ends. On the loop only. */
+#ifndef TR_NET_CONN_H
+#define TR_NET_CONN_H
+
+#include "core/bufq.h"
+#include "net/dns.h"
+#include "net/loop.h"
+#include "tls/tls.h"
+
+typedef struct tr_conn tr_conn_t;
+
+typedef struct tr_conn_options {
+    const char *host; /* ASCII name or address without brackets; copied */
+    uint16_t port;
+    int family;                     /* AF_UNSPEC, AF_INET, AF_INET6 */
+    const tr_tls_config_t *tls;     /* NULL: plain TCP. Copied; now_ms is filled in here */
+    uint64_t connect_timeout_ns;    /* look-up and TCP; 0: none */
+    uint64_t tls_timeout_ns;        /* handshake; 0: none */
+    const tr_address_t *local;      /* address to bind; NULL: any. Copied */
+} tr_conn_options_t;
+
+/* All callbacks come on the loop, never inside tr_conn_open; any of them may call tr_conn_close. */
+typedef struct tr_conn_events {
+    void (*connected)(void *arg); /* TCP, and TLS where asked, are up */
+    void (*readable)(void *arg);  /* tr_conn_input grew */
+    void (*writable)(void *arg);  /* all output left for the kernel */
+    /* TR_EOF: the peer ended in order (TCP FIN, and close_notify with TLS when detail is 1); else a failure. Once, last; the
+     * connection must still be closed with tr_conn_close. Input that came before stays readable. */
+    void (*closed)(void *arg, tr_code_t code, const tr_err_t *err);
+} tr_conn_events_t;
+
+tr_code_t tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_options_t *options,
+                       const tr_conn_events_t *events, void *arg, tr_err_t *err);
+/* tr_conn_close ends it at once: unsent output is dropped, no callback follows, memory is freed at the end of the turn. No close_notify
+ * (browsers send none). */
+void tr_conn_close(tr_conn_t *conn);
+
+/* tr_conn_input lends the queue of received plaintext; consume from it. Reading stops while it holds more than its limit (a few
+ * records) and goes on by itself once it is drained (tr_conn_read_more after consuming outside of readable). */
+tr_bufq_t *tr_conn_input(tr_conn_t *conn);
+void tr_conn_read_more(tr_conn_t *conn);
+/* tr_conn_pause stops (true) or restarts reading from the socket. */
+void tr_conn_pause(tr_conn_t *conn, bool paused);
+/* tr_conn_write queues bytes; with TLS each call starts a record of its own. They are written to the socket at the end of the turn, all
+ * in one system call where they fit. */
+tr_code_t tr_conn_write(tr_conn_t *conn, tr_slice_t data, tr_err_t *err);
+/* Bytes queued and not yet taken by the kernel. */
+size_t tr_conn_pending(const tr_conn_t *conn);
+bool tr_conn_is_connected(const tr_conn_t *conn);
+/* tr_conn_is_alive looks at an idle connection's socket without blocking: false when it was closed or has unexpected bytes. */
+bool tr_conn_is_alive(tr_conn_t *conn);
+
+typedef struct tr_conn_info {
+    tr_tls_info_t tls; /* all zero without TLS */
+    bool has_tls;
+    char peer_text[64];  /* "127.0.0.1:443", "[::1]:443" */
+    char local_text[64];
+    uint64_t start_ns, dns_done_ns, tcp_done_ns, tls_done_ns; /* on the loop's clock; 0: not reached */
+} tr_conn_info_t;
+/* tr_conn_info lends what is known; valid until the next call on the connection. */
+const tr_conn_info_t *tr_conn_info(tr_conn_t *conn);
+/* The engine under it; NULL without TLS. Lent. */
+const tr_tls_t *tr_conn_tls(const tr_conn_t *conn);
+
+#endif

@@ -1,0 +1,32 @@
+/* dns: host names to addresses by getaddrinfo on a small pool of worker threads, with a short cache and one query for equal ones
+ * under way. Callbacks come on the loop. */
+#ifndef TR_NET_DNS_H
+#define TR_NET_DNS_H
+
+#include <sys/socket.h>
+
+#include "net/loop.h"
+
+typedef struct tr_dns tr_dns_t;
+typedef struct tr_dns_query tr_dns_query_t;
+
+typedef struct tr_address {
+    struct sockaddr_storage storage;
+    socklen_t len;
+} tr_address_t;
+
+#define TR_DNS_MAX_ADDRESSES 16
+
+/* tr_dns_new starts no thread before the first query. */
+tr_code_t tr_dns_new(tr_dns_t **out, tr_loop_t *loop, tr_err_t *err);
+/* tr_dns_free waits for no worker: a thread stuck in getaddrinfo finishes alone and touches nothing of ours. */
+void tr_dns_free(tr_dns_t *dns);
+/* tr_dns_resolve looks host up (addresses are answered without a worker). family: AF_UNSPEC, AF_INET, AF_INET6. done is called later on
+ * the loop, never inside this call, unless the query is cancelled; addresses are lent for the callback, in the resolver's order
+ * (RFC 6724), port filled in. err: DNS_NOT_FOUND or DNS_FAILED with detail EAI_*. */
+tr_code_t tr_dns_resolve(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, int family,
+                         void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
+                         tr_err_t *err);
+void tr_dns_cancel(tr_dns_query_t *query);
+
+#endif
