@@ -1,33 +1,53 @@
-# make demo, make test: see README.md. Everything else is for contributors: README.md, "Development".
+# make demo, make test: see README.md. The rest is for contributors: README.md, "Development".
 #
-# Variables: BUILD (output folder), MODE (plain, asan, tsan, fuzz), MODULES (the layers to build, lowest first).
+# Variables: BUILD (output folder), MODE (plain, asan, tsan, fuzz), MODULES (the layers to build, lowest first),
+# TEST (a prefix of C test names, or pytest arguments), URL (make demo URL=https://...), SECONDS (make fuzz).
 
 PYTHON ?= python3
 CC ?= cc
 BUILD ?= build
 MODE ?= plain
 MODULES ?= core crypto profile tls http http1 http2 net client
+VENV ?= .venv
+SECONDS ?= 60
 NEEDS := libcrypto libnghttp2 libevent_core libevent_pthreads libbrotlidec libzstd zlib
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS_plain := -O2 -g
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+# Fuzzing needs clang, and may skip signature checks: a fuzzer cannot forge them.
+CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DTR_FUZZ
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS_fuzz := -fsanitize=fuzzer,address,undefined
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
 
 OUT := $(BUILD)/$(MODE)
-CPPFLAGS += -Isrc -Itests/c -D_GNU_SOURCE $(shell pkg-config --cflags $(NEEDS))
+CPPFLAGS += -Isrc -Itests/c -D_GNU_SOURCE $(shell pkg-config --cflags $(NEEDS) 2>/dev/null)
 ALL_CFLAGS := -std=c11 -fPIC -fvisibility=hidden $(WARNINGS) $(CFLAGS_$(MODE)) $(CFLAGS)
-LIBS := $(shell pkg-config --libs $(NEEDS)) -lpthread -lm
+LIBS := $(shell pkg-config --libs $(NEEDS) 2>/dev/null) -lpthread -lm
 
-SRC := $(filter-out $(wildcard src/*/fuzz_*.c),$(foreach m,$(MODULES),$(wildcard src/$(m)/*.c)))
+FUZZERS := $(wildcard src/*/fuzz_*.c)
+SRC := $(filter-out $(FUZZERS),$(foreach m,$(MODULES),$(wildcard src/$(m)/*.c)))
 TESTS := tests/c/tr_test.c $(foreach m,$(MODULES),$(wildcard tests/c/test_$(m).c) $(wildcard tests/c/test_$(m)_*.c))
+TOOLS := $(wildcard tools/*.c)
 OBJ := $(SRC:%.c=$(OUT)/%.o)
 TEST_OBJ := $(TESTS:%.c=$(OUT)/%.o)
+TOOL_BIN := $(TOOLS:tools/%.c=$(OUT)/%)
+REPLAY_BIN := $(foreach f,$(FUZZERS),$(OUT)/replay_$(patsubst fuzz_%.c,%,$(notdir $(f))))
+FUZZ_BIN := $(foreach f,$(FUZZERS),$(OUT)/fuzz_$(patsubst fuzz_%.c,%,$(notdir $(f))))
 
-.PHONY: lib check-c check-oom clean
+.PHONY: all lib tools replays check-c check-oom ext test test-c test-sanitizers test-python test-fuzz lint generate \
+	demo docs bench fuzz bogo-shim system-packages venv clean
+all: lib tools ext
 lib: $(OUT)/libtr.a
+tools: $(TOOL_BIN)
+replays: $(REPLAY_BIN)
+
+# ---------------------------------------------------------------------------------------------- C: library, tests, tools
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -40,13 +60,111 @@ $(OUT)/libtr.a: $(OBJ)
 $(OUT)/tr_tests: $(TEST_OBJ) $(OUT)/libtr.a
 	$(CC) $(LDFLAGS_$(MODE)) $(TEST_OBJ) $(OUT)/libtr.a $(LIBS) -o $@
 
+$(TOOL_BIN): $(OUT)/%: tools/%.c $(OUT)/libtr.a
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS_$(MODE)) $< $(OUT)/libtr.a $(LIBS) -o $@
+
 check-c: $(OUT)/tr_tests
 	$(OUT)/tr_tests $(TEST)
 
 check-oom: $(OUT)/tr_tests
 	$(OUT)/tr_tests --oom $(TEST)
 
+bogo-shim: $(OUT)/bogo_shim
+
+# A fuzz target is its parser's neighbour (src/<layer>/fuzz_<name>.c). It builds as a replayer of its corpus with any
+# compiler, and as a fuzzer with MODE=fuzz.
+define FUZZ_RULES
+$(OUT)/replay_$(patsubst fuzz_%.c,%,$(notdir $(1))): $(1) $(OUT)/libtr.a
+	$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) -DTR_FUZZ_REPLAY $$(LDFLAGS_$$(MODE)) $$< $(OUT)/libtr.a $$(LIBS) -o $$@
+$(OUT)/fuzz_$(patsubst fuzz_%.c,%,$(notdir $(1))): $(1) $(OUT)/libtr.a
+	$$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $$(LDFLAGS_$$(MODE)) $$< $(OUT)/libtr.a $$(LIBS) -o $$@
+endef
+$(foreach f,$(FUZZERS),$(eval $(call FUZZ_RULES,$(f))))
+
+test-fuzz: $(REPLAY_BIN)
+	@for program in $(REPLAY_BIN); do \
+		name=$$(basename $$program | sed s/replay_//); \
+		echo "replay $$name"; $$program tests/corpus/$$name || exit 1; done
+
+fuzz:
+	$(MAKE) MODE=fuzz fuzz-run
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	@for program in $(FUZZ_BIN); do \
+		name=$$(basename $$program | sed s/fuzz_//); mkdir -p $(BUILD)/corpus/$$name; \
+		echo "fuzz $$name for $(SECONDS) s"; \
+		$$program -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(BUILD)/corpus/$$name- $(BUILD)/corpus/$$name tests/corpus/$$name || exit 1; done
+
+# ---------------------------------------------------------------------------------------------- Python: venv, extension
+
+PACKAGES := build-essential pkg-config libssl-dev libnghttp2-dev libevent-dev libbrotli-dev libzstd-dev zlib1g-dev \
+	python3-dev python3-venv
+TEST_PACKAGES := nginx-light nghttp2-server nghttp2-client gnutls-bin openssl golang-go nodejs ca-certificates
+
+# Installs system packages where they are missing and it may; else says which.
+system-packages:
+	@tools/install_packages.sh $(PACKAGES)
+test-packages: system-packages
+	@tools/install_packages.sh $(TEST_PACKAGES)
+.PHONY: test-packages
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+venv: $(VENV)/.tests
+$(VENV)/.tests: $(VENV)/bin/python tests/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+EXT_SOURCES := $(wildcard src/*/*.c src/*/*.h src/*/*.inc src/*/*.def tls_requests/*.py tls_requests/*/*.py) setup.py pyproject.toml
+ext: $(VENV)/.ext
+$(VENV)/.ext: $(VENV)/bin/python $(EXT_SOURCES)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check setuptools wheel
+	TLS_REQUESTS_BUILD_TEMP=$(BUILD)/ext $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-build-isolation -e .
+	@touch $@
+
+generate:
+	$(PYTHON) tools/gen_profiles.py
+	$(PYTHON) tools/gen_errors.py
+
+# ---------------------------------------------------------------------------------------------- what people run
+
+demo: system-packages
+	@$(MAKE) --no-print-directory ext $(VENV)/.demo
+	@$(VENV)/bin/python examples/demo.py $(URL)
+$(VENV)/.demo: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check cryptography
+	@touch $@
+
+test: test-packages
+	$(MAKE) --no-print-directory venv ext tools
+	$(MAKE) --no-print-directory lint test-c test-fuzz test-sanitizers test-python
+
+test-c:
+	$(MAKE) --no-print-directory check-c
+	$(MAKE) --no-print-directory check-oom
+
+test-sanitizers:
+	$(MAKE) --no-print-directory MODE=asan check-c tools
+	$(MAKE) --no-print-directory MODE=tsan check-c TEST=/net
+	$(MAKE) --no-print-directory MODE=tsan check-c TEST=/client
+
+test-python: venv ext tools
+	TR_BUILD=$(abspath $(OUT)) $(VENV)/bin/python -m pytest tests $(TEST)
+
+lint: venv
+	$(VENV)/bin/python tools/check_layers.py
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: ext
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(VENV)/bin/python benchmarks/run.py $(BENCH)
+
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(VENV) *.egg-info
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -102,6 +102,7 @@ tr_op_t *tr_op_ref(tr_op_t *op);
 void tr_op_unref(tr_op_t *op);
 /* tr_op_on_free sets what is called when the last reference goes, on whatever thread that is (the binding queues the release of its objects:
  * it must not touch them there without the interpreter's lock). user is opaque and can be read with tr_op_user. */
+void tr_op_on_free(tr_op_t *op, void (*fn)(void *user, void *body_owner));
 void tr_op_set_user(tr_op_t *op, void *user);
 void *tr_op_user(const tr_op_t *op);
 

@@ -20,8 +20,8 @@ enum {
     TR_GROUP_X25519_KYBER768 = 25497 /* draft-tls-westerbaan-xyber768d00: older Chromium */
 };
 
-/* The longest secret: FFDHE3072 gives 384 bytes. */
-#define TR_KEX_MAX_SECRET 384
+/* The longest secret: a prime of 8192 bits (tr_kex_new_dhe) gives 1024 bytes. */
+#define TR_KEX_MAX_SECRET 1024
 
 typedef struct tr_kex tr_kex_t;
 

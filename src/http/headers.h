@@ -22,6 +22,8 @@ void tr_headers_cleanup(tr_headers_t *headers);
 void tr_headers_clear(tr_headers_t *headers); /* keeps the memory */
 /* tr_headers_add copies name and value behind the last field. TR_ERR_NOMEM. */
 tr_code_t tr_headers_add(tr_headers_t *headers, tr_slice_t name, tr_slice_t value) TR_WARN_UNUSED;
+/* tr_headers_reserve makes room for so many more fields and bytes of names and values. TR_ERR_NOMEM. */
+tr_code_t tr_headers_reserve(tr_headers_t *headers, size_t num_fields, size_t num_bytes) TR_WARN_UNUSED;
 /* tr_headers_at lends field index (below len); valid until the next change. */
 tr_field_t tr_headers_at(const tr_headers_t *headers, size_t index);
 /* tr_headers_get lends the first value of that name; data NULL: none. */
@@ -36,7 +38,11 @@ tr_code_t tr_headers_copy(tr_headers_t *to, const tr_headers_t *from) TR_WARN_UN
 
 /* RFC 9110 5.6.2 token; 5.5 field value without CR, LF, NUL (leading and trailing blanks are not looked at). */
 bool tr_http_is_token(tr_slice_t text);
+/* tr_http_token_len counts the token characters at the start of text. */
+size_t tr_http_token_len(tr_slice_t text);
 bool tr_http_is_field_value(tr_slice_t text);
+/* tr_http_trim takes blanks (SP, HTAB: RFC 9110 5.6.3 OWS) off both ends. */
+tr_slice_t tr_http_trim(tr_slice_t text);
 /* tr_http_list_next splits a comma-separated field value (RFC 9110 5.6.1): gives the next non-empty element without
  * blanks around it; false at the end. *rest starts as the whole value. */
 bool tr_http_list_next(tr_slice_t *rest, tr_slice_t *out_element);

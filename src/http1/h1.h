@@ -39,5 +39,6 @@ bool tr_h1_can_reuse(const tr_h1_t *h1);   /* idle, and the connection may carry
 bool tr_h1_got_bytes(const tr_h1_t *h1);   /* of the current exchange's response at least one byte came */
 bool tr_h1_wrote_all(const tr_h1_t *h1);   /* the request is completely pulled */
 bool tr_h1_wrote_any(const tr_h1_t *h1);   /* at least one byte of the request was pulled */
+unsigned tr_h1_version(const tr_h1_t *h1); /* of the last response's status line: 10 or 11; 0 before the first */
 
 #endif

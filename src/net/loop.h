@@ -11,6 +11,10 @@ typedef struct tr_loop tr_loop_t;
 tr_code_t tr_loop_new(tr_loop_t **out, tr_err_t *err);
 /* tr_loop_free closes what the loop itself opened. In a forked child it must not touch the kernel objects shared with the parent. */
 void tr_loop_free(tr_loop_t *loop);
+/* tr_loop_abandon is for a forked child: closes the child's copies of every descriptor that the loop and its watches hold (no epoll_ctl, no
+ * shutdown: the parent's own must not notice). Allocates nothing; afterwards nothing may be called on the loop or on what uses it, and the
+ * memory stays as it is. */
+void tr_loop_abandon(tr_loop_t *loop);
 
 /* tr_loop_run_once waits for events (at most max_wait_ns; UINT64_MAX: no bound) and handles one batch of them, then due timers, then
  * deferred calls. Returns at once when tr_loop_wake was called. */

@@ -1,0 +1,69 @@
+#include "profile/profile.h"
+
+/* The generated tables. Another file may be named to check captures that are not built in. */
+#ifndef TR_PROFILES_INC
+#define TR_PROFILES_INC "profile/profiles.inc"
+#endif
+
+typedef struct profile_name {
+    const char *name; /* id or alias; the table is sorted by it */
+    uint16_t index;
+} profile_name_t;
+
+#include TR_PROFILES_INC
+
+static int
+compare_name(tr_slice_t name, const char *row)
+{
+    size_t row_len = strlen(row);
+    int order = memcmp(name.data, row, TR_MIN(name.len, row_len));
+    if (order != 0) {
+        return order;
+    }
+    return name.len < row_len ? -1 : name.len > row_len;
+}
+
+const tr_profile_t *
+tr_profile_find(tr_slice_t name)
+{
+    size_t low = 0, high = TR_ARRAY_LEN(profile_names);
+    if (name.len == 0) {
+        return NULL;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_name(name, profile_names[middle].name);
+        if (order == 0) {
+            return &profiles[profile_names[middle].index];
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
+const tr_profile_t *
+tr_profile_default(void)
+{
+    return &profiles[PROFILE_DEFAULT];
+}
+
+const tr_profile_t *
+tr_profile_at(size_t index)
+{
+    return index < TR_ARRAY_LEN(profiles) ? &profiles[index] : NULL;
+}
+
+const tr_profile_ext_t *
+tr_profile_ext(const tr_profile_t *profile, uint16_t type)
+{
+    for (size_t i = 0; i < profile->num_exts; i++) {
+        if (profile->exts[i].type == type) {
+            return &profile->exts[i];
+        }
+    }
+    return NULL;
+}

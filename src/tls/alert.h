@@ -1,0 +1,39 @@
+/* alert: numbers and names of TLS alerts (RFC 8446 6, RFC 5246 7.2). Const data, any thread. */
+#ifndef TR_TLS_ALERT_H
+#define TR_TLS_ALERT_H
+
+#include "core/base.h"
+
+enum {
+    TR_ALERT_WARNING = 1,
+    TR_ALERT_FATAL = 2
+};
+
+enum {
+    TR_ALERT_CLOSE_NOTIFY = 0,
+    TR_ALERT_UNEXPECTED_MESSAGE = 10,
+    TR_ALERT_BAD_RECORD_MAC = 20,
+    TR_ALERT_RECORD_OVERFLOW = 22,
+    TR_ALERT_HANDSHAKE_FAILURE = 40,
+    TR_ALERT_BAD_CERTIFICATE = 42,
+    TR_ALERT_UNSUPPORTED_CERTIFICATE = 43,
+    TR_ALERT_CERTIFICATE_EXPIRED = 45,
+    TR_ALERT_CERTIFICATE_UNKNOWN = 46,
+    TR_ALERT_ILLEGAL_PARAMETER = 47,
+    TR_ALERT_UNKNOWN_CA = 48,
+    TR_ALERT_DECODE_ERROR = 50,
+    TR_ALERT_DECRYPT_ERROR = 51,
+    TR_ALERT_PROTOCOL_VERSION = 70,
+    TR_ALERT_INSUFFICIENT_SECURITY = 71,
+    TR_ALERT_INTERNAL_ERROR = 80,
+    TR_ALERT_USER_CANCELED = 90,
+    TR_ALERT_NO_RENEGOTIATION = 100,
+    TR_ALERT_MISSING_EXTENSION = 109,
+    TR_ALERT_UNSUPPORTED_EXTENSION = 110,
+    TR_ALERT_UNKNOWN_PSK_IDENTITY = 115
+};
+
+/* tr_alert_name gives an alert's name in the registry, or "unknown alert". */
+const char *tr_alert_name(uint8_t alert);
+
+#endif

@@ -1,0 +1,3 @@
+module peers/go_server
+
+go 1.24
