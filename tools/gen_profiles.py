@@ -15,9 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, NoReturn, Optional
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIASES = "aliases.json"
@@ -27,11 +28,12 @@ MAX_EXTENSIONS = 64  # tr_hello_t.order
 MAX_SHARES = 4  # TR_HELLO_MAX_SHARES
 TLS13 = 772
 
+# fmt: off
 # IANA TLS ExtensionType values that are treated one by one.
 (SERVER_NAME, STATUS_REQUEST, GROUPS, POINT_FORMATS, SIGNATURES, ALPN, PADDING, COMPRESS, RECORD_LIMIT, DELEGATED,
- TICKET, PSK, EARLY_DATA, VERSIONS, COOKIE, PSK_MODES, SIGNATURES_CERT, KEY_SHARE, ALPS_OLD, ALPS, TRUST_ANCHORS, ECH,
- RENEGOTIATION) = (0, 5, 10, 11, 13, 16, 21, 27, 28, 34, 35, 41, 42, 43, 44, 45, 50, 51, 17513, 17613, 51764, 65037,
-                   65281)
+ TICKET, PSK, EARLY_DATA, VERSIONS, COOKIE, PSK_MODES, SIGNATURES_CERT, KEY_SHARE, ALPS_OLD, ALPS, TRUST_ANCHORS,
+ ECH, RENEGOTIATION) = (0, 5, 10, 11, 13, 16, 21, 27, 28, 34, 35, 41, 42, 43, 44, 45, 50, 51, 17513, 17613, 51764,
+                        65037, 65281)
 # Lists of 16-bit numbers: the field's name and the length of the list's own length.
 VALUE_LISTS = {GROUPS: ("groups", 2), SIGNATURES: ("algorithms", 2), SIGNATURES_CERT: ("algorithms", 2),
                DELEGATED: ("algorithms", 2), VERSIONS: ("versions", 1), COMPRESS: ("algorithms", 1)}
@@ -42,6 +44,7 @@ SHARE_LENGTHS = {GREASE: 1, 23: 65, 24: 97, 25: 133, 29: 32, 30: 56, 256: 256, 2
 FLAGS = ["PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "PADDING_BORINGSSL", "PERMUTES",
          "SHARES_X25519", "RETRY_KEEPS_GREASE", "ALPS", "EARLY_DATA", "H2_EMPTY_DATA", "H2_ONE_RECORD",
          "SENDS_GOAWAY"]
+# fmt: on
 PSEUDO_LETTERS = {":method": "m", ":authority": "a", ":scheme": "s", ":path": "p"}
 
 
@@ -57,23 +60,29 @@ class Engine:
     ech_lengths: tuple[int, ...] = (144, 176, 208, 240)
     data_frame_max: int = 0
     stream_window: int = 0  # what a stream's window is raised to right behind its HEADERS; 0: not raised
-    priorities: tuple[tuple[int, Optional[int]], ...] = ()  # from version on: weight (None: no priority)
+    priorities: tuple[tuple[int, int | None], ...] = ()  # from version on: weight (None: no priority)
     priority_mode: str = "FIXED"
     openings: tuple[tuple[int, str], ...] = ()  # from version on: SETTINGS|WINDOW_UPDATE, where not recorded
     connection: str = "keep-alive"
-    connection_behind: Optional[str] = "host"  # HTTP/1.1: None puts it last
+    connection_behind: str | None = "host"  # HTTP/1.1: None puts it last
     http1_drops: frozenset[str] = frozenset({"te"})
     lower_case: tuple[str, ...] = ()  # prefixes of names that stay lower case over HTTP/1.1
     # Places of headers that a request may bring: (name, the names before which it stands; none of them: last).
     places: tuple[tuple[str, tuple[str, ...]], ...] = (
-        ("content-type", ()), ("content-length", ()), ("origin", ()), ("referer", ()), ("cookie", ()))
+        ("content-type", ()),
+        ("content-length", ()),
+        ("origin", ()),
+        ("referer", ()),
+        ("cookie", ()),
+    )
 
 
+# fmt: off
 GECKO_PLACE = ("upgrade-insecure-requests", "sec-fetch-dest", "priority", "te")
-ENGINES: dict[Optional[str], Engine] = {
+ENGINES: dict[str | None, Engine] = {
     "chromium": Engine(
-        source="chromium_156_linux.json (notes, variants, requests); resumption as Chrome's derived files; openings: "
-               "derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH payload's lengths",
+        source="chromium_156_linux.json (notes, variants, requests); resumption as Chrome's derived files; opening"
+               " frames: derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH payload's lengths",
         flags=frozenset({"RESUMES_13", "RESUMES_12"}),
         data_frame_max=16375, priorities=((0, 256),), priority_mode="CHROMIUM",
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
@@ -106,6 +115,7 @@ ENGINES: dict[Optional[str], Engine] = {
     "openssl": Engine(source="OpenSSL's order of extensions", cookie_behind=(KEY_SHARE,), priorities=((0, None),)),
     None: Engine(source="nothing is known: neither resumption nor places", priorities=((0, None),)),
 }
+# fmt: on
 # HTTP/1.1 names whose capitals are not the first letters of their words.
 HTTP1_NAMES = {"dnt": "DNT", "te": "TE", "sec-gpc": "Sec-GPC"}
 # Requests of a capture that are read for the places of headers, in order of preference: navigations only.
@@ -139,7 +149,7 @@ class Node:
             self.fail("has no %r" % key)
         return Node(self.value[key], "%s%s%s" % (self.path, ": " if self.path.endswith(".json") else ".", key))
 
-    def get(self, key: str) -> Optional[Node]:
+    def get(self, key: str) -> Node | None:
         return self[key] if key in self else None
 
     def items(self) -> list[Node]:
@@ -229,13 +239,14 @@ class Profile:
     priority_mode: str = "NONE"
     priority: tuple[int, int, int, bool] = (0, 0, 16, False)
     data_frame_max: int = 0
-    h2_headers: list[tuple[str, Optional[str]]] = field(default_factory=list)
-    h1_headers: list[tuple[str, Optional[str]]] = field(default_factory=list)
-    user_agent: Optional[str] = None
+    h2_headers: list[tuple[str, str | None]] = field(default_factory=list)
+    h1_headers: list[tuple[str, str | None]] = field(default_factory=list)
+    user_agent: str | None = None
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Reading files
+
 
 def merge(base: Any, change: Any) -> Any:
     """`change` over `base`: objects key by key, anything else (lists too) replaced."""
@@ -259,7 +270,7 @@ class Library:
 
     def __init__(self, folders: list[Path]) -> None:
         self.raw: dict[str, tuple[Path, Any]] = {}
-        self.aliases: Optional[Node] = None
+        self.aliases: Node | None = None
         for folder in folders:
             for path in sorted(folder.glob("*.json")):
                 if path.name == ALIASES:
@@ -288,6 +299,7 @@ class Library:
 
 # --------------------------------------------------------------------------------------------------------------
 # TLS
+
 
 def vector(body: bytes, size: int) -> bytes:
     return len(body).to_bytes(size, "big") + body
@@ -352,11 +364,11 @@ def extension_data(node: Node, kind: int) -> bytes:
     return b""
 
 
-def read_extension(node: Node, profile: Profile, engine: Engine) -> Optional[Ext]:
+def read_extension(node: Node, profile: Profile, engine: Engine) -> Ext | None:
     """The row of one extension; None: no row (padding)."""
     kind = node["type"].u16()
     ext = Ext(kind)
-    length: Optional[int] = None
+    length: int | None = None
     if kind == PADDING:
         return None
     if kind in (PSK, EARLY_DATA, COOKIE):
@@ -387,8 +399,9 @@ def read_extension(node: Node, profile: Profile, engine: Engine) -> Optional[Ext
 def read_ech(node: Node, profile: Profile, engine: Engine) -> None:
     profile.ech_payload = engine.ech_payload
     profile.ech_kdf = node["kdf"].number(1, 0xFFFF) if "kdf" in node else 1
-    profile.ech_aeads = [item.number(1, 0xFFFF) for item in node["aead"].choices()] if "aead" in node \
-        else list(engine.ech_aeads)
+    profile.ech_aeads = (
+        [item.number(1, 0xFFFF) for item in node["aead"].choices()] if "aead" in node else list(engine.ech_aeads)
+    )
     profile.ech_enc_len = node["enc_length"].number(1, 0xFFFF) if "enc_length" in node else 32
     if engine.ech_payload == "DRAWN":
         profile.ech_lengths = list(engine.ech_lengths)
@@ -414,7 +427,7 @@ def add_places(exts: list[Ext], root: Node, engine: Engine, early_data: bool) ->
         variant = root["variants"].get("resumption_early_data") if "variants" in root else None
         if variant is not None:
             order = ext_types(variant["tls"])
-            behind = [kind for kind in order[order.index(EARLY_DATA) + 1:] if kind in types]
+            behind = [kind for kind in order[order.index(EARLY_DATA) + 1 :] if kind in types]
             index = types.index(behind[0]) if behind else len(exts)
         insert_ext(exts, EARLY_DATA, index)
     types = [ext.type for ext in exts]
@@ -436,7 +449,7 @@ def read_pinned(tls: Node, profile: Profile) -> None:
         if end not in tls["pinned"]:
             continue
         pinned = tls["pinned"][end].u16s()
-        there = types[:len(pinned)] if end == "first" else types[len(types) - len(pinned):]
+        there = types[: len(pinned)] if end == "first" else types[len(types) - len(pinned) :]
         if pinned != there:
             tls["pinned"][end].fail("is not what stands %s in extensions" % end)
         setattr(profile, "pinned_" + end, len(pinned))
@@ -444,6 +457,7 @@ def read_pinned(tls: Node, profile: Profile) -> None:
 
 def shares_in_sample(message: bytes) -> dict[int, bytes]:
     """The key shares of a raw ClientHello (record layer included), by group."""
+
     def take(count: int) -> bytes:
         nonlocal message
         if len(message) < count:
@@ -470,7 +484,7 @@ def shares_in_sample(message: bytes) -> dict[int, bytes]:
     return {}
 
 
-def reuses_x25519(root: Node) -> Optional[bool]:
+def reuses_x25519(root: Node) -> bool | None:
     """Whether the samples' X25519 share repeats that of the hybrid share; None: they do not say."""
     answers = set()
     for sample in root["samples"].items() if "samples" in root else ():
@@ -485,7 +499,7 @@ def reuses_x25519(root: Node) -> Optional[bool]:
     return answers.pop() if answers else None
 
 
-def set_flag(profile: Profile, name: str, value: Optional[bool]) -> None:
+def set_flag(profile: Profile, name: str, value: bool | None) -> None:
     """What the capture says, where it says something."""
     if value is not None:
         (profile.flags.add if value else profile.flags.discard)(name)
@@ -508,8 +522,11 @@ def tls_flags(profile: Profile, root: Node, tls: Node) -> None:
         if name.startswith("retry_"):
             for item in variants[name]["tls"]["extensions"].items():
                 if item["type"].value == KEY_SHARE:
-                    set_flag(profile, "RETRY_KEEPS_GREASE",
-                             any(share["group"].value == GREASE for share in item["shares"].items()))
+                    set_flag(
+                        profile,
+                        "RETRY_KEEPS_GREASE",
+                        any(share["group"].value == GREASE for share in item["shares"].items()),
+                    )
     set_flag(profile, "SHARES_X25519", reuses_x25519(root))
     versions = [ext.values for ext in profile.exts if ext.type == VERSIONS]
     if PSK_MODES not in types or not versions or TLS13 not in versions[0]:
@@ -561,6 +578,7 @@ def read_tls(root: Node, profile: Profile, engine: Engine) -> None:
 # --------------------------------------------------------------------------------------------------------------
 # HTTP/2 and headers
 
+
 def major(profile: Profile) -> int:
     digits = profile.version.split(".")[0]
     return int(digits) if digits.isdigit() else 0
@@ -575,8 +593,12 @@ def by_version(rules: tuple[tuple[int, Any], ...], version: int) -> Any:
 
 
 def read_priority(node: Node, stream_id: int) -> tuple[int, int, int, bool]:
-    return (stream_id, node["depends_on"].number(0, 0x7FFFFFFF), node["weight"].number(1, 256),
-            node["exclusive"].flag())
+    return (
+        stream_id,
+        node["depends_on"].number(0, 0x7FFFFFFF),
+        node["weight"].number(1, 256),
+        node["exclusive"].flag(),
+    )
 
 
 def read_settings(frame: Node) -> list[tuple[int, int]]:
@@ -626,7 +648,7 @@ def header_list(node: Node) -> list[tuple[str, str]]:
 
 def read_http2(root: Node, profile: Profile, engine: Engine) -> list[tuple[str, str]]:
     """The opening of a connection; gives the navigation's headers."""
-    headers: Optional[list[tuple[str, str]]] = None
+    headers: list[tuple[str, str]] | None = None
     if "http2" not in root:
         return []
     http2 = root["http2"]
@@ -676,7 +698,7 @@ def read_bodies(root: Node, profile: Profile, engine: Engine) -> None:
         profile.data_frame_max = max(item.number(0, 0xFFFFFF) for item in large["data_frames"].items())
 
 
-def insert_header(headers: list[tuple[str, Optional[str]]], name: str, before: tuple[str, ...]) -> None:
+def insert_header(headers: list[tuple[str, str | None]], name: str, before: tuple[str, ...]) -> None:
     names = [item[0].lower() for item in headers]
     if name.lower() in names:
         index = names.index(name.lower())
@@ -690,18 +712,18 @@ def observed_places(root: Node, version: str) -> Iterator[tuple[str, tuple[str, 
     """(name, the names behind it) of the request headers that the capture's navigations have, in their order."""
     requests = root["requests"].get(version) if "requests" in root else None
     done: set[str] = set()
-    for kind in PLACE_KINDS if requests is not None else ():
-        if kind not in requests:
+    for kind in PLACE_KINDS:
+        if requests is None or kind not in requests:
             continue
         names = [item[0] for item in header_list(requests[kind]["headers"])]
         lower = [name.lower() for name in names]
         for index, name in enumerate(names):
             if lower[index] in PLACE_NAMES and lower[index] not in done:
                 done.add(lower[index])
-                yield name, tuple(other for other in lower[index + 1:] if other not in PLACE_NAMES)
+                yield name, tuple(other for other in lower[index + 1 :] if other not in PLACE_NAMES)
 
 
-def place_headers(headers: list[tuple[str, Optional[str]]], root: Node, version: str, engine: Engine) -> None:
+def place_headers(headers: list[tuple[str, str | None]], root: Node, version: str, engine: Engine) -> None:
     """Puts the places of the request's own headers in."""
     placed = set()
     for name, before in observed_places(root, version):
@@ -726,10 +748,12 @@ def read_headers(root: Node, profile: Profile, engine: Engine, navigation: list[
             profile.user_agent = value
     profile.h2_headers = list(navigation)
     place_headers(profile.h2_headers, root, "http2", engine)
-    http1: list[tuple[str, Optional[str]]]
+    http1: list[tuple[str, str | None]]
     if "http1" in root:
-        http1 = [(name, None if name.lower() == "host" else value)
-                 for name, value in header_list(root["http1"]["headers"])]
+        http1 = [
+            (name, None if name.lower() == "host" else value)
+            for name, value in header_list(root["http1"]["headers"])
+        ]
         if not any(name.lower() == "host" for name, _ in http1):
             root["http1"]["headers"].fail("has no Host")
     else:
@@ -751,11 +775,17 @@ def build(root: Node, name: str) -> Profile:
     client = root["client"]
     engine_name = client["engine"].value if "engine" in client else None
     if engine_name not in ENGINES:
-        client["engine"].fail("no rules for the engine %r; known: %s"
-                              % (engine_name, ", ".join(sorted(filter(None, ENGINES)))))
+        client["engine"].fail(
+            "no rules for the engine %r; known: %s" % (engine_name, ", ".join(sorted(filter(None, ENGINES))))
+        )
     engine = ENGINES[engine_name]
-    profile = Profile(name, client["family"].text(), client["version"].text() if "version" in client else "",
-                      client["os"].text() if "os" in client else "", set(engine.flags))
+    profile = Profile(
+        name,
+        client["family"].text(),
+        client["version"].text() if "version" in client else "",
+        client["os"].text() if "os" in client else "",
+        set(engine.flags),
+    )
     read_tls(root, profile, engine)
     navigation = read_http2(root, profile, engine)
     read_bodies(root, profile, engine)
@@ -766,7 +796,8 @@ def build(root: Node, name: str) -> Profile:
 # --------------------------------------------------------------------------------------------------------------
 # Writing C
 
-def c_text(text: Optional[str]) -> str:
+
+def c_text(text: str | None) -> str:
     if text is None:
         return "NULL"
     return '"%s"' % text.replace("\\", "\\\\").replace('"', '\\"').replace("??", "?\\?")
@@ -787,32 +818,38 @@ def c_bytes(data: bytes) -> str:
     """A slice initializer."""
     if not data:
         return "{NULL, 0}"
-    pieces = ['"%s"' % "".join("\\x%02x" % byte for byte in data[at:at + 24]) for at in range(0, len(data), 24)]
+    pieces = ['"%s"' % "".join("\\x%02x" % byte for byte in data[at : at + 24]) for at in range(0, len(data), 24)]
     text = pieces[0] if len(pieces) == 1 else "\n        " + "\n        ".join(pieces)
     return "{(const uint8_t *)%s, %d}" % (text, len(data))
 
 
 class Writer:
+    """Collects definitions. Equal tables are defined once: profiles of a family share most of theirs."""
+
     def __init__(self) -> None:
         self.out: list[str] = []
+        self.names: dict[tuple[str, str], str] = {}
+
+    def table(self, kind: str, name: str, body: str) -> str:
+        """Defines a table, or finds one with the same contents; gives its name. Empty: NULL."""
+        if not body:
+            return "NULL"
+        if (kind, body) not in self.names:
+            self.names[kind, body] = name
+            self.out.append("static const %s %s[] = {\n%s\n};" % (kind, name, body))
+        return self.names[kind, body]
 
     def array(self, kind: str, name: str, items: list[str]) -> str:
-        """Defines a table; gives its name, or NULL where it would be empty."""
-        if not items:
-            return "NULL"
-        self.out.append("static const %s %s[] = {\n%s\n};" % (kind, name, wrapped([item + "," for item in items])))
-        return name
+        return self.table(kind, name, wrapped([item + "," for item in items]))
 
     def u16s(self, name: str, values: list[int]) -> str:
-        return self.array("uint16_t", name, ["TR_GREASE" if value == GREASE_VALUE else "0x%04x" % value
-                                             for value in values])
+        return self.array(
+            "uint16_t", name, ["TR_GREASE" if value == GREASE_VALUE else "0x%04x" % value for value in values]
+        )
 
-    def headers(self, name: str, headers: list[tuple[str, Optional[str]]]) -> str:
-        if not headers:
-            return "NULL"
+    def headers(self, name: str, headers: list[tuple[str, str | None]]) -> str:
         rows = ["    {%s, %s}," % (c_text(key), c_text(value)) for key, value in headers]
-        self.out.append("static const tr_profile_header_t %s[] = {\n%s\n};" % (name, "\n".join(rows)))
-        return name
+        return self.table("tr_profile_header_t", name, "\n".join(rows))
 
     def extensions(self, prefix: str, exts: list[Ext]) -> str:
         rows = []
@@ -820,10 +857,7 @@ class Writer:
             values = self.u16s("%s_ext_%s" % (prefix, ext.type), ext.values)
             kind = "TR_GREASE" if ext.type == GREASE_VALUE else str(ext.type)
             rows.append("    {%s, %d, %s, %s}," % (kind, len(ext.values), values, c_bytes(ext.data)))
-        if not rows:
-            return "NULL"
-        self.out.append("static const tr_profile_ext_t %s_exts[] = {\n%s\n};" % (prefix, "\n".join(rows)))
-        return prefix + "_exts"
+        return self.table("tr_profile_ext_t", prefix + "_exts", "\n".join(rows))
 
     def profile(self, profile: Profile) -> list[str]:
         """Defines a profile's tables; gives the lines of its row."""
@@ -833,10 +867,14 @@ class Writer:
         exts = self.extensions(prefix, profile.exts)
         aeads = self.u16s(prefix + "_ech_aeads", profile.ech_aeads)
         lengths = self.u16s(prefix + "_ech_lens", profile.ech_lengths)
-        settings = self.array("tr_profile_setting_t", prefix + "_settings",
-                              ["{%d, %du}" % pair for pair in profile.settings])
-        frames = self.array("tr_profile_priority_t", prefix + "_priority_frames",
-                            [c_priority(item) for item in profile.priority_frames])
+        settings = self.array(
+            "tr_profile_setting_t", prefix + "_settings", ["{%d, %du}" % pair for pair in profile.settings]
+        )
+        frames = self.array(
+            "tr_profile_priority_t",
+            prefix + "_priority_frames",
+            [c_priority(item) for item in profile.priority_frames],
+        )
         h2 = self.headers(prefix + "_h2_headers", profile.h2_headers)
         h1 = self.headers(prefix + "_h1_headers", profile.h1_headers)
         flags = ["TR_PROFILE_" + name for name in FLAGS if name in profile.flags]
@@ -849,25 +887,37 @@ class Writer:
             ".record_version = 0x%04x," % profile.record_version,
             ".legacy_version = 0x%04x," % profile.legacy_version,
             ".session_id_len = %d," % profile.session_id_len,
-            ".num_suites = %d," % len(profile.suites), ".suites = %s," % suites,
-            ".exts = %s," % exts, ".num_exts = %d," % len(profile.exts),
+            ".num_suites = %d," % len(profile.suites),
+            ".suites = %s," % suites,
+            ".exts = %s," % exts,
+            ".num_exts = %d," % len(profile.exts),
             ".num_pinned_first = %d," % profile.pinned_first,
             ".num_pinned_last = %d," % profile.pinned_last,
-            ".ech = {%s, %d, %s, %d, %s, %d, %d}," % (
+            ".ech = {%s, %d, %s, %d, %s, %d, %d},"
+            % (
                 "TR_ECH_NONE" if profile.ech_payload == "NONE" else "TR_ECH_PAYLOAD_" + profile.ech_payload,
-                profile.ech_kdf, aeads, len(profile.ech_aeads), lengths, len(profile.ech_lengths),
-                profile.ech_enc_len),
-            ".settings = %s," % settings, ".num_settings = %d," % len(profile.settings),
+                profile.ech_kdf,
+                aeads,
+                len(profile.ech_aeads),
+                lengths,
+                len(profile.ech_lengths),
+                profile.ech_enc_len,
+            ),
+            ".settings = %s," % settings,
+            ".num_settings = %d," % len(profile.settings),
             ".window_increment = %d," % profile.window,
-            ".priority_frames = %s," % frames, ".num_priority_frames = %d," % len(profile.priority_frames),
+            ".priority_frames = %s," % frames,
+            ".num_priority_frames = %d," % len(profile.priority_frames),
             ".pseudo_order = %s," % c_text(profile.pseudo_order),
             ".first_stream_id = %d," % profile.first_stream_id,
             ".stream_window_increment = %d," % profile.stream_window,
             ".priority_mode = TR_PRIORITY_%s," % profile.priority_mode,
             ".priority = %s," % c_priority(profile.priority),
             ".data_frame_max = %d," % profile.data_frame_max,
-            ".h2_headers = %s," % h2, ".num_h2_headers = %d," % len(profile.h2_headers),
-            ".h1_headers = %s," % h1, ".num_h1_headers = %d," % len(profile.h1_headers),
+            ".h2_headers = %s," % h2,
+            ".num_h2_headers = %d," % len(profile.h2_headers),
+            ".h1_headers = %s," % h1,
+            ".num_h1_headers = %d," % len(profile.h1_headers),
             ".user_agent = %s," % c_text(profile.user_agent),
         ]
 
@@ -910,12 +960,14 @@ def generate(folders: list[Path]) -> str:
         table += ["    {"] + ["        " + line for line in row] + ["    },"]
     writer.out.append("\n".join(table + ["};"]))
     writer.out.append("#define PROFILE_DEFAULT %d" % default)
-    writer.out.append("static const profile_name_t profile_names[] = {\n%s\n};" % "\n".join(
-        "    {%s, %d}," % (c_text(name), names[name]) for name in sorted(names, key=str.encode)))
+    writer.out.append(
+        "static const profile_name_t profile_names[] = {\n%s\n};"
+        % "\n".join("    {%s, %d}," % (c_text(name), names[name]) for name in sorted(names, key=str.encode))
+    )
     return "\n\n".join(writer.out) + "\n"
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Generates the C tables of browser profiles.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders of profiles (default: profiles/)")
     parser.add_argument("--out", type=Path, default=ROOT / "src" / "profile" / "profiles.inc")

@@ -14,6 +14,11 @@
 /* Certificate chains, compressed or not: browsers refuse chains above 100 KiB or so (BoringSSL's
  * default max_cert_list is 100 KiB). */
 #define TR_TLS_MAX_CERTIFICATE (100 * 1024)
+/* Certificates of a chain that are looked at: each costs over 100 us to parse, and 100 KiB hold hundreds of
+ * small ones. Honest chains have two to four. */
+#define TR_TLS_MAX_CHAIN_CERTS 16
+/* A file of trusted certificates or a client's own: the systems' bundles have 250 KB. */
+#define TR_TLS_MAX_PEM_FILE (32 * 1024 * 1024)
 /* Empty records, warning alerts, KeyUpdates and handshake messages after the handshake, each in a row
  * without application data: the numbers BoringSSL uses (32, 4, 32). */
 #define TR_TLS_MAX_EMPTY_RECORDS 32

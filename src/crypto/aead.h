@@ -52,6 +52,8 @@ size_t tr_cbc_mac_len(tr_cbc_id_t id); /* also the length of the MAC key */
 size_t tr_cbc_block_len(tr_cbc_id_t id);
 tr_cbc_t *tr_cbc_new(tr_cbc_id_t id, const uint8_t *key, const uint8_t *mac_key, bool seal) TR_WARN_UNUSED;
 void tr_cbc_free(tr_cbc_t *cbc);
+/* tr_cbc_set_etm changes to encrypt-then-MAC, before the first record. */
+void tr_cbc_set_etm(tr_cbc_t *cbc);
 /* tr_cbc_seal appends explicit IV (given, block_len bytes), ciphertext, to out; *out_len is what was written:
  * at most block_len + in.len + mac_len + 2*block_len. aad13 is seq(8) type(1) version(2), the length is added. */
 tr_code_t tr_cbc_seal(tr_cbc_t *cbc, uint8_t *out, size_t *out_len, const uint8_t *iv, const uint8_t aad11[11],

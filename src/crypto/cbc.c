@@ -37,6 +37,7 @@ struct tr_cbc {
     size_t mac_len;
     EVP_CIPHER_CTX *ctx; /* owned; keyed, no padding of libcrypto's own */
     EVP_MAC_CTX *mac;    /* owned; keyed */
+    bool etm;            /* encrypt-then-MAC (RFC 7366) */
 };
 
 size_t
@@ -113,12 +114,55 @@ tr_cbc_free(tr_cbc_t *cbc)
     }
 }
 
+void
+tr_cbc_set_etm(tr_cbc_t *cbc)
+{
+    cbc->etm = true;
+}
+
 static void
 make_aad(uint8_t aad[AAD_LEN], const uint8_t aad11[11], size_t len)
 {
     memcpy(aad, aad11, 11);
     aad[11] = (uint8_t)(len >> 8);
     aad[12] = (uint8_t)len;
+}
+
+/* RFC 7366 3: HMAC over aad, IV and ciphertext. */
+static bool
+mac_of_ciphertext(tr_cbc_t *cbc, uint8_t *out, const uint8_t aad11[11], const uint8_t *data, size_t len)
+{
+    uint8_t aad[AAD_LEN];
+    size_t mac_len = 0;
+    make_aad(aad, aad11, len);
+    return EVP_MAC_init(cbc->mac, NULL, 0, NULL) == 1 && EVP_MAC_update(cbc->mac, aad, sizeof(aad)) == 1 &&
+           EVP_MAC_update(cbc->mac, data, len) == 1 && EVP_MAC_final(cbc->mac, out, &mac_len, TR_HASH_MAX) == 1 &&
+           mac_len == cbc->mac_len;
+}
+
+static tr_code_t
+seal_etm(tr_cbc_t *cbc, uint8_t *out, size_t *out_len, const uint8_t *iv, const uint8_t aad11[11], tr_slice_t in)
+{
+    size_t block_len = cbc->row->block_len;
+    uint8_t *body = out + block_len;
+    uint8_t mac[TR_HASH_MAX];
+    size_t padding = block_len - in.len % block_len;
+    size_t body_len = in.len + padding;
+    int len;
+    if (in.len > 0) {
+        memmove(body, in.data, in.len);
+    }
+    memmove(out, iv, block_len);
+    memset(body + in.len, (int)(padding - 1), padding);
+    if (EVP_CipherInit_ex2(cbc->ctx, NULL, NULL, out, -1, NULL) != 1 ||
+        EVP_EncryptUpdate(cbc->ctx, body, &len, body, (int)body_len) != 1 || (size_t)len != body_len ||
+        !mac_of_ciphertext(cbc, mac, aad11, out, block_len + body_len)) {
+        ERR_clear_error();
+        return TR_ERR_INTERNAL;
+    }
+    memcpy(body + body_len, mac, cbc->mac_len);
+    *out_len = block_len + body_len + cbc->mac_len;
+    return TR_OK;
 }
 
 tr_code_t
@@ -132,6 +176,9 @@ tr_cbc_seal(tr_cbc_t *cbc, uint8_t *out, size_t *out_len, const uint8_t *iv, con
     *out_len = 0;
     if (in.len > UINT16_MAX) {
         return TR_ERR_INTERNAL;
+    }
+    if (cbc->etm) {
+        return seal_etm(cbc, out, out_len, iv, aad11, in);
     }
     make_aad(aad, aad11, in.len);
     if (in.len > 0) {
@@ -220,6 +267,45 @@ compute_mac(const tr_cbc_t *cbc, uint8_t *out, const uint8_t aad[AAD_LEN], const
     return ok;
 }
 
+/* The MAC is checked before anything is decrypted, so the padding need not be hidden. */
+static tr_code_t
+open_etm(tr_cbc_t *cbc, uint8_t *out, size_t *out_len, const uint8_t aad11[11], tr_slice_t in)
+{
+    size_t block_len = cbc->row->block_len;
+    uint8_t iv[MAX_BLOCK];
+    uint8_t computed[TR_HASH_MAX];
+    int len;
+    if (in.len > UINT16_MAX || in.len < 2 * block_len + cbc->mac_len || (in.len - cbc->mac_len) % block_len != 0) {
+        return TR_ERR_TLS_BAD_RECORD;
+    }
+    size_t sealed_len = in.len - cbc->mac_len;
+    size_t body_len = sealed_len - block_len;
+    if (!mac_of_ciphertext(cbc, computed, aad11, in.data, sealed_len) ||
+        !tr_memeq_ct(computed, in.data + sealed_len, cbc->mac_len)) {
+        goto fail;
+    }
+    memcpy(iv, in.data, block_len);
+    memmove(out, in.data + block_len, body_len);
+    if (EVP_CipherInit_ex2(cbc->ctx, NULL, NULL, iv, -1, NULL) != 1 ||
+        EVP_DecryptUpdate(cbc->ctx, out, &len, out, (int)body_len) != 1 || (size_t)len != body_len) {
+        goto fail;
+    }
+    size_t padding = (size_t)out[body_len - 1] + 1;
+    if (padding > body_len) {
+        goto fail;
+    }
+    for (size_t i = body_len - padding; i < body_len; i++) {
+        if (out[i] != padding - 1) {
+            goto fail;
+        }
+    }
+    *out_len = body_len - padding;
+    return TR_OK;
+fail:
+    ERR_clear_error();
+    return TR_ERR_TLS_BAD_RECORD;
+}
+
 tr_code_t
 tr_cbc_open(tr_cbc_t *cbc, uint8_t *out, size_t *out_len, const uint8_t aad11[11], tr_slice_t in)
 {
@@ -231,6 +317,9 @@ tr_cbc_open(tr_cbc_t *cbc, uint8_t *out, size_t *out_len, const uint8_t aad11[11
     size_t data_len = 0;
     int len;
     *out_len = 0;
+    if (cbc->etm) {
+        return open_etm(cbc, out, out_len, aad11, in);
+    }
     /* The record's length is public. The shortest has a MAC and one padding byte. */
     if (in.len > UINT16_MAX || in.len % block_len != 0 || in.len < block_len + cbc->mac_len + 1) {
         return TR_ERR_TLS_BAD_RECORD;

@@ -39,5 +39,9 @@ tr_code_t tr_crypto__fail(tr_err_t *err, const char *where);
 
 /* tr_pkey__new wraps a key and takes over the caller's reference, also on failure. NULL: out of memory. */
 tr_pkey_t *tr_pkey__new(EVP_PKEY *evp) TR_WARN_UNUSED;
+/* tr_pkey__from_spki is tr_pkey_from_spki that tells TR_ERR_NOMEM from TR_ERR_TLS_PROTOCOL (not a key). */
+tr_code_t tr_pkey__from_spki(tr_pkey_t **out, tr_slice_t der);
+/* tr_pkey__for_tls says whether any signature scheme of TLS goes with this type of key. */
+bool tr_pkey__for_tls(const tr_pkey_t *key);
 
 #endif

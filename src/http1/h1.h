@@ -1,6 +1,8 @@
 /* h1: HTTP/1.1 client side of one connection, bytes in and bytes out (RFC 9112). Strict: no bare CR or LF in the wrong place, no
  * blank before the colon, no obs-fold, one Content-Length, chunked last and alone; a violation ends the connection. One exchange
- * at a time. One thread. */
+ * at a time. One thread.
+ * A 101 answers only a request with an upgrade field: head, then end; the connection is the new protocol's, as after a 2xx to
+ * CONNECT. What of the queue is left then is its first bytes. */
 #ifndef TR_HTTP1_H1_H
 #define TR_HTTP1_H1_H
 
@@ -13,7 +15,7 @@ typedef struct tr_h1_limits {
     size_t max_header_fields; /* TR_HTTP_MAX_HEADER_FIELDS */
 } tr_h1_limits_t;
 
-/* tr_h1_new makes the engine; limits NULL: defaults. */
+/* tr_h1_new makes the engine; limits NULL, or a limit of 0: defaults. */
 tr_code_t tr_h1_new(tr_h1_t **out, const tr_h1_limits_t *limits, tr_err_t *err);
 void tr_h1_free(tr_h1_t *h1);
 
@@ -31,8 +33,12 @@ tr_code_t tr_h1_feed(tr_h1_t *h1, tr_bufq_t *in, tr_err_t *err);
 tr_code_t tr_h1_eof(tr_h1_t *h1, tr_err_t *err);
 /* tr_h1_abort fails a running exchange with err (transport died). */
 void tr_h1_abort(tr_h1_t *h1, const tr_err_t *err);
+/* tr_h1_cancel ends a running exchange without a callback; the connection cannot be reused. */
+void tr_h1_cancel(tr_h1_t *h1);
 
-void tr_h1_resume(tr_h1_t *h1);      /* after TR_PAUSED from feed */
+/* After TR_PAUSED from feed. Then feed again, even with an empty queue. (A body that ends with the bytes that were paused on has
+ * ended: end was called, feed returned TR_OK.) */
+void tr_h1_resume(tr_h1_t *h1);
 void tr_h1_resume_body(tr_h1_t *h1); /* after TR_PAUSED from pull */
 bool tr_h1_is_idle(const tr_h1_t *h1);     /* no exchange under way */
 bool tr_h1_can_reuse(const tr_h1_t *h1);   /* idle, and the connection may carry another exchange */

@@ -27,6 +27,12 @@ void tr_dns_free(tr_dns_t *dns);
 tr_code_t tr_dns_resolve(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, int family,
                          void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
                          tr_err_t *err);
+/* tr_dns_cancel ends the query without a callback. A query is gone once its done was called. */
 void tr_dns_cancel(tr_dns_query_t *query);
+
+/* tr_dns_set_lookup replaces getaddrinfo for names that need a worker (tests, fixed tables). lookup runs on a worker: it writes at most
+ * TR_DNS_MAX_ADDRESSES addresses and returns 0 or EAI_* (EAI_SYSTEM: errno says more). */
+typedef int (*tr_dns_lookup_t)(const char *host, int family, tr_address_t *out, size_t *out_num);
+void tr_dns_set_lookup(tr_dns_t *dns, tr_dns_lookup_t lookup);
 
 #endif

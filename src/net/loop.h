@@ -11,10 +11,9 @@ typedef struct tr_loop tr_loop_t;
 tr_code_t tr_loop_new(tr_loop_t **out, tr_err_t *err);
 /* tr_loop_free closes what the loop itself opened. In a forked child it must not touch the kernel objects shared with the parent. */
 void tr_loop_free(tr_loop_t *loop);
-/* tr_loop_abandon is for a forked child: closes the child's copies of every descriptor that the loop and its watches hold (no epoll_ctl, no
- * shutdown: the parent's own must not notice). Allocates nothing; afterwards nothing may be called on the loop or on what uses it, and the
- * memory stays as it is. */
-void tr_loop_abandon(tr_loop_t *loop);
+/* tr_loop_is_inherited is true in a forked child of the process that made the loop. Its owner then closes it (tr_loop_free closes every
+ * watched descriptor and frees nothing: the fork may have come in the middle of a turn) and forgets what was built on it. */
+bool tr_loop_is_inherited(const tr_loop_t *loop);
 
 /* tr_loop_run_once waits for events (at most max_wait_ns; UINT64_MAX: no bound) and handles one batch of them, then due timers, then
  * deferred calls. Returns at once when tr_loop_wake was called. */
@@ -24,6 +23,18 @@ void tr_loop_run_once(tr_loop_t *loop, uint64_t max_wait_ns);
 void tr_loop_wake(tr_loop_t *loop);
 /* tr_loop_on_wake sets what is called on the loop after a wake. */
 void tr_loop_on_wake(tr_loop_t *loop, void (*fn)(void *arg), void *arg);
+
+/* More listeners of the same wake: each is called after any wake and looks for work of its own. */
+typedef struct tr_waker {
+    tr_link_t link;
+    void (*fn)(void *arg);
+    void *arg;
+} tr_waker_t;
+void tr_loop_add_waker(tr_loop_t *loop, tr_waker_t *waker);
+void tr_loop_remove_waker(tr_loop_t *loop, tr_waker_t *waker);
+
+/* tr_loop_scratch lends the loop's one read buffer for the current call; NULL: out of memory. */
+uint8_t *tr_loop_scratch(tr_loop_t *loop, size_t *out_len);
 
 /* tr_loop_now is the monotonic clock in ns, read once a turn (tr_loop_update reads it again). */
 uint64_t tr_loop_now(const tr_loop_t *loop);

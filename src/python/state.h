@@ -86,7 +86,7 @@ typedef struct core_state {
 #undef X
     } helpers;
     PyObject *chain_names[CHAIN_COUNT];
-    PyObject *chain_types;    /* dict: type -> (version tag, allowed) as an int; see client.c */
+    PyObject *chain_classes;  /* dict: the package's client class -> tuple of its own methods, in the order of CORE_CHAIN */
     PyObject *get_running_loop; /* asyncio's; imported at the first asynchronous request */
     PyObject *cancelled_error;  /* asyncio.CancelledError */
     PyObject *invalid_state_error;
@@ -123,6 +123,7 @@ typedef struct core_op {
     core_state_t *st;
     tr_op_t *op;          /* owned; NULL only before core_op_new has finished */
     tr_err_t *error;      /* PyMem; of tr_op_prepare or tr_op_submit; NULL: ask tr_op_error */
+    PyObject *method;     /* str as asked */
     PyObject *url;        /* str as asked, normalised, with user info */
     PyObject *body;       /* bytes lent to the engine, or NULL */
     PyObject *request;    /* the Request that was sent, or NULL: made when looked at */
@@ -230,6 +231,11 @@ typedef struct core_jar {
 } core_jar_t;
 
 PyObject *core_jar_wrap(core_state_t *st, tr_cookiejar_t *jar);
+
+/* ----------------------------------------------------------------------------------------------------------- client.c */
+
+/* core_raise raises the exception of a failure that no response tells about. Always NULL. */
+PyObject *core_raise(core_state_t *st, const tr_err_t *err);
 
 /* ------------------------------------------------------------------------------------------------------------- specs */
 

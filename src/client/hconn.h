@@ -1,0 +1,59 @@
+/* hconn: one HTTP connection: a transport connection with an HTTP/1.1 or HTTP/2 engine on it, chosen when it is up. Belongs to its origin.
+ * On the loop. */
+#ifndef TR_CLIENT_HCONN_H
+#define TR_CLIENT_HCONN_H
+
+#include "client/pool.h"
+#include "http1/h1.h"
+#include "http2/h2.h"
+#include "net/conn.h"
+
+typedef enum tr_hconn_state {
+    TR_HCONN_CONNECTING,
+    TR_HCONN_IDLE,    /* HTTP/1.1, kept */
+    TR_HCONN_BUSY,    /* HTTP/1.1, one exchange */
+    TR_HCONN_SHARED,  /* HTTP/2 */
+    TR_HCONN_LEAVING, /* HTTP/2: ends with its last exchange */
+    TR_HCONN_DEAD     /* closed; freed when the turn ends */
+} tr_hconn_state_t;
+
+typedef struct tr_hconn {
+    tr_link_t link;       /* the origin's list of its state */
+    tr_link_t dirty_link;
+    tr_origin_t *origin;
+    tr_conn_t *conn; /* owned; NULL when dead */
+    tr_h1_t *h1;     /* owned; one of the two once connected */
+    tr_h2_t *h2;
+    tr_hconn_state_t state;
+    tr_op_t *op; /* HTTP/1.1: of the exchange under way */
+    uint32_t num_requests;  /* started */
+    uint32_t num_active;    /* exchanges under way */
+    bool carried;           /* an exchange was completed on it */
+    bool http1_only;        /* only that was offered */
+    uint32_t connect_ms, tls_ms; /* of who opened it */
+    uint64_t opened_ns, idle_ns, received_ns;
+    tr_timer_t idle_timer;
+    tr_defer_t free_defer;
+} tr_hconn_t;
+
+/* tr_hconn__open starts a connection for the origin with the limits of op. */
+tr_code_t tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trust_t *trust, tr_err_t *err);
+/* tr_hconn__close ends it at once. Exchanges must be gone (cancelled or told). Freed when the turn ends. */
+void tr_hconn__close(tr_hconn_t *hconn);
+/* tr_hconn__can_take says whether an idle or shared connection takes one more exchange now. */
+bool tr_hconn__can_take(tr_hconn_t *hconn);
+/* tr_hconn__submit starts the op's exchange. TR_OK: the op is active; TR_AGAIN: no room, the op is unchanged; failure: the op's own fault. */
+tr_code_t tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err);
+/* tr_hconn__cancel takes an active op off: RST_STREAM, or the end of an HTTP/1.1 connection. */
+void tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op);
+/* tr_hconn__op_ended: the exchange of op called its end (complete) or fail. */
+void tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete);
+/* tr_hconn__retire lets a shared connection take no new exchange. */
+void tr_hconn__retire(tr_hconn_t *hconn);
+/* tr_hconn__sent says whether a byte of the op's request was given to the transport. */
+bool tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op);
+/* tr_hconn__flush pulls the engine's output into the transport. */
+void tr_hconn__flush(tr_hconn_t *hconn);
+void tr_hconn__dirty(tr_hconn_t *hconn);
+
+#endif

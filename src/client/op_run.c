@@ -1,0 +1,480 @@
+#include <time.h>
+
+#include "client/engine.h"
+#include "client/hconn.h"
+#include "client/op.h"
+#include "client/pool.h"
+#include "client/session.h"
+#include "client/sink.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+static void on_timer(void *arg);
+
+static tr_loop_t *
+loop_of(void)
+{
+    return tr_engine__self()->loop;
+}
+
+/* ------------------------------------------------------------------------------------------------- start and end */
+
+/* The first time on the loop: joins the session's running ops. */
+static tr_code_t
+enter(tr_op_t *op, tr_err_t *err)
+{
+    tr_engine_t *engine = tr_engine__self();
+    tr_session_t *session = op->session;
+    if (session->pool == NULL && tr_pool__new(&session->pool, engine, session) != TR_OK) {
+        return tr_err_nomem(err, "op.start");
+    }
+    op->start_ns = op->hop_ns = tr_loop_now(engine->loop);
+    tr_timer_init(&op->timer, on_timer, op);
+    tr_list_push(&session->ops, &op->session_link);
+    return TR_OK;
+}
+
+void
+tr_op__start(tr_op_t *op)
+{
+    tr_err_t err = TR_ERR_INIT;
+    tr_engine_t *engine = tr_engine__self();
+    tr_origin_t *origin;
+    if (atomic_load_explicit(&op->cancel_requested, memory_order_relaxed) || engine->stopping) {
+        (void)tr_err_set(&err, TR_ERR_CANCELLED, 0, "op.start", NULL);
+        goto fail;
+    }
+    if (atomic_load_explicit(&op->session->closed, memory_order_relaxed)) {
+        (void)tr_err_set(&err, TR_ERR_CLIENT_CLOSED, 0, "op.start", NULL);
+        goto fail;
+    }
+    if (!tr_link_linked(&op->session_link) && enter(op, &err) != TR_OK) {
+        goto fail;
+    }
+    if (tr_pool__find(&origin, op->session->pool, op) != TR_OK) {
+        (void)tr_err_nomem(&err, "op.start");
+        goto fail;
+    }
+    tr_origin__add(origin, op, false);
+    tr_op__arm(op);
+    return;
+fail:
+    op->safe_to_retry = true;
+    tr_op__complete(op, &err);
+}
+
+static void
+finish_timing(tr_op_t *op)
+{
+    if (op->start_ns != 0) {
+        op->elapsed_ns = tr_loop_now(loop_of()) - op->start_ns;
+        op->timing.total_ns = (int64_t)op->elapsed_ns;
+    }
+}
+
+void
+tr_op__complete(tr_op_t *op, const tr_err_t *err)
+{
+    tr_engine_t *engine = tr_engine__self();
+    if (op->timer.deadline_ns != 0) {
+        tr_timer_clear(engine->loop, &op->timer);
+    }
+    tr_list_remove(&op->session_link);
+    op->state = TR_OP_COMPLETED;
+    op->origin = NULL;
+    finish_timing(op);
+    if (err != NULL) {
+        op->error = *err;
+        op->has_error = true;
+    } else {
+        op->request_sent = true;
+        op->safe_to_retry = false;
+    }
+    TR_TRACE(TR_TOPIC_OP, "op %p done: %s", (void *)op, tr_err_name(err == NULL ? TR_OK : err->code));
+    tr_engine__completed(engine, op);
+}
+
+void
+tr_op__abort(tr_op_t *op, const tr_err_t *err)
+{
+    tr_origin_t *origin = op->origin;
+    switch (op->state) {
+    case TR_OP_QUEUED:
+        tr_list_remove(&op->link);
+        op->safe_to_retry = true;
+        break;
+    case TR_OP_WAITING:
+        tr_origin__leave(origin, op);
+        tr_origin__abandoned(origin);
+        op->safe_to_retry = true;
+        break;
+    case TR_OP_ACTIVE:
+        op->request_sent = tr_hconn__sent(op->hconn, op);
+        op->safe_to_retry = !op->request_sent;
+        tr_hconn__cancel(op->hconn, op);
+        break;
+    case TR_OP_NEW:
+    case TR_OP_COMPLETED:
+        return;
+    }
+    tr_op__complete(op, err);
+    tr_engine__settle(tr_engine__self());
+}
+
+/* ----------------------------------------------------------------------------------------------------------- timers */
+
+static uint64_t
+after(uint64_t start_ns, uint32_t ms)
+{
+    return ms == 0 ? UINT64_MAX : start_ns + ms * NS_PER_MS;
+}
+
+static bool
+is_sending(const tr_op_t *op)
+{
+    const tr_hconn_t *hconn = op->hconn;
+    if (tr_conn_pending(hconn->conn) > 0) {
+        return true;
+    }
+    return hconn->h1 != NULL ? !tr_h1_wrote_all(hconn->h1) : op->sending_body && op->body_sent < op->ask.body.len;
+}
+
+/* What the op waits for, when that is over, and what it is called then. */
+static uint64_t
+phase_deadline(const tr_op_t *op, tr_code_t *out_code)
+{
+    const tr_timeouts_t *limits = &op->timeouts;
+    *out_code = TR_ERR_TIMEOUT_POOL;
+    if (op->state == TR_OP_WAITING) {
+        const tr_link_t *first = tr_list_first(&op->origin->connecting);
+        if (first == NULL) {
+            return op->origin->trust_pending ? UINT64_MAX : after(op->wait_ns, limits->pool_ms);
+        }
+        const tr_hconn_t *hconn = TR_CONTAINER_OF(first, tr_hconn_t, link);
+        const tr_conn_info_t *info = tr_conn_info(hconn->conn);
+        uint64_t start = TR_MAX(op->wait_ns, hconn->opened_ns);
+        if (info->tcp_done_ns == 0 || !op->origin->https) {
+            *out_code = TR_ERR_TIMEOUT_CONNECT;
+            return after(start, limits->connect_ms);
+        }
+        *out_code = TR_ERR_TIMEOUT_TLS;
+        return after(TR_MAX(start, info->tcp_done_ns), limits->tls_ms);
+    }
+    if (op->state == TR_OP_ACTIVE) {
+        if (limits->write_ms != 0 && is_sending(op)) {
+            *out_code = TR_ERR_TIMEOUT_WRITE;
+            return after(op->activity_ns, limits->write_ms);
+        }
+        *out_code = TR_ERR_TIMEOUT_READ;
+        return after(op->activity_ns, limits->read_ms);
+    }
+    return UINT64_MAX;
+}
+
+/* The earliest moment at which any limit could be over: phases change without notice (TCP to TLS, sending to receiving), so the timer may
+ * come early and looks again. */
+static uint64_t
+next_look(const tr_op_t *op)
+{
+    const tr_timeouts_t *limits = &op->timeouts;
+    uint64_t at = after(op->hop_ns, limits->total_ms);
+    if (op->state == TR_OP_WAITING) {
+        at = TR_MIN(at, after(op->wait_ns, limits->pool_ms));
+        at = TR_MIN(at, after(op->wait_ns, limits->connect_ms));
+        at = TR_MIN(at, after(op->wait_ns, limits->tls_ms));
+    } else if (op->state == TR_OP_ACTIVE) {
+        at = TR_MIN(at, after(op->activity_ns, limits->read_ms));
+        at = TR_MIN(at, after(op->activity_ns, limits->write_ms));
+    }
+    return at;
+}
+
+void
+tr_op__arm(tr_op_t *op)
+{
+    uint64_t at = next_look(op);
+    if (at == UINT64_MAX) {
+        return;
+    }
+    if (op->timer.deadline_ns == 0 || op->timer.deadline_ns > at) {
+        /* Without memory for the heap the op has no limit; the next arm tries again. */
+        (void)tr_timer_set(loop_of(), &op->timer, at);
+    }
+}
+
+static void
+on_timer(void *arg)
+{
+    tr_op_t *op = arg;
+    uint64_t now = tr_loop_now(loop_of());
+    tr_code_t code = TR_ERR_TIMEOUT_TOTAL;
+    if (now < after(op->hop_ns, op->timeouts.total_ms)) {
+        uint64_t phase = phase_deadline(op, &code);
+        if (now < phase) {
+            uint64_t total = after(op->hop_ns, op->timeouts.total_ms);
+            uint64_t at = TR_MIN(TR_MIN(phase, total), TR_MAX(next_look(op), now + NS_PER_MS));
+            /* Limits of phases not reached yet lie in the past of next_look: look at them again in a while. */
+            if (op->state == TR_OP_WAITING && op->timeouts.tls_ms != 0) {
+                at = TR_MIN(at, now + TR_MAX(op->timeouts.tls_ms / 4, 1u) * NS_PER_MS);
+            }
+            if (at != UINT64_MAX) {
+                (void)tr_timer_set(loop_of(), &op->timer, at);
+            }
+            return;
+        }
+    }
+    tr_err_t err = TR_ERR_INIT;
+    (void)tr_err_set(&err, code, 0, "op.timer", NULL);
+    if (op->state == TR_OP_ACTIVE && op->hconn->h2 != NULL && op->hconn->received_ns <= op->activity_ns &&
+        (code == TR_ERR_TIMEOUT_READ || code == TR_ERR_TIMEOUT_TOTAL)) {
+        /* Not a byte since: the path may be dead. Nothing new is put on it. */
+        tr_hconn__retire(op->hconn);
+    }
+    tr_op__abort(op, &err);
+}
+
+/* --------------------------------------------------------------------------------------------------------- exchange */
+
+static tr_code_t
+read_body(void *arg, uint8_t *out, size_t max, size_t *out_len, tr_err_t *err)
+{
+    tr_op_t *op = arg;
+    TR_UNUSED(err);
+    size_t part = TR_MIN(max, op->ask.body.len - op->body_sent);
+    if (part > 0) {
+        memcpy(out, op->ask.body.data + op->body_sent, part);
+        op->body_sent += part;
+        op->activity_ns = tr_loop_now(loop_of());
+    }
+    *out_len = part;
+    return op->body_sent == op->ask.body.len ? TR_EOF : TR_OK;
+}
+
+tr_body_source_t
+tr_op__source(tr_op_t *op)
+{
+    /* Progress of a body matters where it can stall: large ones, and where a limit for it was asked. */
+    bool counted = op->ask.body.len > 65536 || (op->timeouts.write_ms != 0 && op->ask.body.len > 0);
+    tr_body_source_t source = {op->ask.has_body, (int64_t)op->ask.body.len, op->ask.body, NULL, op};
+    op->body_sent = 0;
+    op->sending_body = op->ask.has_body && counted;
+    if (op->sending_body) {
+        source.read = read_body;
+    }
+    return source;
+}
+
+static void
+touch(tr_op_t *op)
+{
+    uint64_t now = tr_loop_now(loop_of());
+    op->activity_ns = now;
+    op->got_bytes = true;
+    if (op->timing.first_byte_ns < 0) {
+        op->timing.first_byte_ns = (int64_t)(now - op->start_ns);
+    }
+}
+
+static void
+on_informational(void *arg, int status, const tr_headers_t *headers)
+{
+    TR_UNUSED(status);
+    TR_UNUSED(headers);
+    touch(arg);
+}
+
+static void
+store_cookies(tr_op_t *op, const tr_headers_t *headers)
+{
+    size_t index = 0;
+    tr_slice_t value;
+    int64_t now_s = 0;
+    while (tr_headers_next(headers, &index, TR_SLICE_LIT("set-cookie"), &value)) {
+        if (now_s == 0) {
+            now_s = (int64_t)time(NULL);
+        }
+        /* A cookie that does not fit is one that is not stored. */
+        (void)tr_cookiejar_receive(op->session->jar, &op->ask.url, value, now_s);
+    }
+}
+
+static tr_code_t
+make_decoder(tr_op_t *op, tr_err_t *err)
+{
+    tr_hop_t *hop = op->hop;
+    tr_response_t *r = &hop->response;
+    const tr_session_t *session = op->session;
+    tr_slice_t coding = tr_headers_get(&r->headers, TR_SLICE_LIT("content-encoding"));
+    if (coding.len == 0) {
+        return TR_OK;
+    }
+    tr_decoder_limits_t limits = {session->max_decoded, TR_BODY_RATIO_ALLOWANCE, session->max_ratio};
+    bool unknown = false;
+    tr_code_t code = tr_decoder_new(&hop->decoder, &unknown, coding, &limits, err);
+    if (code == TR_OK && hop->decoder != NULL) {
+        tr_headers_remove(&r->headers, TR_SLICE_LIT("content-encoding"));
+        tr_headers_remove(&r->headers, TR_SLICE_LIT("content-length"));
+    }
+    return code;
+}
+
+static void
+on_head(void *arg, int status, tr_headers_t *headers)
+{
+    tr_op_t *op = arg;
+    tr_hop_t *hop = op->hop;
+    tr_response_t *r = &hop->response;
+    touch(op);
+    r->status = status;
+    r->http_version = (uint8_t)(op->hconn->h2 != NULL ? 20u : tr_h1_version(op->hconn->h1));
+    tr_headers_move(&r->headers, headers);
+    hop->has_head = true;
+    if ((op->flags & TR_OP_NO_COOKIES) == 0) {
+        store_cookies(op, &r->headers);
+    }
+    bool no_body = status == 204 || status == 304 || tr_slice_eq(op->ask.method, TR_SLICE_LIT("HEAD"));
+    if (no_body) {
+        return;
+    }
+    uint64_t len;
+    tr_slice_t length = tr_headers_get(&r->headers, TR_SLICE_LIT("content-length"));
+    bool has_length = length.data != NULL && tr_http_parse_length(length, &len);
+    if ((op->flags & TR_OP_NO_DECODE) == 0 && make_decoder(op, &op->error) != TR_OK) {
+        return; /* kept in op->error until the first data or the end */
+    }
+    if (has_length && hop->decoder == NULL) {
+        tr_body_expect(&hop->body, len);
+    }
+}
+
+static tr_code_t
+body_failed(tr_code_t code, tr_err_t *err)
+{
+    return tr_err_set(err, code, 0, "op.body", NULL);
+}
+
+static tr_code_t
+on_data(void *arg, tr_slice_t data, tr_chunk_t **chunk, tr_err_t *err)
+{
+    tr_op_t *op = arg;
+    tr_hop_t *hop = op->hop;
+    tr_code_t code;
+    op->activity_ns = tr_loop_now(loop_of());
+    if (op->error.code != TR_OK) {
+        *err = op->error;
+        return err->code;
+    }
+    if (hop->decoder != NULL) {
+        code = tr_decoder_feed(hop->decoder, &hop->decoded, data, err);
+        if (code != TR_OK) {
+            return code;
+        }
+        code = tr_body_move(&hop->body, &hop->decoded);
+    } else if (chunk != NULL && *chunk != NULL) {
+        code = tr_body_take(&hop->body, chunk);
+    } else {
+        code = tr_body_append(&hop->body, data);
+    }
+    return code == TR_OK ? TR_OK : body_failed(code, err);
+}
+
+/* The exchange is over and its response complete: follow it, or that was the answer. */
+static void
+finish_hop(tr_op_t *op, tr_err_t *err)
+{
+    tr_hop_t *hop = op->hop;
+    tr_response_t *r = &hop->response;
+    tr_engine_t *engine = tr_engine__self();
+    r->elapsed_ns = tr_loop_now(engine->loop) - op->start_ns;
+    r->body_len = hop->body.len;
+    hop->listed = true;
+    if (op->last == NULL) {
+        op->responses = r;
+    } else {
+        op->last->next = r;
+    }
+    op->last = r;
+    if ((op->flags & TR_OP_FOLLOW_REDIRECTS) == 0 || !tr_redirect_is(r->status, &r->headers)) {
+        tr_op__complete(op, NULL);
+        return;
+    }
+    if (tr_redirect_next(op, err) != TR_OK) {
+        op->request_sent = true;
+        tr_op__complete(op, err);
+        return;
+    }
+    op->hop = NULL;
+    op->hop_ns = tr_loop_now(engine->loop);
+    op->num_replays = 0;
+    op->state = TR_OP_QUEUED;
+    if (op->timer.deadline_ns != 0) {
+        tr_timer_clear(engine->loop, &op->timer);
+    }
+    tr_list_push(&engine->ready, &op->link);
+}
+
+static void
+on_end(void *arg, const tr_headers_t *trailers)
+{
+    tr_op_t *op = arg;
+    tr_hop_t *hop = op->hop;
+    tr_err_t err = op->error;
+    tr_code_t code = err.code;
+    if (code == TR_OK && trailers != NULL && trailers->len > 0 && tr_headers_copy(&hop->response.trailers, trailers) != TR_OK) {
+        code = tr_err_nomem(&err, "op.trailers");
+    }
+    if (code == TR_OK && hop->decoder != NULL) {
+        code = tr_decoder_finish(hop->decoder, &hop->decoded, &err);
+        if (code == TR_OK && (code = tr_body_move(&hop->body, &hop->decoded)) != TR_OK) {
+            (void)body_failed(code, &err);
+        }
+    }
+    tr_decoder_free(hop->decoder);
+    hop->decoder = NULL;
+    tr_origin_t *origin = op->origin;
+    origin->calm_step_ns = 0;
+    tr_hconn__op_ended(op->hconn, op, true);
+    if (code != TR_OK) {
+        op->request_sent = true;
+        tr_op__complete(op, &err);
+        return;
+    }
+    finish_hop(op, &err);
+}
+
+static void
+on_fail(void *arg, const tr_err_t *cause, bool not_processed)
+{
+    tr_op_t *op = arg;
+    tr_err_t err = *cause;
+    tr_hconn_t *hconn = op->hconn;
+    tr_origin_t *origin = op->origin;
+    bool got = op->got_bytes || (hconn->h1 != NULL && tr_h1_got_bytes(hconn->h1));
+    tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, hconn->carried, op->num_replays, op->ask.method};
+    tr_retry_t retry = tr_retry_decide(&facts);
+    TR_TRACE(TR_TOPIC_OP, "op %p failed: %s, sent %d, got %d, reused %d: replay %d", (void *)op, err.msg, facts.sent, facts.got_bytes,
+             facts.reused, (int)retry);
+    tr_hconn__op_ended(hconn, op, false);
+    if (err.code == TR_ERR_H2_CALM) {
+        tr_origin__calm(origin);
+    }
+    if (retry != TR_RETRY_NO && !atomic_load(&op->session->closed) && op->error.code == TR_OK) {
+        op->num_replays++;
+        if (retry == TR_RETRY_HTTP1) {
+            origin->needs_http1 = true;
+            origin->proto = TR_PROTO_H1;
+        } else if (hconn->h2 != NULL) {
+            tr_hconn__retire(hconn);
+        } else {
+            tr_origin__drop_idle(origin); /* kept as long as this one, and dead with it */
+        }
+        tr_origin__add(origin, op, true);
+        tr_op__arm(op);
+        return;
+    }
+    op->request_sent = facts.sent;
+    op->safe_to_retry = not_processed || !facts.sent;
+    tr_op__complete(op, &err);
+}
+
+const tr_exchange_events_t tr_op__events = {on_informational, on_head, on_data, on_end, on_fail};

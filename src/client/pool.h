@@ -1,0 +1,75 @@
+/* pool: a session's connections by origin, and who waits for one. An origin entry stands for scheme, host, port, profile, verification, trust
+ * and client certificate together: what differs in any of them shares neither connection nor ticket. On the loop. */
+#ifndef TR_CLIENT_POOL_H
+#define TR_CLIENT_POOL_H
+
+#include "client/engine.h"
+#include "client/op.h"
+#include "client/session.h"
+#include "core/map.h"
+
+typedef enum tr_proto { TR_PROTO_UNKNOWN, TR_PROTO_H1, TR_PROTO_H2 } tr_proto_t;
+
+typedef struct tr_pool {
+    tr_engine_t *engine;
+    tr_session_t *session; /* owner */
+    tr_map_t origins;      /* key text to tr_origin_t, owned */
+    struct tr_origin *recent; /* of the last look-up */
+    tr_list_t unused;      /* origins without connections and ops, oldest first, by unused_link */
+    size_t num_unused;
+} tr_pool_t;
+
+typedef struct tr_origin {
+    tr_pool_t *pool;
+    tr_link_t dirty_link;
+    tr_link_t unused_link;
+    char *key; /* owned, with NUL */
+    size_t key_len;
+    char *host; /* owned, with NUL */
+    uint16_t port;
+    bool https;
+    uint32_t flags; /* TR_OP_HTTP1_ONLY, TR_OP_NO_VERIFY */
+    const tr_profile_t *profile; /* lent by the ops; built-in, or kept by the caller */
+    tr_trust_t *trust;       /* referenced; NULL: default */
+    tr_identity_t *identity; /* referenced */
+    tr_proto_t proto;    /* what the last connection spoke */
+    bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
+    bool trust_pending;
+    tr_list_t waiters;   /* ops, by link, oldest first */
+    size_t num_waiters;
+    tr_list_t connecting, idle, busy, shared; /* tr_hconn_t by link; shared: HTTP/2 that takes more */
+    tr_list_t leaving;   /* take no more exchanges and end with their last */
+    size_t num_conns, num_connecting;
+    uint64_t calm_ns;    /* no request before this */
+    uint64_t calm_step_ns;
+    tr_timer_t calm_timer;
+} tr_origin_t;
+
+tr_code_t tr_pool__new(tr_pool_t **out, tr_engine_t *engine, tr_session_t *session);
+/* tr_pool__free closes all connections; no op may be waiting or active. */
+void tr_pool__free(tr_pool_t *pool);
+/* tr_pool__find gives the origin of the op's current hop, made if needed. TR_ERR_NOMEM. */
+tr_code_t tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op);
+/* tr_pool__trust_ready tells all origins that wait for the default store; err NULL: it is there. */
+void tr_pool__trust_ready(tr_engine_t *engine, const tr_err_t *err);
+
+/* tr_origin__add puts the op at the end (a replay: at the front) of those who wait. */
+void tr_origin__add(tr_origin_t *origin, tr_op_t *op, bool front);
+/* tr_origin__leave takes a waiting op out. */
+void tr_origin__leave(tr_origin_t *origin, tr_op_t *op);
+/* tr_origin__abandoned is called when a waiting op gave up: connections that nobody waits for and that hang are dropped. */
+void tr_origin__abandoned(tr_origin_t *origin);
+/* tr_origin__dirty has the origin dispatched when the engine settles. */
+void tr_origin__dirty(tr_origin_t *origin);
+/* tr_origin__dispatch gives waiting ops to connections and opens what is missing. */
+void tr_origin__dispatch(tr_origin_t *origin);
+/* tr_origin__failed: a connection could not be made. */
+void tr_origin__failed(tr_origin_t *origin, struct tr_hconn *hconn, const tr_err_t *err);
+/* tr_origin__calm: the server said ENHANCE_YOUR_CALM. */
+void tr_origin__calm(tr_origin_t *origin);
+/* tr_origin__drop_idle closes kept connections (one of them turned out dead). */
+void tr_origin__drop_idle(tr_origin_t *origin);
+/* tr_origin__check_unused moves the origin to its pool's unused list when nothing holds it. */
+void tr_origin__check_unused(tr_origin_t *origin);
+
+#endif

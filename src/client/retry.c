@@ -1,0 +1,52 @@
+#include "client/op.h"
+
+/* A kept connection may turn out dead, and its successor as well when the server closed both: more than two in a row is no coincidence. */
+#define MAX_REPLAYS 2
+
+bool
+tr_method_is_idempotent(tr_slice_t method)
+{
+    static const char *const names[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+    for (size_t i = 0; i < TR_ARRAY_LEN(names); i++) {
+        if (tr_slice_eq(method, tr_slice_cstr(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The connection is gone, and not because either side broke a rule. */
+static bool
+is_death(tr_code_t code)
+{
+    switch ((int)code) {
+    case TR_ERR_CLOSED_EARLY:
+    case TR_ERR_CONNECT_RESET:
+    case TR_ERR_SYSTEM:
+    case TR_ERR_H2_GOAWAY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+tr_retry_t
+tr_retry_decide(const tr_retry_facts_t *facts)
+{
+    if (facts->got_bytes || facts->code == TR_ERR_H2_CALM || facts->num_replays >= MAX_REPLAYS) {
+        return TR_RETRY_NO;
+    }
+    /* RFC 9113 7: HTTP_1_1_REQUIRED; nothing was done. */
+    if (facts->code == TR_ERR_H2_HTTP11_REQUIRED) {
+        return TR_RETRY_HTTP1;
+    }
+    /* RFC 9113 8.7: REFUSED_STREAM, or above GOAWAY's last stream. Once: a server that refuses everything is not asked for ever. */
+    if (facts->not_processed && tr_err_scope(facts->code) != TR_SCOPE_OP) {
+        return facts->num_replays == 0 ? TR_RETRY_FRESH : TR_RETRY_NO;
+    }
+    /* RFC 9110 9.2.2, RFC 9112 9.3.1: a kept connection that the server had closed meanwhile. */
+    if (facts->reused && is_death(facts->code) && (!facts->sent || tr_method_is_idempotent(facts->method))) {
+        return TR_RETRY_FRESH;
+    }
+    return TR_RETRY_NO;
+}

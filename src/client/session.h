@@ -1,0 +1,38 @@
+/* session: a client's settings, cookie jar, tickets and pool. Made and referenced on any thread; the pool and the list of running ops belong
+ * to the loop and exist from the first request on. */
+#ifndef TR_CLIENT_SESSION_H
+#define TR_CLIENT_SESSION_H
+
+#include <stdatomic.h>
+
+#include "client/client.h"
+#include "client/queue.h"
+#include "core/list.h"
+#include "tls/ticket.h"
+
+struct tr_pool;
+
+struct tr_session {
+    atomic_uint refs;
+    atomic_bool closed;
+    atomic_bool used; /* an op was submitted: there may be a pool */
+    tr_msg_t close_msg;
+    tr_msg_t free_msg;
+    tr_cookiejar_t *jar; /* referenced */
+    uint32_t max_h1_per_origin, idle_timeout_ms, max_header_bytes, max_ratio;
+    uint64_t max_decoded;
+    char *keylog_path; /* owned; NULL: the environment's */
+
+    /* --- the loop's --- */
+    struct tr_pool *pool; /* owned; NULL before the first request, and after the engine stopped */
+    tr_tickets_t *tickets; /* owned; outlives the pool */
+    tr_list_t ops;        /* running, by session_link */
+    tr_link_t link;       /* engine's sessions, while there is a pool */
+};
+
+/* tr_session__drop_pool closes every connection; ops must be gone. On the loop. */
+void tr_session__drop_pool(tr_session_t *session);
+/* tr_session__abort_ops completes every running op with err. On the loop. */
+void tr_session__abort_ops(tr_session_t *session, const tr_err_t *err);
+
+#endif

@@ -1,0 +1,567 @@
+/* One connection: its phases, and the pump between the filter stack and the layer above. DESIGN
+ *
+ * - Phases: name look-up, race of connects, handshake, up, ended (closed was reported), closing (tr_conn_close was called: no callback
+ *   any more, the memory goes at the end of the turn).
+ * - Every callback may call tr_conn_close, so the phase is looked at again after each.
+ * - Writes seal into the wire buffer and defer one flush: whatever a turn produces (the end of a handshake, preface and first request) leaves
+ *   in one system call. Writability is watched only while the kernel is full.
+ * - Reads go on until the kernel is empty, the input queue is full or the turn's share is used up. Reading is switched off lazily: only when
+ *   the socket turns out to be readable while nobody wants its bytes, so that short pauses cost no system call.
+ * - When a write fails the peer is gone, but its last words (an early answer, an alert, GOAWAY) may be in the kernel's queue: they are
+ *   read first and the end is reported as the read saw it. */
+#include "net/conn.h"
+
+#include <time.h>
+
+#include "core/mem.h"
+#include "core/trace.h"
+#include "net/eyeballs.h"
+
+/* Plaintext that may wait in the input queue before reading stops: two reads of the loop's scratch buffer, so that a consumer that takes
+ * everything in `readable` never stops a bulk transfer, and one that does not holds half a megabyte a connection. */
+#define INPUT_MAX ((size_t)512 * 1024)
+/* Bytes one connection may take in a turn before the others get theirs: 1 MiB is under a millisecond of decryption. */
+#define TURN_MAX ((size_t)1024 * 1024)
+
+typedef enum phase {
+    RESOLVING,
+    CONNECTING,
+    HANDSHAKING,
+    UP,
+    ENDED,
+    CLOSING,
+} phase_t;
+
+struct tr_conn {
+    phase_t phase;
+    tr_loop_t *loop;         /* lent */
+    tr_conn_events_t events;
+    void *arg;
+    tr_dns_query_t *query;   /* owned while RESOLVING */
+    tr_eyeballs_t *race;     /* owned while CONNECTING */
+    tr_filter_t *top;        /* owned from HANDSHAKING on: what is written to and received from */
+    tr_filter_t *tcp;        /* the bottom of it */
+    tr_bufq_t input;         /* received plaintext */
+    tr_timer_t timer;        /* of the phase */
+    tr_defer_t flush;        /* at the end of the turn */
+    tr_defer_t deliver;      /* callbacks for what tr_conn_is_alive found */
+    tr_defer_t release;      /* frees the connection */
+    bool paused;             /* by tr_conn_pause */
+    bool wrote;              /* the layer above wrote since the last `writable` */
+    bool blocked;            /* the kernel's send queue is full: writability is watched */
+    tr_code_t found;         /* what tr_conn_is_alive saw; TR_OK: nothing */
+    tr_err_t err;            /* why it ended */
+    uint64_t tls_timeout_ns;
+    int family;
+    tr_address_t local;      /* len 0: any */
+    tr_tls_config_t tls;     /* valid with has_tls; pointers lent for the connection's life */
+    bool has_tls;
+    tr_conn_info_t info;
+    char host[];
+};
+
+static void conn_read(tr_conn_t *conn);
+
+static const char *
+phase_name(phase_t phase)
+{
+    static const char *const names[] = {"resolving", "connecting", "handshaking", "up", "ended", "closing"};
+    return names[phase];
+}
+
+/* Readiness of the socket is wanted as the phase and the queues say. */
+static tr_code_t
+watch(tr_conn_t *conn, bool want_read, tr_err_t *err)
+{
+    return tr_tcp_watch(conn->tcp, (want_read ? TR_WATCH_READ : 0) | (conn->blocked ? TR_WATCH_WRITE : 0), err);
+}
+
+static bool
+wants_input(const tr_conn_t *conn)
+{
+    return (conn->phase == HANDSHAKING || conn->phase == UP) && !conn->paused && conn->input.len < INPUT_MAX;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the end */
+
+/* Reports the end, once. The socket stays open, silent, until tr_conn_close. err may be conn->err. */
+static void
+end(tr_conn_t *conn, tr_code_t code, const tr_err_t *err)
+{
+    if (conn->phase == ENDED || conn->phase == CLOSING) {
+        return;
+    }
+    TR_TRACE(TR_TOPIC_NET, "%s: ended while %s: %s %s", conn->host, phase_name(conn->phase), tr_err_name(code), err->msg);
+    conn->phase = ENDED;
+    if (err != &conn->err) {
+        conn->err = *err;
+    }
+    conn->err.code = code;
+    tr_timer_clear(conn->loop, &conn->timer);
+    tr_list_remove(&conn->flush.link);
+    if (conn->top != NULL) {
+        /* The alert that tells the peer what was wrong with it; one try. */
+        (void)conn->top->type->flush(conn->top, NULL);
+        conn->blocked = false;
+        (void)watch(conn, false, NULL);
+    }
+    conn->events.closed(conn->arg, code, &conn->err);
+}
+
+static void
+end_now(tr_conn_t *conn, tr_code_t code, const char *where, const char *text)
+{
+    tr_err_t err = TR_ERR_INIT;
+    (void)tr_err_set(&err, code, 0, where, "%s: %s", conn->host, text);
+    end(conn, code, &err);
+}
+
+static void
+on_timer(void *arg)
+{
+    tr_conn_t *conn = arg;
+    if (conn->phase == HANDSHAKING) {
+        end_now(conn, TR_ERR_TIMEOUT_TLS, "net.conn", "timeout during the TLS handshake");
+    } else if (conn->phase == RESOLVING) {
+        end_now(conn, TR_ERR_TIMEOUT_CONNECT, "net.conn", "timeout while looking up the name");
+    } else {
+        end_now(conn, TR_ERR_TIMEOUT_CONNECT, "net.conn", "timeout while connecting");
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- bytes out */
+
+static void
+conn_flush(void *arg)
+{
+    tr_conn_t *conn = arg;
+    tr_err_t err = TR_ERR_INIT;
+    if (conn->phase != HANDSHAKING && conn->phase != UP) {
+        return;
+    }
+    tr_code_t code = conn->top->type->flush(conn->top, &err);
+    bool was_blocked = conn->blocked;
+    conn->blocked = code == TR_AGAIN;
+    if (!tr_failed(code) && conn->blocked != was_blocked) {
+        tr_code_t watched = watch(conn, (tr_tcp_watched(conn->tcp) & TR_WATCH_READ) != 0, &err);
+        code = watched == TR_OK ? code : watched;
+    }
+    if (tr_failed(code)) {
+        /* What the peer said before it went; the read also sees the end, unless the input queue is full: then the write's error
+         * is all there is. */
+        conn_read(conn);
+        end(conn, code, &err);
+        return;
+    }
+    if (code == TR_OK && conn->wrote && conn->phase == UP) {
+        conn->wrote = false;
+        conn->events.writable(conn->arg);
+    }
+}
+
+static void
+flush_later(tr_conn_t *conn)
+{
+    if (!conn->blocked) {
+        tr_loop_defer(conn->loop, &conn->flush);
+    }
+}
+
+tr_code_t
+tr_conn_write(tr_conn_t *conn, tr_slice_t data, tr_err_t *err)
+{
+    if (conn->phase == ENDED) {
+        if (err != NULL) {
+            *err = conn->err;
+        }
+        return conn->err.code == TR_EOF ? tr_err_set(err, TR_ERR_CONNECT_RESET, 0, "net.write", "the connection has ended")
+                                        : conn->err.code;
+    }
+    if (conn->phase != UP) {
+        return TR_AGAIN;
+    }
+    if (data.len == 0) {
+        return TR_OK;
+    }
+    tr_code_t code = conn->top->type->write(conn->top, data, err);
+    if (code == TR_OK) {
+        conn->wrote = true;
+        flush_later(conn);
+    }
+    return code;
+}
+
+size_t
+tr_conn_pending(const tr_conn_t *conn)
+{
+    return conn->top == NULL ? 0 : conn->top->type->pending(conn->top);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- bytes in */
+
+/* Moves a handshake on after its filter was fed. False: the connection is not up (yet, or any more). */
+static bool
+advance(tr_conn_t *conn, tr_err_t *err, tr_code_t *code)
+{
+    if (conn->phase != HANDSHAKING) {
+        return conn->phase == UP;
+    }
+    tr_code_t connected = conn->top->type->connect(conn->top, err);
+    if (connected == TR_AGAIN) {
+        return false;
+    }
+    if (connected != TR_OK) {
+        *code = connected;
+        return false;
+    }
+    tr_timer_clear(conn->loop, &conn->timer);
+    conn->phase = UP;
+    conn->info.tls_done_ns = tr_loop_update(conn->loop);
+    conn->info.has_tls = true;
+    tr_tls_info(tr_tls_filter_engine(conn->top), &conn->info.tls);
+    TR_TRACE(TR_TOPIC_NET, "%s: TLS is up", conn->host);
+    conn->events.connected(conn->arg);
+    return conn->phase == UP;
+}
+
+/* Hands on what was received and how the read ended. False: nothing more may be read. */
+static bool
+hand_on(tr_conn_t *conn, size_t before, tr_code_t code, tr_err_t *err)
+{
+    if (conn->top->type->pending(conn->top) > 0) {
+        flush_later(conn); /* handshake messages, alerts, KeyUpdate answers */
+    }
+    tr_code_t failed = TR_OK;
+    tr_err_t shake_err = TR_ERR_INIT;
+    bool failed_read = tr_failed(code);
+    /* A read that failed may have finished the handshake in the same breath; then its data comes first too. */
+    bool up = advance(conn, failed_read ? &shake_err : err, &failed);
+    if (tr_failed(failed) && !failed_read) {
+        code = failed;
+    }
+    if (up && conn->input.len > before) {
+        conn->events.readable(conn->arg);
+    }
+    if (conn->phase != HANDSHAKING && conn->phase != UP) {
+        return false;
+    }
+    if (code == TR_EOF || tr_failed(code)) {
+        end(conn, code, err);
+        return false;
+    }
+    return code == TR_OK;
+}
+
+static void
+conn_read(tr_conn_t *conn)
+{
+    size_t total = 0;
+    bool more = true;
+    while (more && wants_input(conn) && total < TURN_MAX) {
+        tr_err_t err = TR_ERR_INIT;
+        tr_code_t code;
+        size_t before = conn->input.len;
+        do {
+            code = conn->top->type->recv(conn->top, &conn->input, &err);
+        } while (code == TR_OK && conn->phase == UP && wants_input(conn));
+        total += conn->input.len - before;
+        more = hand_on(conn, before, code, &err);
+    }
+}
+
+static void
+on_ready(void *arg, int events)
+{
+    tr_conn_t *conn = arg;
+    if ((events & TR_WATCH_WRITE) != 0) {
+        conn_flush(conn);
+    }
+    if ((events & TR_WATCH_READ) == 0 || (conn->phase != HANDSHAKING && conn->phase != UP)) {
+        return;
+    }
+    if (wants_input(conn)) {
+        conn_read(conn);
+    } else {
+        tr_err_t err = TR_ERR_INIT;
+        tr_code_t code = watch(conn, false, &err);
+        if (code != TR_OK) {
+            end(conn, code, &err);
+        }
+    }
+}
+
+static void
+read_again(tr_conn_t *conn)
+{
+    if (wants_input(conn) && (tr_tcp_watched(conn->tcp) & TR_WATCH_READ) == 0) {
+        tr_err_t err = TR_ERR_INIT;
+        tr_code_t code = watch(conn, true, &err);
+        if (code != TR_OK) {
+            /* Cannot be reported from inside the caller's call. */
+            conn->found = code;
+            conn->err = err;
+            tr_loop_defer(conn->loop, &conn->deliver);
+        }
+    }
+}
+
+tr_bufq_t *
+tr_conn_input(tr_conn_t *conn)
+{
+    return &conn->input;
+}
+
+void
+tr_conn_read_more(tr_conn_t *conn)
+{
+    read_again(conn);
+}
+
+void
+tr_conn_pause(tr_conn_t *conn, bool paused)
+{
+    conn->paused = paused;
+    read_again(conn);
+}
+
+/* ----------------------------------------------------------------------------------------------------- an idle one */
+
+static void
+on_deliver(void *arg)
+{
+    tr_conn_t *conn = arg;
+    tr_code_t code = conn->found;
+    conn->found = TR_OK;
+    if (conn->phase == UP && conn->input.len > 0) {
+        conn->events.readable(conn->arg);
+    }
+    if (conn->phase == UP && (code == TR_EOF || tr_failed(code))) {
+        end(conn, code, &conn->err);
+    }
+}
+
+bool
+tr_conn_is_alive(tr_conn_t *conn)
+{
+    if (conn->phase != UP || conn->found != TR_OK) {
+        return false;
+    }
+    tr_err_t err = TR_ERR_INIT;
+    tr_code_t code = tr_tcp_probe(conn->tcp, &err);
+    if (code == TR_AGAIN) {
+        return conn->input.len == 0;
+    }
+    if (code == TR_OK && conn->has_tls && conn->input.len == 0) {
+        /* Records that carry no data (session tickets, a KeyUpdate) are no reason to drop a good connection. */
+        code = conn->top->type->recv(conn->top, &conn->input, &err);
+        if (conn->top->type->pending(conn->top) > 0) {
+            flush_later(conn);
+        }
+        if ((code == TR_AGAIN || code == TR_OK) && conn->input.len == 0) {
+            return true;
+        }
+    }
+    if (code == TR_EOF || tr_failed(code)) {
+        conn->found = code;
+        conn->err = err;
+    }
+    tr_loop_defer(conn->loop, &conn->deliver);
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ opening */
+
+static uint64_t
+wall_clock_ms(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* The socket is connected (and conn->top). */
+static void
+tcp_up(tr_conn_t *conn)
+{
+    tr_err_t err = TR_ERR_INIT;
+    conn->info.tcp_done_ns = tr_loop_update(conn->loop);
+    tr_timer_clear(conn->loop, &conn->timer);
+    tr_tcp_on_ready(conn->tcp, on_ready, conn);
+    tr_address_text(tr_tcp_address(conn->tcp), conn->info.peer_text, sizeof(conn->info.peer_text));
+    TR_TRACE(TR_TOPIC_NET, "%s: connected to %s", conn->host, conn->info.peer_text);
+    conn->phase = HANDSHAKING;
+    tr_code_t code = watch(conn, true, &err);
+    if (code == TR_OK && conn->has_tls) {
+        tr_filter_t *tls;
+        conn->tls.now_ms = wall_clock_ms();
+        code = tr_tls_filter_new(&tls, conn->tcp, conn->loop, &conn->tls, conn->host, &err);
+        if (code == TR_OK) {
+            conn->top = tls;
+            code = tls->type->connect(tls, &err);
+        }
+        if (code == TR_AGAIN && conn->tls_timeout_ns != 0) {
+            tr_code_t armed = tr_timer_set(conn->loop, &conn->timer, tr_loop_now(conn->loop) + conn->tls_timeout_ns);
+            code = armed == TR_OK ? code : tr_err_nomem(&err, "net.conn");
+        }
+        if (code == TR_AGAIN) {
+            conn_flush(conn); /* now: the answer is a round trip away */
+            return;
+        }
+    }
+    if (code != TR_OK) {
+        end(conn, code, &err);
+        return;
+    }
+    conn->phase = UP;
+    conn->events.connected(conn->arg);
+}
+
+static void
+on_race(void *arg, tr_filter_t *tcp, const tr_err_t *err)
+{
+    tr_conn_t *conn = arg;
+    tr_eyeballs_free(conn->race);
+    conn->race = NULL;
+    if (tcp == NULL) {
+        end(conn, err->code, err);
+        return;
+    }
+    conn->top = conn->tcp = tcp;
+    tcp_up(conn);
+}
+
+static void
+on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *failure)
+{
+    tr_conn_t *conn = arg;
+    tr_err_t err = TR_ERR_INIT;
+    tr_filter_t *tcp = NULL;
+    conn->query = NULL;
+    if (num == 0) {
+        end(conn, failure->code, failure);
+        return;
+    }
+    conn->info.dns_done_ns = tr_loop_update(conn->loop);
+    conn->phase = CONNECTING;
+    tr_code_t code = tr_eyeballs_new(&conn->race, conn->loop, addresses, num, conn->local.len == 0 ? NULL : &conn->local,
+                                     on_race, conn, &err);
+    if (code == TR_OK) {
+        code = tr_eyeballs_start(conn->race, &tcp, &err);
+        if (code != TR_AGAIN) {
+            tr_eyeballs_free(conn->race);
+            conn->race = NULL;
+        }
+    }
+    if (code == TR_OK) {
+        conn->top = conn->tcp = tcp;
+        tcp_up(conn);
+    } else if (code != TR_AGAIN) {
+        end(conn, code, &err);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------------- life */
+
+static void
+conn_free(void *arg)
+{
+    tr_conn_t *conn = arg;
+    tr_filter_free(conn->top);
+    tr_bufq_cleanup(&conn->input);
+    tr_free(conn);
+}
+
+tr_code_t
+tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_options_t *options,
+             const tr_conn_events_t *events, void *arg, tr_err_t *err)
+{
+    static const char where[] = "net.conn_open";
+    *out = NULL;
+    size_t host_len = strlen(options->host);
+    tr_conn_t *conn = tr_calloc(1, sizeof(*conn) + host_len + 1);
+    if (conn == NULL) {
+        return tr_err_nomem(err, where);
+    }
+    memcpy(conn->host, options->host, host_len);
+    conn->phase = RESOLVING;
+    conn->loop = loop;
+    conn->events = *events;
+    conn->arg = arg;
+    conn->family = options->family;
+    conn->tls_timeout_ns = options->tls_timeout_ns;
+    conn->err = TR_ERR_INIT;
+    tr_bufq_init(&conn->input, 0); /* bounded by INPUT_MAX and one read */
+    tr_timer_init(&conn->timer, on_timer, conn);
+    conn->flush = (tr_defer_t){{NULL, NULL}, conn_flush, conn};
+    conn->deliver = (tr_defer_t){{NULL, NULL}, on_deliver, conn};
+    conn->release = (tr_defer_t){{NULL, NULL}, conn_free, conn};
+    if (options->tls != NULL) {
+        conn->tls = *options->tls;
+        conn->has_tls = true;
+    }
+    if (options->local != NULL) {
+        conn->local = *options->local;
+    }
+    conn->info.start_ns = tr_loop_update(loop);
+    tr_code_t code = TR_OK;
+    if (options->connect_timeout_ns != 0 &&
+        tr_timer_set(loop, &conn->timer, conn->info.start_ns + options->connect_timeout_ns) != TR_OK) {
+        code = tr_err_nomem(err, where);
+        goto done;
+    }
+    code = tr_dns_resolve(dns, &conn->query, conn->host, options->port, conn->family, on_resolved, conn, err);
+    if (code != TR_OK) {
+        goto done;
+    }
+    *out = conn;
+    conn = NULL;
+done:
+    if (conn != NULL) {
+        tr_timer_clear(loop, &conn->timer);
+        conn_free(conn);
+    }
+    return code;
+}
+
+void
+tr_conn_close(tr_conn_t *conn)
+{
+    if (conn == NULL || conn->phase == CLOSING) {
+        return;
+    }
+    conn->phase = CLOSING;
+    tr_timer_clear(conn->loop, &conn->timer);
+    tr_list_remove(&conn->flush.link);
+    tr_list_remove(&conn->deliver.link);
+    if (conn->query != NULL) {
+        tr_dns_cancel(conn->query);
+        conn->query = NULL;
+    }
+    tr_eyeballs_free(conn->race);
+    conn->race = NULL;
+    if (conn->tcp != NULL) {
+        tr_tcp_shut(conn->tcp);
+    }
+    tr_loop_defer(conn->loop, &conn->release);
+}
+
+bool
+tr_conn_is_connected(const tr_conn_t *conn)
+{
+    return conn->phase == UP;
+}
+
+const tr_conn_info_t *
+tr_conn_info(tr_conn_t *conn)
+{
+    if (conn->tcp != NULL && conn->info.local_text[0] == 0) {
+        tr_tcp_local_text(conn->tcp, conn->info.local_text, sizeof(conn->info.local_text));
+    }
+    return &conn->info;
+}
+
+const tr_tls_t *
+tr_conn_tls(const tr_conn_t *conn)
+{
+    return tr_tls_filter_engine(conn->top);
+}

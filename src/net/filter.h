@@ -1,0 +1,72 @@
+/* filter: the layers of one connection's transport. A stack is a chain by `next`, the socket at the bottom; each filter knows only
+ * its next one. The connection (conn.h) drives the top, proxies would stand between socket and TLS. On the loop only.
+ *
+ * Bytes out: write() of the top hands plaintext down into the wire buffer of the filter below, at once and without a system call; flush() walks
+ * down and empties the wire buffers into the kernel. Bytes in: recv() of the top reads from below and appends plaintext to a queue. */
+#ifndef TR_NET_FILTER_H
+#define TR_NET_FILTER_H
+
+#include "core/buf.h"
+#include "net/dns.h"
+#include "tls/tls.h"
+
+typedef struct tr_filter tr_filter_t;
+
+typedef struct tr_filter_type {
+    const char *name; /* in traces */
+    /* connect makes or continues the filter's own handshake; repeat it after each recv, or when the socket became ready, until it gives
+     * something else than TR_AGAIN. Never calls next->type->connect: the stack is built upwards, on a filter that is connected. */
+    tr_code_t (*connect)(tr_filter_t *f, tr_err_t *err);
+    /* write queues all of the bytes or none (a failure; TR_AGAIN before the filter is connected). */
+    tr_code_t (*write)(tr_filter_t *f, tr_slice_t in, tr_err_t *err);
+    /* flush gives what is queued to the kernel, through next. TR_OK: all of it; TR_AGAIN: the kernel is full. */
+    tr_code_t (*flush)(tr_filter_t *f, tr_err_t *err);
+    /* pending counts queued bytes, those of next included. */
+    size_t (*pending)(const tr_filter_t *f);
+    /* recv does one read from below and appends to out what came of it (perhaps nothing). TR_OK: there may be more; TR_AGAIN: the kernel has
+     * no more now; TR_EOF: the peer ended in order (err->detail 1: it said close_notify); or a failure. */
+    tr_code_t (*recv)(tr_filter_t *f, tr_bufq_t *out, tr_err_t *err);
+    /* wire lends the buffer into which the filter above puts what it wants sent; flush empties it. NULL: nothing can stand above. */
+    tr_buf_t *(*wire)(tr_filter_t *f);
+    /* read is recv for the filter above: at most cap bytes into dst. NULL as with wire. */
+    tr_code_t (*read)(tr_filter_t *f, uint8_t *dst, size_t cap, size_t *out_len, tr_err_t *err);
+    /* cleanup frees the filter and what it owns, never next. */
+    void (*cleanup)(tr_filter_t *f);
+} tr_filter_type_t;
+
+struct tr_filter {
+    const tr_filter_type_t *type; /* static */
+    tr_filter_t *next;            /* owned through tr_filter_free; NULL at the bottom */
+};
+
+/* tr_filter_free frees f and all below it. */
+void tr_filter_free(tr_filter_t *f);
+
+/* ------------------------------------------------------------------------------------------------- the socket: filter_tcp.c */
+
+/* tr_tcp_new makes the filter; connect opens the socket. address and local (NULL: any) are copied. */
+tr_code_t tr_tcp_new(tr_filter_t **out, tr_loop_t *loop, const tr_address_t *address, const tr_address_t *local, tr_err_t *err);
+/* tr_tcp_on_ready says who is told about readiness (TR_WATCH_*). fn may free the filter. */
+void tr_tcp_on_ready(tr_filter_t *tcp, void (*fn)(void *arg, int events), void *arg);
+/* tr_tcp_watch chooses what is awaited; TR_ERR_NOMEM or TR_ERR_SYSTEM. */
+tr_code_t tr_tcp_watch(tr_filter_t *tcp, int events, tr_err_t *err);
+int tr_tcp_watched(const tr_filter_t *tcp);
+/* tr_tcp_probe peeks: TR_AGAIN: open and quiet; TR_OK: there are bytes; TR_EOF or a failure: it ended. */
+tr_code_t tr_tcp_probe(tr_filter_t *tcp, tr_err_t *err);
+/* tr_tcp_shut closes the socket now, dropping unsent bytes; the filter must then only be freed. */
+void tr_tcp_shut(tr_filter_t *tcp);
+const tr_address_t *tr_tcp_address(const tr_filter_t *tcp);
+/* tr_tcp_local_text writes the socket's own address; the empty text when there is none. */
+void tr_tcp_local_text(const tr_filter_t *tcp, char *out, size_t cap);
+/* tr_address_text writes "127.0.0.1:443" or "[::1]:443". */
+void tr_address_text(const tr_address_t *address, char *out, size_t cap);
+
+/* ---------------------------------------------------------------------------------------------------- TLS: filter_tls.c */
+
+/* tr_tls_filter_new stands on next, which is connected and is owned by the new filter on success. Its config's pointers are lent for the
+ * filter's life. */
+tr_code_t tr_tls_filter_new(tr_filter_t **out, tr_filter_t *next, tr_loop_t *loop, const tr_tls_config_t *config, const char *host,
+                            tr_err_t *err);
+const tr_tls_t *tr_tls_filter_engine(const tr_filter_t *f);
+
+#endif

@@ -1,0 +1,572 @@
+"""Cookies: the mapping of the public API, and a cookie jar with the interface of `http.cookiejar`, over the engine's store.
+
+What is sent and stored on the wire is decided by the engine (RFC 6265bis); the classes here show and change that one store.
+"""
+
+from __future__ import annotations
+
+import calendar
+import copy as _copy
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from http.cookiejar import Cookie, CookieJar, CookiePolicy
+from http.cookies import Morsel
+from typing import Any
+from urllib.parse import urlsplit
+
+from .. import _core
+from ..exceptions import CookieConflictError, CookieError
+from .headers import Headers
+
+__all__ = ["Cookies"]
+
+_SECURE, _HTTP_ONLY, _HOST_ONLY = 1, 2, 4
+
+
+class MockRequest:
+    """A request as `http.cookiejar` wants to see it."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._new_headers: dict[str, str] = {}
+        self.type = urlsplit(self.get_full_url()).scheme
+
+    def get_type(self) -> str:
+        return self.type
+
+    def get_host(self) -> str:
+        return urlsplit(self.get_full_url()).netloc
+
+    def get_origin_req_host(self) -> str:
+        return self.get_host()
+
+    def get_full_url(self) -> str:
+        return str(self._request.url)
+
+    def is_unverifiable(self) -> bool:
+        return True
+
+    def has_header(self, name: str) -> bool:
+        return name in self._request.headers or name in self._new_headers
+
+    def get_header(self, name: str, default: str | None = None) -> str | None:
+        value: str | None = self._request.headers.get(name, self._new_headers.get(name, default))
+        return value
+
+    def add_header(self, key: str, val: str) -> None:
+        raise NotImplementedError("Cookie headers should be added with add_unredirected_header()")
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        self._new_headers[name] = value
+
+    def get_new_headers(self) -> dict[str, str]:
+        return self._new_headers
+
+    @property
+    def unverifiable(self) -> bool:
+        return self.is_unverifiable()
+
+    @property
+    def origin_req_host(self) -> str:
+        return self.get_origin_req_host()
+
+    @property
+    def host(self) -> str:
+        return self.get_host()
+
+
+class MockResponse:
+    """A response as `http.cookiejar` wants to see it."""
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+
+    def info(self) -> Any:
+        return self._headers
+
+    def getheaders(self, name: str) -> Any:
+        return self._headers.get_list(name) if isinstance(self._headers, Headers) else self._headers.getheaders(name)
+
+
+def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
+    """Make a cookie; by default for every host, path `/`, until the end of the session.
+
+    Raises CookieError for unknown keywords.
+    """
+    result: dict[str, Any] = {
+        "version": 0,
+        "name": name,
+        "value": value,
+        "port": None,
+        "domain": "",
+        "path": "/",
+        "secure": False,
+        "expires": None,
+        "discard": True,
+        "comment": None,
+        "comment_url": None,
+        "rest": {"HttpOnly": None},
+        "rfc2109": False,
+    }
+    unknown = sorted(set(kwargs) - set(result))
+    if unknown:
+        raise CookieError(f"create_cookie() got unexpected keyword arguments: {unknown}")
+    result.update(kwargs)
+    result["port_specified"] = bool(result["port"])
+    result["domain_specified"] = bool(result["domain"])
+    result["domain_initial_dot"] = str(result["domain"]).startswith(".")
+    result["path_specified"] = bool(result["path"])
+    return Cookie(**result)
+
+
+def morsel_to_cookie(morsel: Morsel[str]) -> Cookie:
+    """Turn a Morsel of `http.cookies` into a cookie. Raises CookieError when max-age is no integer."""
+    expires: int | None = None
+    if morsel["max-age"]:
+        try:
+            expires = int(time.time() + int(morsel["max-age"]))
+        except ValueError:
+            raise CookieError(f"max-age: {morsel['max-age']} must be integer") from None
+    elif morsel["expires"]:
+        expires = calendar.timegm(time.strptime(morsel["expires"], "%a, %d-%b-%Y %H:%M:%S GMT"))
+    return create_cookie(
+        morsel.key,
+        morsel.value,
+        comment=morsel["comment"],
+        discard=False,
+        domain=morsel["domain"],
+        expires=expires,
+        path=morsel["path"],
+        rest={"HttpOnly": morsel["httponly"]},
+        secure=bool(morsel["secure"]),
+        version=morsel["version"] or 0,
+    )
+
+
+def _from_store(record: tuple[str, str, str, str, int, int]) -> Cookie:
+    name, value, domain, path, expires, flags = record
+    shown = domain if not domain or flags & _HOST_ONLY else f".{domain}"
+    return Cookie(
+        version=0,
+        name=name,
+        value=value,
+        port=None,
+        port_specified=False,
+        domain=shown,
+        domain_specified=bool(domain) and not flags & _HOST_ONLY,
+        domain_initial_dot=shown.startswith("."),
+        path=path,
+        path_specified=True,
+        secure=bool(flags & _SECURE),
+        expires=expires or None,
+        discard=not expires,
+        comment=None,
+        comment_url=None,
+        rest={"HttpOnly": None} if flags & _HTTP_ONLY else {},
+        rfc2109=False,
+    )
+
+
+class RequestsCookieJar(CookieJar, MutableMapping[str, Any]):  # type: ignore[misc]  # both define `clear`
+    """A `http.cookiejar.CookieJar` that is also a mapping from names to values, as that of the requests library."""
+
+    def __init__(self, policy: CookiePolicy | None = None, *, store: Any = None) -> None:
+        super().__init__(policy)
+        self._store = _core.CookieJar() if store is None else store
+        # Cookies as they were set, for the attributes that the store does not keep (version, port, comment, rest).
+        self._given: dict[tuple[str, str, str], Cookie] = {}
+
+    # ------------------------------------------------------------------------------------------- the store underneath
+
+    @property
+    def _cookies(self) -> dict[str, dict[str, dict[str, Cookie]]]:
+        nested: dict[str, dict[str, dict[str, Cookie]]] = {}
+        for cookie in self:
+            nested.setdefault(cookie.domain, {}).setdefault(cookie.path, {})[cookie.name] = cookie
+        return nested
+
+    @_cookies.setter
+    def _cookies(self, value: Any) -> None:
+        # The base class starts with an empty table of its own; the store is the only one here.
+        return None
+
+    def __iter__(self) -> Iterator[Cookie]:
+        cookies = []
+        for record in self._store.items():
+            given = self._given.get((record[2], record[3], record[0]))
+            if given is not None and given.value == record[1]:
+                cookies.append(given)
+            else:
+                cookies.append(_from_store(record))
+        return iter(cookies)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
+        """Store a cookie; the same name, domain and path replace."""
+        value = cookie.value
+        if value is not None and value.startswith('"') and value.endswith('"'):
+            value = cookie.value = value.replace('\\"', "")
+        domain = cookie.domain.lstrip(".").lower()
+        flags = (_SECURE if cookie.secure else 0) | (_HTTP_ONLY if cookie.has_nonstandard_attr("HttpOnly") else 0)
+        if domain and not cookie.domain_initial_dot and not cookie.domain_specified:
+            flags |= _HOST_ONLY
+        path = cookie.path or "/"
+        self._store.set(cookie.name, value or "", domain, path, int(cookie.expires or 0), flags)
+        self._given[(domain, path, cookie.name)] = cookie
+
+    def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
+        """Drop all cookies, those of a domain, of a domain and path, or one. Raises KeyError for an unknown one."""
+        if domain is None:
+            if name is not None:
+                raise ValueError("domain and path must be given to remove a cookie by name")
+            self._store.remove()
+        elif self._store.remove(name, domain.lstrip("."), path) == 0:
+            raise KeyError(domain)
+
+    def clear_expired_cookies(self) -> None:
+        """Expired cookies are never shown nor sent; nothing is left to do."""
+
+    def clear_session_cookies(self) -> None:
+        """Drop the cookies without an expiry date."""
+        for cookie in list(self):
+            if cookie.discard:
+                self._store.remove(cookie.name, cookie.domain.lstrip("."), cookie.path)
+
+    # ------------------------------------------------------------------------------------------------------- mapping
+
+    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+        """The value of a name, or the default. Raises CookieConflictError when several cookies fit."""
+        try:
+            return self._find_no_duplicates(name, domain, path)
+        except KeyError:
+            return default
+
+    def set(self, name: str, value: Any, **kwargs: Any) -> Cookie | None:
+        """Store a value (or a Morsel); None removes. Returns the cookie, or None when it removed."""
+        if value is None:
+            remove_cookie_by_name(self, name, domain=kwargs.get("domain"), path=kwargs.get("path"))
+            return None
+        cookie = morsel_to_cookie(value) if isinstance(value, Morsel) else create_cookie(name, value, **kwargs)
+        self.set_cookie(cookie)
+        return cookie
+
+    def iterkeys(self) -> Iterator[str]:
+        for cookie in iter(self):
+            yield cookie.name
+
+    def itervalues(self) -> Iterator[str | None]:
+        for cookie in iter(self):
+            yield cookie.value
+
+    def iteritems(self) -> Iterator[tuple[str, str | None]]:
+        for cookie in iter(self):
+            yield cookie.name, cookie.value
+
+    def keys(self) -> Any:
+        return list(self.iterkeys())
+
+    def values(self) -> Any:
+        return list(self.itervalues())
+
+    def items(self) -> Any:
+        return list(self.iteritems())
+
+    def list_domains(self) -> list[str]:
+        return list(dict.fromkeys(cookie.domain for cookie in iter(self)))
+
+    def list_paths(self) -> list[str]:
+        return list(dict.fromkeys(cookie.path for cookie in iter(self)))
+
+    def multiple_domains(self) -> bool:
+        """True when some domain occurs twice (as in the requests library)."""
+        seen: set[str] = set()
+        for cookie in iter(self):
+            if cookie.domain in seen:
+                return True
+            seen.add(cookie.domain)
+        return False
+
+    def get_dict(self, domain: str | None = None, path: str | None = None) -> dict[str, str | None]:
+        """Names and values of the cookies of a domain and path, as a dict."""
+        return {
+            cookie.name: cookie.value
+            for cookie in iter(self)
+            if (domain is None or cookie.domain == domain) and (path is None or cookie.path == path)
+        }
+
+    def __contains__(self, name: object) -> bool:
+        return any(cookie.name == name for cookie in iter(self))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._find_no_duplicates(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        remove_cookie_by_name(self, name)
+
+    def update(self, other: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
+        """Take over the cookies of a jar, or the pairs of a mapping."""
+        if isinstance(other, CookieJar):
+            for cookie in list(other):
+                self.set_cookie(_copy.copy(cookie))
+        elif other is not None:
+            for name, value in dict(other).items():
+                self[name] = value
+        for name, value in kwargs.items():
+            self[name] = value
+
+    def _find(self, name: str, domain: str | None = None, path: str | None = None) -> list[Cookie]:
+        return [
+            cookie
+            for cookie in iter(self)
+            if cookie.name == name
+            and (domain is None or cookie.domain.lstrip(".") == domain.lstrip("."))
+            and (path is None or cookie.path == path)
+        ]
+
+    def _find_no_duplicates(self, name: str, domain: str | None = None, path: str | None = None) -> str | None:
+        found = self._find(name, domain, path)
+        if len(found) > 1:
+            raise CookieConflictError(f"There are multiple cookies with name, {name!r}")
+        if not found:
+            raise KeyError(f"name={name!r}, domain={domain!r}, path={path!r}")
+        return found[0].value
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def copy(self) -> RequestsCookieJar:
+        """An independent copy."""
+        jar = type(self)()
+        jar.set_policy(self._policy)
+        jar.update(self)
+        return jar
+
+    def get_policy(self) -> CookiePolicy:
+        """The policy object; what is sent and stored is the engine's decision."""
+        return self._policy
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for key in ("_cookies_lock", "_store", "_given"):
+            state.pop(key, None)
+        state["cookies"] = list(self)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        cookies = state.pop("cookies", [])
+        RequestsCookieJar.__init__(self, state.pop("_policy", None))
+        self.__dict__.update(state)
+        for cookie in cookies:
+            self.set_cookie(cookie)
+
+
+# -------------------------------------------------------------------------------------------------------------- functions
+
+
+def remove_cookie_by_name(jar: CookieJar, name: str, domain: str | None = None, path: str | None = None) -> None:
+    """Remove every cookie of that name, narrowed by domain and path."""
+    for cookie in list(jar):
+        if cookie.name != name:
+            continue
+        if (domain is None or cookie.domain == domain) and (path is None or cookie.path == path):
+            jar.clear(cookie.domain, cookie.path, cookie.name)
+
+
+def cookiejar_from_dict(
+    cookie_dict: Mapping[str, Any] | None, cookiejar: CookieJar | None = None, overwrite: bool = True
+) -> CookieJar:
+    """Put the pairs of a mapping into a jar (a new one by default)."""
+    jar = RequestsCookieJar() if cookiejar is None else cookiejar
+    known = {cookie.name for cookie in jar}
+    for name, value in (cookie_dict or {}).items():
+        if overwrite or name not in known:
+            jar.set_cookie(create_cookie(name, value))
+    return jar
+
+
+def merge_cookies(cookiejar: CookieJar, cookies: Any) -> CookieJar:
+    """Add cookies to a jar: those of a mapping where the name is missing, those of a jar always.
+
+    Raises ValueError when the first argument is no jar.
+    """
+    if not isinstance(cookiejar, CookieJar):
+        raise ValueError("You can only merge into CookieJar")
+    if isinstance(cookies, CookieJar):
+        for cookie in list(cookies):
+            cookiejar.set_cookie(_copy.copy(cookie))
+    elif isinstance(cookies, Mapping):
+        cookiejar_from_dict(cookies, cookiejar, overwrite=False)
+    return cookiejar
+
+
+def _set_cookie_values(headers: Any) -> list[str]:
+    if isinstance(headers, Headers):
+        return headers.get_list("set-cookie")
+    if hasattr(headers, "get_all"):
+        return list(headers.get_all("Set-Cookie") or [])
+    value = headers.get("set-cookie") if hasattr(headers, "get") else None
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def extract_cookies_to_jar(jar: RequestsCookieJar, response: Any, request: Any) -> None:
+    """Store what the response's Set-Cookie fields say, each on its own."""
+    for value in _set_cookie_values(response.headers):
+        jar._store.receive(str(request.url), value)
+
+
+def get_cookie_header(jar: RequestsCookieJar, request: Any) -> str | None:
+    """The Cookie header for that request, or None."""
+    return jar._store.header_for(str(request.url)) or None
+
+
+class Cookies(MutableMapping[str, str]):
+    """Cookies by name. A missing name reads as `""`.
+
+    cookies: None, a mapping, pairs, an `http.cookiejar.CookieJar` (copied), or another Cookies (then both are one jar).
+
+    >>> Cookies({"session": "1"})["session"]
+    '1'
+    """
+
+    def __init__(self, cookies: Any = None, *, store: Any = None) -> None:
+        if isinstance(cookies, Cookies):
+            self.cookiejar: RequestsCookieJar = cookies.cookiejar
+        else:
+            self.cookiejar = RequestsCookieJar(store=store)
+            self._take(cookies)
+
+    def _take(self, cookies: Any) -> None:
+        if isinstance(cookies, Cookies):
+            self.cookiejar.update(cookies.cookiejar)
+        elif isinstance(cookies, CookieJar):
+            self.cookiejar.update(cookies)
+        elif cookies is not None:
+            for name, value in self._pairs(cookies):
+                self.cookiejar.set(name, value)
+
+    @staticmethod
+    def _text(value: Any) -> str:
+        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+    def _pairs(self, cookies: Any) -> Iterator[tuple[str, str]]:
+        items: Iterable[Any] = ()
+        if isinstance(cookies, Mapping):
+            items = list(cookies.items())
+        elif isinstance(cookies, (list, tuple, set)):
+            items = cookies
+        for item in items:
+            if isinstance(item, (list, tuple)) and len(item) >= 2 and item[1] is not None:
+                yield self._text(item[0]), self._text(item[1])
+
+    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+        """The value of a name, or the default. Raises CookieConflictError when several cookies fit."""
+        return self.cookiejar.get(name, default, domain, path)
+
+    def set(self, name: str, value: Any, **kwargs: Any) -> Cookie | None:
+        """Store a value (or a Morsel) with the keywords of `create_cookie`; None removes."""
+        if value is not None and not isinstance(value, Morsel):
+            value = self._text(value)
+        return self.cookiejar.set(name, value, **kwargs)
+
+    def delete(self, name: str, domain: str | None = None, path: str | None = None) -> None:
+        """Remove every cookie of that name; none is no error."""
+        remove_cookie_by_name(self.cookiejar, name, domain, path)
+
+    def clear(self, domain: str | None = None, path: str | None = None) -> None:
+        """Remove all cookies, those of a domain, or of a domain and path. Raises KeyError for an unknown domain."""
+        if domain is None:
+            self.cookiejar.clear()
+        else:
+            self.cookiejar.clear(domain, path)
+
+    def update(self, cookies: Any = None) -> None:  # type: ignore[override]  # no keyword form, as in the original
+        """Take over cookies of any kind that the constructor takes."""
+        self._take(cookies)
+
+    def copy(self) -> Cookies:
+        """An independent copy."""
+        copied = type(self)()
+        copied.cookiejar.update(self.cookiejar)
+        return copied
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> Cookies:
+        return self.copy()
+
+    def __getitem__(self, name: str) -> str:
+        value = self.cookiejar.get(name, "")
+        return value if value is not None else ""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.cookiejar
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([cookie.name for cookie in self.cookiejar])
+
+    def __len__(self) -> int:
+        return len(self.cookiejar)
+
+    def __bool__(self) -> bool:
+        return len(self.cookiejar) > 0
+
+    def items(self) -> Any:
+        return [(cookie.name, cookie.value) for cookie in self.cookiejar]
+
+    def keys(self) -> Any:
+        return list(self)
+
+    def values(self) -> Any:
+        return [cookie.value for cookie in self.cookiejar]
+
+    _MISSING = object()
+
+    def pop(self, name: str, default: Any = _MISSING) -> Any:
+        """Remove a name and return its value. Raises KeyError when it is missing and no default is given."""
+        if name not in self:
+            if default is Cookies._MISSING:
+                raise KeyError(name)
+            return default
+        value = self[name]
+        del self[name]
+        return value
+
+    def setdefault(self, name: str, default: Any = "") -> Any:
+        """The value of a name; when it is missing, store the default and return it."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self.items()) == dict(other.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Store what a response's Set-Cookie fields say."""
+        extract_cookies_to_jar(self.cookiejar, response, request)
+
+    def get_cookie_header(self, request: Any) -> str | None:
+        """The Cookie header for that request, or None."""
+        return get_cookie_header(self.cookiejar, request)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}[{', '.join(repr(cookie) for cookie in self.cookiejar)}]>"

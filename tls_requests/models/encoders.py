@@ -1,0 +1,395 @@
+"""Request bodies: JSON, forms, multipart, and streams of bytes."""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import datetime
+import enum
+import json
+import math
+import mimetypes
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlencode
+
+from ..settings import CHUNK_SIZE
+from ..utils import to_str
+
+__all__ = ["JsonEncoder", "MultipartEncoder", "StreamEncoder", "UrlencodedEncoder"]
+
+_OCTETS = "application/octet-stream"
+_ESCAPES = str.maketrans({"\n": "%0A", "\r": "%0D", '"': "%22"})
+
+
+def format_header(name: str, value: str | bytes, encoding: str = "utf-8") -> bytes:
+    """`name="value"` of a disposition; LF, CR and the quote are escaped as browsers do (WHATWG, form submission)."""
+    text = value.decode("utf-8") if isinstance(value, bytes) else value
+    return f'{name}="{text.translate(_ESCAPES)}"'.encode("utf-8" if not text.isascii() else encoding)
+
+
+def get_boundary() -> bytes:
+    """A new multipart boundary: 32 hexadecimal digits."""
+    return binascii.hexlify(os.urandom(16))
+
+
+def guess_content_type(name: str) -> str:
+    """The media type by the file name, or application/octet-stream."""
+    return mimetypes.guess_type(name)[0] or _OCTETS
+
+
+def iter_buffer(buffer: IO[bytes], chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+    """Read a binary stream from its start (from where it is, when it cannot seek) in pieces."""
+    if _seekable(buffer):
+        buffer.seek(0)
+    while True:
+        chunk = buffer.read(chunk_size)
+        if not chunk:
+            return
+        yield chunk.encode("utf-8") if isinstance(chunk, str) else chunk
+
+
+def _seekable(buffer: Any) -> bool:
+    try:
+        return bool(buffer.seekable())
+    except AttributeError:
+        return hasattr(buffer, "seek")
+
+
+# --------------------------------------------------------------------------------------------------------------- fields
+
+
+class BaseField:
+    """One part of a multipart body."""
+
+    def __init__(self, name: Any, value: Any) -> None:
+        self._name = to_str(name)
+        self._headers: dict[bytes, bytes] = {}
+
+    @property
+    def headers(self) -> bytes:
+        """The rendered header block, with the blank line behind it."""
+        return self.render_headers()
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        return {b"Content-Disposition": self.render_parts(), **self._headers}
+
+    def render_parts(self) -> bytes:
+        """The value of Content-Disposition."""
+        return b"form-data; " + format_header("name", self._name)
+
+    def render_headers(self) -> bytes:
+        return b"\r\n".join(name + b": " + value for name, value in self.get_headers().items()) + b"\r\n\r\n"
+
+    def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def render(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """Headers, then the content."""
+        yield self.render_headers()
+        yield from self.render_data(chunk_size)
+
+
+class DataField(BaseField):
+    """A form field; its value becomes UTF-8 text."""
+
+    def __init__(self, name: Any, value: Any) -> None:
+        super().__init__(name, value)
+        self.value = to_str(value)
+
+    def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        yield self.value.encode("utf-8")
+
+
+class FileField(BaseField):
+    """A file. value: bytes, str (its text), a readable object, or (filename, content[, content_type]).
+
+    Raises ValueError for other types.
+    """
+
+    def __init__(self, name: Any, value: Any) -> None:
+        super().__init__(name, value)
+        self.filename, self._buffer, self.content_type = self._unpack(value)
+        self._headers = {b"Content-Type": self.content_type.encode("utf-8")}
+
+    def _unpack(self, value: Any) -> tuple[str | None, IO[bytes], str]:
+        filename: Any = None
+        content_type: Any = None
+        explicit_none = False
+        content = value
+        if isinstance(value, (tuple, list)):
+            if not value:
+                raise ValueError("A file value must not be an empty tuple.")
+            if len(value) == 1:
+                content = value[0]
+            else:
+                filename, content = value[0], value[1]
+                explicit_none = filename is None
+                content_type = value[2] if len(value) > 2 else None
+        filename = to_str(filename) if filename else None
+        content_type = to_str(content_type) if content_type else None
+        if isinstance(content, str):
+            buffer: IO[bytes] = BytesIO(content.encode("utf-8"))
+        elif isinstance(content, (bytes, bytearray, memoryview)):
+            buffer = BytesIO(bytes(content))
+        elif hasattr(content, "read"):
+            buffer, own_name = self._binary(content)
+            if own_name:
+                content_type = content_type or guess_content_type(own_name)
+                filename = filename or (None if explicit_none else own_name)
+        else:
+            raise ValueError(f"A file must be bytes, str or a readable object, not {type(content).__name__}.")
+        if filename is None and not explicit_none:
+            filename = "upload"
+        return filename, buffer, content_type or _OCTETS
+
+    @staticmethod
+    def _binary(content: Any) -> tuple[IO[bytes], str | None]:
+        name = getattr(content, "name", None)
+        own_name = os.path.basename(name) if isinstance(name, (str, Path)) and os.path.isfile(name) else None
+        raw = getattr(content, "buffer", None)
+        if raw is not None and not hasattr(content, "getbuffer"):
+            # Opened in text mode: the bytes of the same file, the caller's object stays open and in its place.
+            return (open(content.name, "rb") if own_name else raw), own_name
+        return content, own_name
+
+    def render_parts(self) -> bytes:
+        parts = super().render_parts()
+        return parts if self.filename is None else parts + b"; " + format_header("filename", self.filename)
+
+    def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        yield from iter_buffer(self._buffer, chunk_size)
+
+
+# ------------------------------------------------------------------------------------------------------------- encoders
+
+
+class BaseEncoder:
+    """A body: headers it needs, and its bytes in pieces. May be read several times until it is closed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._buffer: IO[bytes] = BytesIO()
+        self._chunk_size: int = kwargs.get("chunk_size") or CHUNK_SIZE
+        self._closed = False
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return self.get_headers()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        """The header fields that describe the body."""
+        return {}
+
+    def render(self) -> Iterator[bytes]:
+        """The body in pieces, then one empty piece. Raises ValueError when closed."""
+        if self._buffer.closed:
+            raise ValueError("I/O operation on closed file.")
+        yield from iter_buffer(self._buffer, self._chunk_size)
+        yield b""
+
+    def close(self) -> None:
+        self._closed = True
+        self._buffer.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.render()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.render():
+            yield chunk
+
+    def __enter__(self) -> BaseEncoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _json_value(value: Any) -> Any:
+    """The value as the standard library's encoder takes it, by the rules of orjson: dates as ISO 8601, UUIDs and others as
+    text, enumerations by value, dataclasses as objects, NaN and infinities as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool)) or type(value) is int:
+        return value
+    if isinstance(value, enum.Enum):
+        return _json_value(value.value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _json_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    return str(value)
+
+
+def encode_json(data: Any) -> bytes:
+    """The bytes of a JSON body. Text and bytes at the top are taken as JSON already; None is empty.
+
+    Raises TypeError for what cannot be encoded (lone surrogates, keys that are no text or number).
+    """
+    if data is None:
+        return b""
+    if isinstance(data, (bytes, bytearray)):
+        return bytes(data)
+    if isinstance(data, (dict, list, tuple, set)):
+        top = list(data) if isinstance(data, set) else data
+        text = json.dumps(_json_value(top), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    else:
+        text = to_str(data)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TypeError(f"The JSON body is not valid Unicode: {error.reason}.") from None
+
+
+class JsonEncoder(BaseEncoder):
+    """A JSON body: compact, UTF-8."""
+
+    def __init__(self, data: Any, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any) -> None:
+        super().__init__(chunk_size=chunk_size)
+        self._buffer = BytesIO(encode_json(data))
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        return {b"Content-Type": b"application/json"}
+
+
+def _form_values(value: Any) -> list[str]:
+    if isinstance(value, (str, bytes, bytearray, int, float, bool)):
+        return [to_str(value)]
+    if isinstance(value, Iterable):
+        return [to_str(item) for item in value]
+    return [to_str(value)]
+
+
+def _pairs(data: Any) -> list[tuple[str, list[str]]]:
+    """Fields of a mapping or a list of pairs, with the values of each; None is left out."""
+    items = data.items() if isinstance(data, Mapping) else data
+    return [(to_str(key), _form_values(value)) for key, value in items if value is not None]
+
+
+def _is_pairs(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in data)
+
+
+class UrlencodedEncoder(BaseEncoder):
+    """A form (application/x-www-form-urlencoded) of a mapping or a list of pairs; bytes, text and readable objects are sent
+    as they are."""
+
+    def __init__(self, data: Any, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any) -> None:
+        super().__init__(chunk_size=chunk_size)
+        self._content_type: bytes | None = b"application/x-www-form-urlencoded"
+        if isinstance(data, Mapping) or _is_pairs(data):
+            fields = [(key, value) for key, values in _pairs(data) for value in values]
+            self._buffer = BytesIO(urlencode(fields).encode("ascii"))
+        elif isinstance(data, str):
+            self._buffer = BytesIO(data.encode("utf-8"))
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            self._content_type = None
+            self._buffer = BytesIO(bytes(data))
+        elif hasattr(data, "read"):
+            self._content_type = None
+            self._buffer = data
+        elif isinstance(data, Iterable):
+            self._content_type = None
+            self._buffer = BytesIO(b"".join(data))
+        elif data is not None:
+            raise TypeError(f"data must be a mapping, pairs, text, bytes or a file, not {type(data).__name__}.")
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        return {b"Content-Type": self._content_type} if self._content_type else {}
+
+
+class MultipartEncoder(BaseEncoder):
+    """A multipart/form-data body (RFC 7578) of fields, then files."""
+
+    def __init__(
+        self,
+        data: Any = None,
+        files: Any = None,
+        boundary: bytes | None = None,
+        *,
+        chunk_size: int = CHUNK_SIZE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(chunk_size=chunk_size)
+        self.boundary = boundary if boundary and isinstance(boundary, bytes) else get_boundary()
+        self.fields: list[BaseField] = []
+        if isinstance(data, Mapping) or _is_pairs(data):
+            self.fields += [DataField(key, value) for key, values in _pairs(data) for value in values]
+        if isinstance(files, Mapping):
+            self.fields += [FileField(key, value) for key, value in files.items()]
+        elif _is_pairs(files):
+            self.fields += [FileField(key, value) for key, value in files]
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return self.get_headers() if self.fields else {}
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        return {b"Content-Type": b"multipart/form-data; boundary=" + self.boundary}
+
+    def render(self) -> Iterator[bytes]:
+        if self._buffer.closed:
+            raise ValueError("I/O operation on closed file.")
+        if self.fields:
+            for field in self.fields:
+                yield b"--" + self.boundary + b"\r\n"
+                yield from field.render(self._chunk_size)
+                yield b"\r\n"
+            yield b"--" + self.boundary + b"--\r\n"
+        yield b""
+
+
+class StreamEncoder(BaseEncoder):
+    """The body of a request, whatever it is made of: files beat data, data beats json."""
+
+    def __init__(
+        self, data: Any = None, files: Any = None, json: Any = None, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any
+    ) -> None:
+        super().__init__(chunk_size=chunk_size)
+        self._encoder: BaseEncoder
+        if files is not None:
+            self._encoder = MultipartEncoder(data, files, chunk_size=chunk_size)
+        elif data is not None:
+            self._encoder = UrlencodedEncoder(data, chunk_size=chunk_size)
+        elif json is not None:
+            self._encoder = JsonEncoder(json, chunk_size=chunk_size)
+        else:
+            self._encoder = BaseEncoder(chunk_size=chunk_size)
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return self._encoder.headers
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        return self._encoder.get_headers()
+
+    def render(self) -> Iterator[bytes]:
+        yield from self._encoder.render()
+        self._closed = True
+
+    def close(self) -> None:
+        self._closed = True
+        self._encoder.close()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, *, chunk_size: int | None = None) -> StreamEncoder:
+        """Wrap raw bytes, without headers."""
+        stream = cls(chunk_size=chunk_size or CHUNK_SIZE)
+        stream._encoder._buffer = BytesIO(raw)
+        return stream

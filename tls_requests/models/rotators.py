@@ -1,0 +1,275 @@
+"""Rotators: hand out proxies, identifiers or header sets in turn or at random."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ..exceptions import HTTPError, ProxyError, RotatorError
+from .headers import Headers
+from .urls import Proxy
+
+__all__ = ["BaseRotator", "HeaderRotator", "ProxyRotator", "RotatorError", "TLSIdentifierRotator"]
+
+T = TypeVar("T")
+
+CLIENT_IDENTIFIER_TEMPLATES: list[str] = [
+    "chrome_120",
+    "chrome_124",
+    "chrome_131",
+    "chrome_133",
+    "firefox_120",
+    "firefox_123",
+    "firefox_132",
+    "firefox_133",
+    "safari_16_0",
+    "safari_ios_16_0",
+    "safari_ios_17_0",
+    "safari_ios_18_0",
+    "safari_ios_18_5",
+]
+
+
+def _user_agents() -> list[str]:
+    webkit = "AppleWebKit/537.36 (KHTML, like Gecko)"
+    systems = {
+        "Windows NT 10.0; Win64; x64": (128, 129, 130, 131, 132, 133, 134, 135),
+        "Macintosh; Intel Mac OS X 10_15_7": (128, 130, 131, 132, 133, 134),
+        "X11; Linux x86_64": (130, 131, 133, 135),
+    }
+    agents = [
+        f"Mozilla/5.0 ({system}) {webkit} Chrome/{version}.0.0.0 Safari/537.36"
+        for system, versions in systems.items()
+        for version in versions
+    ]
+    agents += [
+        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/{v}.0.0.0 Safari/537.36 Edg/{v}.0.0.0"
+        for v in (131, 132, 133, 134)
+    ]
+    agents += [
+        f"Mozilla/5.0 ({system}; rv:{version}.0) Gecko/20100101 Firefox/{version}.0"
+        for system, versions in {
+            "Windows NT 10.0; Win64; x64": (128, 132, 133, 135),
+            "Macintosh; Intel Mac OS X 10.15": (132, 133),
+            "X11; Linux x86_64": (128, 133),
+        }.items()
+        for version in versions
+    ]
+    safari = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    agents += [
+        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {safari} Version/{v} Safari/605.1.15"
+        for v in ("17.6", "18.0", "18.3", "18.5")
+    ]
+    agents += [
+        f"Mozilla/5.0 (iPhone; CPU iPhone OS {v.replace('.', '_')} like Mac OS X) {safari} "
+        f"Version/{v} Mobile/15E148 Safari/604.1"
+        for v in ("17.6", "18.0", "18.3", "18.5")
+    ]
+    agents += [
+        f"Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/{v}.0.0.0 Mobile Safari/537.36" for v in (130, 131, 133, 134)
+    ]
+    return agents
+
+
+USER_AGENTS: list[str] = _user_agents()
+HEADER_TEMPLATES: list[dict[str, str]] = [
+    {
+        "accept": "*/*",
+        "connection": "keep-alive",
+        "accept-encoding": "gzip, deflate, br, zstd",
+        "User-Agent": agent,
+    }
+    for agent in USER_AGENTS
+]
+
+
+class BaseRotator(ABC, Generic[T]):
+    """Hands out its items by a strategy: `random`, `round_robin` or `weighted` (by each item's `weight`).
+
+    Safe to use from several threads and tasks at once. Raises ValueError for an unknown strategy and from `next` when empty.
+    """
+
+    default_strategy: ClassVar[str] = "random"
+
+    def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
+        self.items: list[Any] = list(items or [])
+        self.strategy = strategy
+        self._lock = threading.Lock()
+        self._async_lock: asyncio.Lock | None = None
+        self._iterator: Iterator[Any] | None = None
+        if self.items:
+            self._rebuild_iterator()
+
+    @property
+    def async_lock(self) -> asyncio.Lock:
+        """A lock for tasks, made when first asked for."""
+        if self._async_lock is None:
+            self._async_lock = asyncio.Lock()
+        return self._async_lock
+
+    def _choices(self) -> Iterator[Any]:
+        index = 0
+        while self.items:
+            if self.strategy == "round_robin":
+                yield self.items[index % len(self.items)]
+                index += 1
+            elif self.strategy == "weighted":
+                weights = [float(getattr(item, "weight", 1.0)) for item in self.items]
+                yield random.choices(self.items, weights=weights)[0]  # noqa: S311 - not a secret
+            else:
+                yield random.choice(self.items)  # noqa: S311 - not a secret
+
+    def _rebuild_iterator(self) -> None:
+        if self.strategy not in ("random", "round_robin", "weighted"):
+            raise ValueError(f"Unsupported strategy: {self.strategy}")
+        self._iterator = self._choices()
+
+    def next(self, *args: Any, **kwargs: Any) -> T:
+        """The next item. Raises ValueError("Rotator is empty.")."""
+        with self._lock:
+            if not self.items:
+                raise ValueError("Rotator is empty.")
+            if self._iterator is None:
+                self._rebuild_iterator()
+            assert self._iterator is not None  # noqa: S101 - made above
+            item: T = next(self._iterator)
+            return item
+
+    async def anext(self, *args: Any, **kwargs: Any) -> T:
+        return self.next(*args, **kwargs)
+
+    def add(self, item: Any) -> None:
+        """Add an item as it is; a round begins anew."""
+        with self._lock:
+            self.items.append(item)
+            self._rebuild_iterator()
+
+    async def aadd(self, item: Any) -> None:
+        self.add(item)
+
+    def remove(self, item: Any) -> None:
+        """Drop every item equal to this one; silent when there is none."""
+        with self._lock:
+            self.items = [known for known in self.items if known != item]
+            self._rebuild_iterator()
+
+    async def aremove(self, item: Any) -> None:
+        self.remove(item)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self.items))
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{type(self).__name__} cannot be pickled.")
+
+    @classmethod
+    @abstractmethod
+    def rebuild_item(cls, item: Any) -> T | None:
+        """Turn what a file or list holds into an item; None drops it."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_file(cls, source: str | Path | list[Any], strategy: str = "random") -> Any:
+        """Make a rotator of a list, a JSON file (an array), or a text file (one item a line, `#` starts a comment).
+
+        Raises FileNotFoundError, and RotatorError for other types. Items that cannot be used are dropped.
+        """
+        if isinstance(source, list):
+            raw: list[Any] = source
+        elif isinstance(source, (str, Path)):
+            path = Path(source)
+            if not path.exists():
+                raise FileNotFoundError(f"Source file not found: {source}")
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".json":
+                raw = list(json.loads(text))
+            else:
+                lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
+                raw = [line for line in lines if line]
+        else:
+            raise RotatorError(f"Unsupported source type: {type(source)}")
+        items = [item for item in (cls.rebuild_item(entry) for entry in raw) if item is not None]
+        return cls(items, strategy)
+
+
+class ProxyRotator(BaseRotator[Proxy]):
+    """Rotates proxies. items: Proxy objects, their text (`url`, `url|weight`, `url|weight|region`), or mappings.
+
+    Raises ProxyError for an item that is no proxy.
+    """
+
+    def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
+        super().__init__([self._convert(item) for item in items or []], strategy)
+
+    @staticmethod
+    def _convert(item: Any) -> Proxy:
+        if isinstance(item, Proxy):
+            return item
+        if isinstance(item, dict):
+            return Proxy.from_dict(item)
+        if isinstance(item, str):
+            return Proxy.from_string(item)
+        raise ProxyError(f"Unsupported proxy type: {type(item)}")
+
+    @classmethod
+    def rebuild_item(cls, item: Any) -> Proxy | None:
+        try:
+            return cls._convert(item)
+        except (HTTPError, TypeError, ValueError):
+            return None
+
+    def mark_result(self, proxy: Proxy, success: bool, latency: float | None = None) -> None:
+        """Tell how a request by that proxy went; its weight follows. latency: seconds."""
+        with self._lock:
+            if success:
+                proxy.mark_success(latency)
+            else:
+                proxy.mark_failed()
+
+    async def amark_result(self, proxy: Proxy, success: bool, latency: float | None = None) -> None:
+        self.mark_result(proxy, success, latency)
+
+
+class TLSIdentifierRotator(BaseRotator[str]):
+    """Rotates client identifiers; without items, a built-in list of thirteen."""
+
+    def __init__(self, items: list[Any] | None = None, strategy: str = "round_robin") -> None:
+        super().__init__(items or CLIENT_IDENTIFIER_TEMPLATES, strategy)
+
+    @classmethod
+    def rebuild_item(cls, item: Any) -> str | None:
+        return item if isinstance(item, str) else None
+
+
+class HeaderRotator(BaseRotator[Headers]):
+    """Rotates header sets; without items, built-in ones. `next` gives a copy, its user-agent replaced when asked."""
+
+    def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
+        super().__init__(items or HEADER_TEMPLATES, strategy)
+
+    @classmethod
+    def rebuild_item(cls, item: Any) -> Headers | None:
+        if isinstance(item, Headers):
+            return item
+        try:
+            return Headers(item)
+        except (HTTPError, TypeError, ValueError):
+            return None
+
+    def next(self, user_agent: str | None = None, *args: Any, **kwargs: Any) -> Headers:
+        headers = Headers(super().next())
+        if user_agent:
+            headers["User-Agent"] = user_agent
+        return headers
+
+    async def anext(self, user_agent: str | None = None, *args: Any, **kwargs: Any) -> Headers:
+        return self.next(user_agent)
