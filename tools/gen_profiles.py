@@ -82,7 +82,7 @@ GECKO_PLACE = ("upgrade-insecure-requests", "sec-fetch-dest", "priority", "te")
 ENGINES: dict[str | None, Engine] = {
     "chromium": Engine(
         source="chromium_156_linux.json (notes, variants, requests); resumption as Chrome's derived files; opening"
-               " frames: derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH payload's lengths",
+               " frames: derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH lengths",
         flags=frozenset({"RESUMES_13", "RESUMES_12"}),
         data_frame_max=16375, priorities=((0, 256),), priority_mode="CHROMIUM",
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
@@ -99,8 +99,8 @@ ENGINES: dict[str | None, Engine] = {
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
         data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
         connection_behind="accept-encoding",
-        places=(("content-type", GECKO_PLACE), ("content-length", GECKO_PLACE), ("origin", GECKO_PLACE),
-                ("referer", GECKO_PLACE), ("cookie", GECKO_PLACE))),
+        places=(("content-type", ("connection",) + GECKO_PLACE), ("content-length", ("connection",) + GECKO_PLACE),
+                ("origin", ("connection",) + GECKO_PLACE), ("referer", GECKO_PLACE), ("cookie", GECKO_PLACE))),
     "webkit": Engine(
         source="Safari's captures and derived files; its resumption is not known, so none is offered; openings: "
                "derived 15.6.1; places of request headers: not known, put last",
@@ -518,15 +518,16 @@ def tls_flags(profile: Profile, root: Node, tls: Node) -> None:
         set_flag(profile, "EARLY_DATA", EARLY_DATA in ext_types(early["tls"]))
     if "resumption_tls12" in variants:
         set_flag(profile, "RESUMES_12", TICKET in ext_types(variants["resumption_tls12"]["tls"]))
-    for name in sorted(variants.value):
-        if name.startswith("retry_"):
-            for item in variants[name]["tls"]["extensions"].items():
-                if item["type"].value == KEY_SHARE:
-                    set_flag(
-                        profile,
-                        "RETRY_KEEPS_GREASE",
-                        any(share["group"].value == GREASE for share in item["shares"].items()),
-                    )
+    kept = {
+        any(share["group"].value == GREASE for share in item["shares"].items())
+        for name in sorted(variants.value)
+        if name.startswith("retry_")
+        for item in variants[name]["tls"]["extensions"].items()
+        if item["type"].value == KEY_SHARE
+    }
+    if len(kept) > 1:
+        variants.fail("some second ClientHellos keep the GREASE key share, some do not")
+    set_flag(profile, "RETRY_KEEPS_GREASE", kept.pop() if kept else None)
     set_flag(profile, "SHARES_X25519", reuses_x25519(root))
     versions = [ext.values for ext in profile.exts if ext.type == VERSIONS]
     if PSK_MODES not in types or not versions or TLS13 not in versions[0]:

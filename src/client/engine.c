@@ -285,6 +285,15 @@ leave_drive(tr_engine_t *e)
     }
 }
 
+/* Under the lock. They look for themselves at what changed. */
+static void
+signal_waiters(tr_engine_t *e)
+{
+    for (tr_link_t *link = tr_list_first(&e->waiters); link != NULL; link = tr_list_next(&e->waiters, link)) {
+        (void)pthread_cond_signal(&TR_CONTAINER_OF(link, tr_waiter_t, link)->cond);
+    }
+}
+
 static bool
 must_leave(const tr_engine_t *e)
 {
@@ -517,21 +526,10 @@ shut_down(tr_engine_t *e)
     e->stopping = true;
     run_queue(e); /* ops that start now are cancelled at once */
     while ((link = tr_list_first(&e->sessions)) != NULL) {
-        tr_session_t *session = TR_CONTAINER_OF(link, tr_session_t, link);
-        tr_session__abort_ops(session, &err);
-        tr_session__drop_pool(session);
+        tr_session__stop(TR_CONTAINER_OF(link, tr_session_t, link), &err);
     }
     tr_engine__settle(e);
     flush_sinks(e);
-}
-
-/* Under the lock. They look for themselves at what changed. */
-static void
-signal_waiters(tr_engine_t *e)
-{
-    for (tr_link_t *link = tr_list_first(&e->waiters); link != NULL; link = tr_list_next(&e->waiters, link)) {
-        (void)pthread_cond_signal(&TR_CONTAINER_OF(link, tr_waiter_t, link)->cond);
-    }
 }
 
 void
@@ -579,6 +577,19 @@ tr_engine_stop(bool forever)
     signal_waiters(e);
     (void)pthread_cond_broadcast(&e->drive_cond);
     unlock(e);
+}
+
+bool
+tr_engine__outlives_pools(tr_engine_t *e)
+{
+    lock(e);
+    bool here = e->driving && pthread_equal(e->driver, pthread_self());
+    while (!here && e->state == TR_ENGINE_STOPPING) {
+        uint64_t now = clock_ns();
+        wait_cond(&e->drive_cond, &e->lock, now, now + NS_PER_MS);
+    }
+    unlock(e);
+    return !here;
 }
 
 /* -------------------------------------------------------------------------------------------------------------- fork */

@@ -19,7 +19,9 @@
 #include "client/client.h"
 #include "client/queue.h"
 #include "core/buf.h"
+#include "core/limits.h"
 #include "core/list.h"
+#include "core/trace.h"
 #include "net/conn.h"
 #include "net/dns.h"
 #include "net/loop.h"
@@ -87,6 +89,9 @@ tr_engine_t *tr_engine__self(void);
 /* tr_engine__post queues a message for the loop. wait: a blocking caller comes for it, so nobody else needs to wake. False: the engine does
  * not run (nothing was queued). */
 bool tr_engine__post(tr_engine_t *engine, tr_msg_t *msg, bool wait);
+/* tr_engine__outlives_pools waits for a stop that is under way to end: then there are no pools any more (true). On the stopping thread
+ * itself it returns false at once. For an engine that does not run. */
+bool tr_engine__outlives_pools(tr_engine_t *engine);
 /* tr_engine__settle does what callbacks left to do: starts ready ops, dispatches origins, pulls output. Each entry from the loop
  * into client/ ends with it. On the loop. */
 void tr_engine__settle(tr_engine_t *engine);
@@ -102,7 +107,7 @@ void tr_trust__stop(void);
 /* In a forked child: a load under way is forgotten. */
 void tr_trust__after_fork(void);
 
-/* --- keylog.c --- */
+/* --- keylog_file.c --- */
 /* tr_keylog__open gives the log for path (NULL: SSLKEYLOGFILE), opened once a process; NULL: none, or it cannot be opened. */
 struct tr_keylog *tr_keylog__open(const char *path);
 /* tr_keylog__line is a tr_tls_config_t.keylog; arg is the log. */

@@ -5,7 +5,6 @@
 #include "client/op.h"
 #include "client/pool.h"
 #include "client/session.h"
-#include "client/sink.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 

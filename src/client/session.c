@@ -75,12 +75,31 @@ tr_session_unref(tr_session_t *session)
     if (session == NULL || atomic_fetch_sub_explicit(&session->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    /* Running ops hold references: there are none. Its connections must be closed on the loop; a session that never sent anything, or
-     * whose engine is gone (that took the pool with it), is freed here. */
+    /* Running ops hold references: there are none. The connections are closed on the loop. */
     session->free_msg.fn = free_msg;
-    if (!atomic_load(&session->used) || !tr_engine__post(tr_engine__self(), &session->free_msg, false)) {
-        tr_engine__wait_stopped(tr_engine__self());
+    if (atomic_load(&session->used) && tr_engine__post(tr_engine__self(), &session->free_msg, false)) {
+        return;
+    }
+    if (atomic_load(&session->used) && !tr_engine__outlives_pools(tr_engine__self()) && session->pool != NULL) {
+        session->orphan = true; /* inside the engine's stop, on its thread: it drops the pool and calls back */
+        return;
+    }
+    free_session(session);
+}
+
+void
+tr_session__stop(tr_session_t *session, const tr_err_t *err)
+{
+    bool orphan = session->orphan;
+    if (!orphan) {
+        tr_session_ref(session);
+    }
+    tr_session__abort_ops(session, err);
+    tr_session__drop_pool(session);
+    if (orphan) {
         free_session(session);
+    } else {
+        tr_session_unref(session);
     }
 }
 

@@ -28,11 +28,15 @@ struct tr_session {
     tr_tickets_t *tickets; /* owned; outlives the pool */
     tr_list_t ops;        /* running, by session_link */
     tr_link_t link;       /* engine's sessions, while there is a pool */
+    bool orphan;          /* the last reference went during the engine's stop */
 };
 
 /* tr_session__drop_pool closes every connection; ops must be gone. On the loop. */
 void tr_session__drop_pool(tr_session_t *session);
 /* tr_session__abort_ops completes every running op with err. On the loop. */
 void tr_session__abort_ops(tr_session_t *session, const tr_err_t *err);
+
+/* tr_session__stop cancels with err and drops the pool, when the engine stops. */
+void tr_session__stop(tr_session_t *session, const tr_err_t *err);
 
 #endif

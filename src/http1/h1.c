@@ -628,3 +628,9 @@ tr_h1_wrote_any(const tr_h1_t *h1)
 {
     return h1->sender.any;
 }
+
+unsigned
+tr_h1_version(const tr_h1_t *h1)
+{
+    return h1->status.status == 0 ? 0 : 10u + (unsigned)h1->status.minor;
+}

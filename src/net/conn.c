@@ -8,7 +8,8 @@
  * - Reads go on until the kernel is empty, the input queue is full or the turn's share is used up. Reading is switched off lazily: only when
  *   the socket turns out to be readable while nobody wants its bytes, so that short pauses cost no system call.
  * - When a write fails the peer is gone, but its last words (an early answer, an alert, GOAWAY) may be in the kernel's queue: they are
- *   read first and the end is reported as the read saw it. */
+ *   read first. The failed write has taken the socket's error with it, so an end of file that is seen then is not believed: it would pass
+ *   off a cut body as a complete one. */
 #include "net/conn.h"
 
 #include <time.h>
@@ -51,6 +52,7 @@ struct tr_conn {
     bool blocked;            /* the kernel's send queue is full: writability is watched */
     tr_code_t found;         /* what tr_conn_is_alive saw; TR_OK: nothing */
     tr_err_t err;            /* why it ended */
+    const tr_err_t *broken;  /* inside conn_flush: how the write failed */
     uint64_t tls_timeout_ns;
     int family;
     tr_address_t local;      /* len 0: any */
@@ -147,9 +149,10 @@ conn_flush(void *arg)
         code = watched == TR_OK ? code : watched;
     }
     if (tr_failed(code)) {
-        /* What the peer said before it went; the read also sees the end, unless the input queue is full: then the write's error
-         * is all there is. */
+        /* What the peer said before it went. */
+        conn->broken = &err;
         conn_read(conn);
+        conn->broken = NULL;
         end(conn, code, &err);
         return;
     }
@@ -226,18 +229,19 @@ advance(tr_conn_t *conn, tr_err_t *err, tr_code_t *code)
 
 /* Hands on what was received and how the read ended. False: nothing more may be read. */
 static bool
-hand_on(tr_conn_t *conn, size_t before, tr_code_t code, tr_err_t *err)
+hand_on(tr_conn_t *conn, size_t before, tr_code_t code, const tr_err_t *read_err)
 {
     if (conn->top->type->pending(conn->top) > 0) {
         flush_later(conn); /* handshake messages, alerts, KeyUpdate answers */
     }
     tr_code_t failed = TR_OK;
     tr_err_t shake_err = TR_ERR_INIT;
-    bool failed_read = tr_failed(code);
+    const tr_err_t *err = read_err;
     /* A read that failed may have finished the handshake in the same breath; then its data comes first too. */
-    bool up = advance(conn, failed_read ? &shake_err : err, &failed);
-    if (tr_failed(failed) && !failed_read) {
+    bool up = advance(conn, &shake_err, &failed);
+    if (tr_failed(failed) && !tr_failed(code)) {
         code = failed;
+        err = &shake_err;
     }
     if (up && conn->input.len > before) {
         conn->events.readable(conn->arg);
@@ -246,6 +250,11 @@ hand_on(tr_conn_t *conn, size_t before, tr_code_t code, tr_err_t *err)
         return false;
     }
     if (code == TR_EOF || tr_failed(code)) {
+        bool cut = (code == TR_EOF && err->detail == 0) || code == TR_ERR_CLOSED_EARLY || code == TR_ERR_TLS_CLOSED;
+        if (conn->broken != NULL && cut) {
+            code = conn->broken->code;
+            err = conn->broken;
+        }
         end(conn, code, err);
         return false;
     }

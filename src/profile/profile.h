@@ -46,7 +46,7 @@ enum {
  *   delegated_credentials, key_share (groups in order): `values`, each possibly TR_GREASE;
  *   alpn, alps: `data` is the body's protocol list as sent (u16 length, then u8-prefixed names);
  *   server_name, session_ticket, pre_shared_key, padding, cookie: made by the engine, no data;
- *   early_data: present only in the variant that sends it;
+ *   cookie, early_data: the rows are places; they are written only in a second hello, or with early data;
  *   encrypted_client_hello: tr_profile_t.ech;
  *   everything else (also GREASE, type TR_GREASE): `data` is the body, sent as it is. */
 typedef struct tr_profile_ext {
@@ -139,7 +139,9 @@ typedef struct tr_profile {
     uint8_t session_id_len; /* 0 or 32 */
     uint16_t num_suites;
     const uint16_t *suites; /* TR_GREASE allowed */
-    const tr_profile_ext_t *exts; /* in the order of the capture, pre_shared_key not among them */
+    /* In the order of the capture. pre_shared_key and padding are not among them; cookie and early_data are, where the
+     * browser puts them, though a first full handshake has neither (tr_hello_offers_ext says what was sent). */
+    const tr_profile_ext_t *exts;
     uint16_t num_exts;
     uint16_t num_pinned_first; /* leading extensions that TR_PROFILE_PERMUTES leaves in place */
     uint16_t num_pinned_last;  /* trailing ones; pre_shared_key always comes behind all */
@@ -173,7 +175,7 @@ const tr_profile_t *tr_profile_find(tr_slice_t name);
 const tr_profile_t *tr_profile_default(void);
 /* tr_profile_at walks the built-in profiles: index from 0; NULL behind the last. */
 const tr_profile_t *tr_profile_at(size_t index);
-/* tr_profile_ext finds an extension by type; NULL: not offered. */
+/* tr_profile_ext finds an extension's row by type; NULL: never offered. */
 const tr_profile_ext_t *tr_profile_ext(const tr_profile_t *profile, uint16_t type);
 
 #endif

@@ -505,6 +505,18 @@ response_get_op_field(PyObject *obj, void *closure)
     return Py_NewRef(value == NULL ? Py_None : value);
 }
 
+/* NOT_GIVEN where the client's encoding was never set: None is a value. */
+static PyObject *
+response_get_encoding(PyObject *obj, void *closure)
+{
+    core_response_t *self = (core_response_t *)obj;
+    TR_UNUSED(closure);
+    if (self->op == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_NewRef(self->op->encoding == NULL ? self->op->st->not_given : self->op->encoding);
+}
+
 static PyObject *
 response_get_from_engine(PyObject *obj, void *closure)
 {
@@ -624,7 +636,7 @@ static PyGetSetDef response_getset[] = {
     {"_body_dropped", response_get_body_dropped, NULL, NULL, NULL},
     {"_op_request", response_get_op_field, NULL, NULL, OP_FIELD(request)},
     {"_op_body", response_get_op_field, NULL, NULL, OP_FIELD(body)},
-    {"_op_encoding", response_get_op_field, NULL, NULL, OP_FIELD(encoding)},
+    {"_op_encoding", response_get_encoding, NULL, NULL, NULL},
     {"_op_info", response_get_op_field, NULL, NULL, OP_FIELD(info)},
     {NULL, NULL, NULL, NULL, NULL},
 };

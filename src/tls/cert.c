@@ -156,9 +156,9 @@ tr_cert_take_list(tr_tls_t *tls, tr_slice_t list, bool tls13)
         /* RFC 8446 4.4.2.4, RFC 5246 7.4.2: a server's list is never empty. */
         return tr_tls__decode_error(tls, where);
     }
-    if (num > TR_TLS_MAX_CHAIN) {
+    if (num > TR_TLS_MAX_CHAIN_CERTS) {
         return tr_tls__fail(tls, TR_ALERT_BAD_CERTIFICATE, where, "The server sent a chain of more than %d certificates.",
-                            TR_TLS_MAX_CHAIN);
+                            TR_TLS_MAX_CHAIN_CERTS);
     }
     /* A decompressed message lies in certs_bytes already. */
     bool inside = tls->certs_bytes.data != NULL && list.data >= tls->certs_bytes.data &&

@@ -5,9 +5,6 @@
 
 #include "tls/client.h"
 
-/* Certificates in one chain: honest chains have two to five; each costs a parsed X509 and a row. */
-#define TR_TLS_MAX_CHAIN 64
-
 /* tr_cert_take_list copies a certificate list (without its length prefix) into tls->certs and reads the leaf's key. tls13:
  * each entry has extensions (RFC 8446 4.4.2). */
 tr_code_t tr_cert_take_list(tr_tls_t *tls, tr_slice_t list, bool tls13);

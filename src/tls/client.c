@@ -360,7 +360,7 @@ tr_tls__keep_session(tr_tls_t *tls, tr_session_ticket_t *session)
 bool
 tr_tls__signature_ok(const tr_tls_t *tls, uint16_t scheme, tr_slice_t content, tr_slice_t signature)
 {
-#ifdef TR_FUZZING
+#ifdef TR_FUZZ
     if ((tls->config.flags & TR_TLS_FUZZ_NO_SIGNATURES) != 0) {
         return true;
     }

@@ -50,7 +50,7 @@ tr_hello__sends(const tr_hello_t *hello, const tr_profile_ext_t *ext)
     case TR_EXT_SERVER_NAME:
         return !hello->host_is_address;
     case TR_EXT_SESSION_TICKET:
-        return !(tr_hello__psk(hello) && (hello->profile->flags & TR_PROFILE_PSK_DROPS_TICKET) != 0);
+        return !hello->drops_ticket;
     case TR_EXT_ALPS:
     case TR_EXT_ALPS_OLD:
         /* chromium_156_linux.json, variant websocket: with HTTP/1.1 alone there is no ALPS. */
@@ -153,6 +153,32 @@ draw_values(tr_hello_t *hello, tr_err_t *err)
     return TR_OK;
 }
 
+/* Random bytes fetched in one piece for many small draws: a call of the system's generator costs more than the bytes. */
+typedef struct draw_pool {
+    const tr_rand_t *rnd; /* lent */
+    size_t used;
+    uint8_t bytes[128];
+} draw_pool_t;
+
+static tr_code_t
+pool_fill(void *arg, uint8_t *out, size_t len)
+{
+    draw_pool_t *pool = arg;
+    if (len > sizeof(pool->bytes)) {
+        return pool->rnd->fill(pool->rnd->arg, out, len);
+    }
+    if (len > sizeof(pool->bytes) - pool->used) {
+        tr_code_t code = pool->rnd->fill(pool->rnd->arg, pool->bytes, sizeof(pool->bytes));
+        if (code != TR_OK) {
+            return code;
+        }
+        pool->used = 0;
+    }
+    memcpy(out, pool->bytes + pool->used, len);
+    pool->used += len;
+    return TR_OK;
+}
+
 /* Fisher-Yates over the extensions that are not pinned. Places that stay empty (the cookie of a first hello) are
  * shuffled too, so that the cookie's place after a retry is random, and the others keep theirs. */
 static tr_code_t
@@ -166,11 +192,13 @@ draw_order(tr_hello_t *hello, tr_err_t *err)
     if ((profile->flags & TR_PROFILE_PERMUTES) == 0) {
         return TR_OK;
     }
+    draw_pool_t pool = {.rnd = &hello->rnd, .used = sizeof(pool.bytes)};
+    tr_rand_t rnd = {pool_fill, &pool};
     uint8_t *first = hello->order + profile->num_pinned_first;
     size_t num = hello->num_exts - profile->num_pinned_first - profile->num_pinned_last;
     for (size_t left = num; left > 1; left--) {
         uint32_t pick;
-        tr_code_t code = tr_rand_below(&hello->rnd, &pick, (uint32_t)left);
+        tr_code_t code = tr_rand_below(&rnd, &pick, (uint32_t)left);
         if (code != TR_OK) {
             return tr_err_set(err, code, 0, "tls.hello.draw", NULL);
         }
@@ -237,6 +265,7 @@ tr_hello_init(tr_hello_t *hello, const tr_profile_t *profile, uint32_t tls_flags
     }
     if (session != NULL && can_offer_session(hello, session)) {
         hello->session = session;
+        hello->drops_ticket = tr_hello__psk(hello) && (profile->flags & TR_PROFILE_PSK_DROPS_TICKET) != 0;
         hello->offers_early_data =
             early_data && (profile->flags & TR_PROFILE_EARLY_DATA) != 0 && tr_hello__psk(hello) &&
             session->max_early_data > 0 && tr_profile_ext(profile, TR_EXT_EARLY_DATA) != NULL &&

@@ -33,14 +33,19 @@ typedef struct tr_hello {
     tr_kex_t *shares[TR_HELLO_MAX_SHARES]; /* owned; in the order offered, GREASE not among them */
     size_t num_shares;
 
-    const tr_session_ticket_t *session; /* lent: offered as PSK (1.3) or in session_ticket / session_id (1.2); NULL */
+    /* lent: offered as PSK (1.3) or in session_ticket / session_id (1.2); NULL: none, or it could not be offered. May be
+     * set to NULL before a second hello (a PSK that does not fit the suite is left out, RFC 8446 4.1.4). */
+    const tr_session_ticket_t *session;
+    bool drops_ticket; /* session_ticket gave way to a PSK, in both hellos */
     bool offers_early_data;
     tr_slice_t cookie; /* lent: of the HelloRetryRequest */
     uint16_t retry_group; /* 0: first hello, or a retry that names no group */
     bool is_retry;
 } tr_hello_t;
 
-/* tr_hello_init draws everything for one connection. Fails with TR_ERR_PROFILE_INVALID when no key share can be made. */
+/* tr_hello_init draws everything for one connection. Fails with TR_ERR_PROFILE_INVALID when the profile cannot be used, e.g.
+ * a key share cannot be made, and with TR_ERR_INVALID_ARGUMENT when host is empty or too long. A session that cannot be
+ * offered (other suites, the profile does not resume) is left out. Cleaned up on failure. */
 tr_code_t tr_hello_init(tr_hello_t *hello, const tr_profile_t *profile, uint32_t tls_flags, const char *host,
                         const tr_rand_t *rnd, const tr_session_ticket_t *session, bool early_data, tr_err_t *err);
 void tr_hello_cleanup(tr_hello_t *hello);
@@ -60,6 +65,7 @@ bool tr_hello_offers_suite(const tr_hello_t *hello, uint16_t suite);
 bool tr_hello_offers_group(const tr_hello_t *hello, uint16_t group);
 bool tr_hello_offers_signature(const tr_hello_t *hello, uint16_t scheme);
 bool tr_hello_offers_version(const tr_hello_t *hello, uint16_t version);
+/* Whether this hello (the second, after tr_hello_retry) has the extension. False for GREASE values and padding. */
 bool tr_hello_offers_ext(const tr_hello_t *hello, uint16_t type);
 bool tr_hello_offers_alpn(const tr_hello_t *hello, tr_slice_t protocol);
 bool tr_hello_offers_compression(const tr_hello_t *hello, uint16_t algorithm);

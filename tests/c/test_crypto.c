@@ -1,19 +1,12 @@
-/* The crypto layer except ML-KEM (test_crypto_mlkem.c): known answers from RFCs and NIST, agreement with libcrypto's own
- * key exchange as the peer, and what must be refused. */
-#include <openssl/ec.h>
+/* Random numbers, hashes, key derivation and record protection: known answers from RFCs and NIST, and what must be
+ * refused. Key exchange and signatures are in test_crypto_keys.c, ML-KEM in test_crypto_mlkem.c. */
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 #include "core/mem.h"
 #include "crypto/aead.h"
 #include "crypto/crypto.h"
 #include "crypto/hash.h"
-#include "crypto/kex.h"
-#include "crypto/mlkem.h"
 #include "crypto/rand.h"
-#include "crypto/sig.h"
 #include "tr_test.h"
 
 static tr_slice_t
@@ -211,10 +204,7 @@ TR_TEST(crypto_expand_label, "/crypto/hash/expand_label")
     /* RFC 8448 3: the key schedule of the simple 1-RTT handshake */
     uint8_t early[32], derived[32], secret[32], traffic[32], key[16], iv[12], empty[32];
     static const uint8_t zeros[32] = {0};
-    tr_slice_t transcript = hex("860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02f063cf0e1cad8e");
-    if (transcript.len != 32) {
-        TR_CHECK(false);
-    }
+    tr_slice_t transcript = hex("860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8");
     TR_CHECK_INT(tr_hkdf_extract(TR_HASH_SHA256, early, TR_SLICE_NULL, tr_slice(zeros, 32)), TR_OK);
     CHECK_HEX(early, 32, "33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a");
     TR_CHECK_INT(tr_hash_once(TR_HASH_SHA256, empty, TR_SLICE_NULL), TR_OK);

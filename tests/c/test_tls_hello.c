@@ -487,7 +487,14 @@ TR_TEST(hello_retry_flags, "/tls_hello/second_hello_grease_share_and_early_data"
     TR_CHECK(!has_ext(&fix, TR_EXT_EARLY_DATA));
     tr_slice_t psk = ext_body(&fix, TR_EXT_PRE_SHARED_KEY);
     TR_CHECK_MEM(psk.data + psk.len - 48 - 3, "\x00\x31\x30", 3);
+    /* a PSK that does not fit the suite leaves, and session_ticket does not come back (RFC 8446 4.1.2) */
     TR_CHECK(memcmp(psk.data + psk.len - 48, ext_body(&first, TR_EXT_PRE_SHARED_KEY).data + psk.len - 48, 48) != 0);
+    fix.hello.session = NULL;
+    tr_buf_clear(&fix.out);
+    TR_CHECK_OK(tr_hello_build(&fix.hello, &fix.out, NOW_MS, NULL, &fix.err), &fix.err);
+    parse(&fix);
+    TR_CHECK(!has_ext(&fix, TR_EXT_PRE_SHARED_KEY) && !has_ext(&fix, TR_EXT_SESSION_TICKET));
+    TR_CHECK(tr_slice_eq(ext_body(&fix, TR_EXT_ECH), ext_body(&first, TR_EXT_ECH)));
     tr_hash_free(transcript);
     finish(&fix);
     finish(&first);

@@ -1,0 +1,618 @@
+#include "client/hconn.h"
+
+#include <sys/socket.h>
+#include <time.h>
+
+#include "client/compose.h"
+#include "core/mem.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+/* Output waits in the HTTP engine while the transport holds more than this: what is handed down cannot be taken back, and nothing else can
+ * pass it. Two records more than a socket's send buffer takes at once in the usual case. */
+#define PENDING_MAX ((size_t)64 * 1024)
+/* One pull of the HTTP/1.1 engine: a record's worth. */
+#define H1_PULL ((size_t)16384)
+/* A connection attempt whose op has no limit of its own: a little less than Linux's own for a peer that never answers. */
+#define CONNECT_MAX_MS 120000
+/* behaviour.md 14: Chromium sends a PING behind a request after so much silence; engines whose browser does not, ignore the call. */
+#define PING_AFTER_NS (10000 * NS_PER_MS)
+
+static void on_idle_timer(void *arg);
+
+static tr_engine_t *
+engine_of(const tr_hconn_t *hconn)
+{
+    return hconn->origin->pool->engine;
+}
+
+static void
+set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
+{
+    tr_origin_t *o = hconn->origin;
+    tr_list_t *const lists[] = {
+        [TR_HCONN_CONNECTING] = &o->connecting, [TR_HCONN_IDLE] = &o->idle,       [TR_HCONN_BUSY] = &o->busy,
+        [TR_HCONN_SHARED] = &o->shared,         [TR_HCONN_LEAVING] = &o->leaving, [TR_HCONN_DEAD] = NULL,
+    };
+    bool was_counted = tr_link_linked(&hconn->link) && hconn->state != TR_HCONN_LEAVING;
+    bool was_connecting = tr_link_linked(&hconn->link) && hconn->state == TR_HCONN_CONNECTING;
+    tr_list_remove(&hconn->link);
+    o->num_conns -= was_counted ? 1 : 0;
+    o->num_connecting -= was_connecting ? 1 : 0;
+    hconn->state = state;
+    if (state == TR_HCONN_DEAD) {
+        return;
+    }
+    if (state == TR_HCONN_IDLE) {
+        tr_list_push_front(lists[state], &hconn->link);
+    } else {
+        tr_list_push(lists[state], &hconn->link);
+    }
+    o->num_conns += state != TR_HCONN_LEAVING ? 1 : 0;
+    o->num_connecting += state == TR_HCONN_CONNECTING ? 1 : 0;
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- end */
+
+static void
+free_hconn(void *arg)
+{
+    tr_hconn_t *hconn = arg;
+    tr_h1_free(hconn->h1);
+    tr_h2_free(hconn->h2);
+    tr_free(hconn);
+}
+
+void
+tr_hconn__close(tr_hconn_t *hconn)
+{
+    tr_engine_t *engine = engine_of(hconn);
+    if (hconn->state == TR_HCONN_DEAD) {
+        return;
+    }
+    TR_TRACE(TR_TOPIC_POOL, "%s: connection %p closed after %u requests", hconn->origin->host, (void *)hconn, hconn->num_requests);
+    set_state(hconn, TR_HCONN_DEAD);
+    tr_list_remove(&hconn->dirty_link);
+    tr_timer_clear(engine->loop, &hconn->idle_timer);
+    tr_conn_close(hconn->conn);
+    hconn->conn = NULL;
+    atomic_fetch_sub_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
+    tr_origin__dirty(hconn->origin);
+    hconn->origin = NULL;
+    tr_loop_defer(engine->loop, &hconn->free_defer); /* its engine may be the one that calls us */
+}
+
+/* The transport or the peer's protocol failed: every exchange is told, then it ends. */
+static void
+die(tr_hconn_t *hconn, tr_code_t code, const tr_err_t *cause)
+{
+    tr_err_t err = *cause;
+    if (code == TR_EOF) {
+        (void)tr_err_set(&err, TR_ERR_CLOSED_EARLY, cause->detail, "hconn.eof", NULL);
+    }
+    if (hconn->h1 != NULL && hconn->state == TR_HCONN_BUSY) {
+        if (code == TR_EOF) {
+            (void)tr_h1_eof(hconn->h1, &err);
+        } else {
+            tr_h1_abort(hconn->h1, &err);
+        }
+    } else if (hconn->h2 != NULL) {
+        tr_hconn__retire(hconn); /* what is replayed goes elsewhere */
+        if (hconn->state != TR_HCONN_DEAD) {
+            tr_h2_abort(hconn->h2, &err);
+        }
+    }
+    tr_hconn__close(hconn);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- output */
+
+void
+tr_hconn__dirty(tr_hconn_t *hconn)
+{
+    if (hconn->state != TR_HCONN_DEAD && !tr_link_linked(&hconn->dirty_link)) {
+        tr_list_push(&engine_of(hconn)->hconns, &hconn->dirty_link);
+    }
+}
+
+static tr_code_t
+pull(tr_hconn_t *hconn, tr_buf_t *out, tr_err_t *err)
+{
+    return hconn->h2 != NULL ? tr_h2_pull(hconn->h2, out, err) : tr_h1_pull(hconn->h1, out, H1_PULL, err);
+}
+
+void
+tr_hconn__flush(tr_hconn_t *hconn)
+{
+    tr_buf_t *out = &engine_of(hconn)->scratch;
+    tr_err_t err = TR_ERR_INIT;
+    tr_code_t code = TR_OK;
+    if (hconn->h1 == NULL && hconn->h2 == NULL) {
+        return;
+    }
+    while (code == TR_OK && tr_conn_pending(hconn->conn) < PENDING_MAX) {
+        tr_buf_clear(out);
+        code = pull(hconn, out, &err);
+        if (hconn->state == TR_HCONN_DEAD) {
+            return; /* a callback closed it */
+        }
+        if (!tr_failed(code) && out->len > 0) {
+            tr_code_t written = tr_conn_write(hconn->conn, tr_buf_slice(out), &err);
+            code = written == TR_OK ? code : (tr_failed(written) ? written : TR_AGAIN);
+        }
+    }
+    if (tr_failed(code)) {
+        die(hconn, code, &err);
+    } else if (hconn->state == TR_HCONN_LEAVING && hconn->num_active == 0) {
+        tr_hconn__close(hconn);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------------- input */
+
+static void
+go_idle(tr_hconn_t *hconn)
+{
+    tr_engine_t *engine = engine_of(hconn);
+    uint64_t limit = hconn->origin->pool->session->idle_timeout_ms * NS_PER_MS;
+    hconn->idle_ns = tr_loop_now(engine->loop);
+    if (hconn->idle_timer.deadline_ns == 0) {
+        /* Not moved for each request: when it fires it looks how long the connection really was idle. */
+        (void)tr_timer_set(engine->loop, &hconn->idle_timer, hconn->idle_ns + limit);
+    }
+}
+
+static void
+on_idle_timer(void *arg)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    uint64_t limit = hconn->origin->pool->session->idle_timeout_ms * NS_PER_MS;
+    bool idle = hconn->state == TR_HCONN_IDLE || (hconn->state == TR_HCONN_SHARED && hconn->num_active == 0);
+    if (!idle) {
+        return; /* armed again when it is */
+    }
+    if (tr_loop_now(engine->loop) < hconn->idle_ns + limit) {
+        (void)tr_timer_set(engine->loop, &hconn->idle_timer, hconn->idle_ns + limit);
+        return;
+    }
+    tr_hconn__close(hconn);
+    tr_engine__settle(engine);
+}
+
+/* The HTTP/1.1 exchange is over: keep the connection, or not. */
+static void
+after_h1(tr_hconn_t *hconn)
+{
+    if (tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 && tr_conn_pending(hconn->conn) == 0) {
+        set_state(hconn, TR_HCONN_IDLE);
+        go_idle(hconn);
+        tr_origin__dirty(hconn->origin);
+    } else {
+        tr_hconn__close(hconn);
+    }
+}
+
+static void
+feed_h1(tr_hconn_t *hconn)
+{
+    tr_err_t err = TR_ERR_INIT;
+    if (hconn->state != TR_HCONN_BUSY) {
+        tr_hconn__close(hconn); /* bytes that nobody asked for */
+        return;
+    }
+    tr_code_t code = tr_h1_feed(hconn->h1, tr_conn_input(hconn->conn), &err);
+    if (hconn->state == TR_HCONN_DEAD) {
+        return;
+    }
+    if (tr_failed(code)) {
+        tr_hconn__close(hconn); /* the exchange was told */
+    } else if (tr_h1_is_idle(hconn->h1)) {
+        after_h1(hconn);
+    }
+}
+
+static void
+feed_h2(tr_hconn_t *hconn)
+{
+    tr_err_t err = TR_ERR_INIT;
+    uint32_t before = hconn->num_active;
+    tr_code_t code = tr_h2_feed(hconn->h2, tr_conn_input(hconn->conn), &err);
+    if (hconn->state == TR_HCONN_DEAD) {
+        return;
+    }
+    if (tr_failed(code)) {
+        tr_hconn__close(hconn);
+        return;
+    }
+    if (tr_h2_is_draining(hconn->h2)) {
+        tr_hconn__retire(hconn);
+        if (hconn->state == TR_HCONN_DEAD) {
+            return;
+        }
+    }
+    if (hconn->num_active == 0 && before > 0 && hconn->state == TR_HCONN_SHARED) {
+        go_idle(hconn);
+    }
+    if (hconn->origin->num_waiters > 0) {
+        tr_origin__dirty(hconn->origin); /* room for a stream, or SETTINGS that make some */
+    }
+    if (tr_h2_wants_write(hconn->h2) || hconn->state == TR_HCONN_LEAVING) {
+        tr_hconn__dirty(hconn);
+    }
+}
+
+static void
+on_readable(void *arg)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    hconn->received_ns = tr_loop_now(engine->loop);
+    if (hconn->h2 != NULL) {
+        feed_h2(hconn);
+    } else if (hconn->h1 != NULL) {
+        feed_h1(hconn);
+    }
+    tr_engine__settle(engine);
+}
+
+static void
+on_writable(void *arg)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    if (hconn->op != NULL) {
+        hconn->op->activity_ns = tr_loop_now(engine->loop);
+    }
+    if (hconn->h2 == NULL ? hconn->state == TR_HCONN_BUSY && !tr_h1_wrote_all(hconn->h1) : tr_h2_wants_write(hconn->h2)) {
+        tr_hconn__dirty(hconn);
+        tr_engine__settle(engine);
+    }
+}
+
+static void
+on_closed(void *arg, tr_code_t code, const tr_err_t *err)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    if (hconn->state == TR_HCONN_CONNECTING) {
+        tr_err_t cause = *err;
+        tr_origin_t *origin = hconn->origin;
+        if (code == TR_EOF) {
+            (void)tr_err_set(&cause, TR_ERR_CLOSED_EARLY, 0, "hconn.connect", NULL);
+        }
+        tr_origin__failed(origin, hconn, &cause);
+        tr_hconn__close(hconn);
+    } else {
+        die(hconn, code, err);
+    }
+    tr_engine__settle(engine);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ opening */
+
+static tr_code_t
+make_http(tr_hconn_t *hconn, const tr_conn_info_t *info, tr_err_t *err)
+{
+    tr_origin_t *origin = hconn->origin;
+    size_t max_bytes = origin->pool->session->max_header_bytes;
+    bool h2 = info->has_tls && tr_slice_eq(info->tls.alpn, TR_SLICE_LIT("h2"));
+    tr_code_t code;
+    if (h2) {
+        tr_h2_limits_t limits = {max_bytes, TR_HTTP_MAX_HEADER_FIELDS};
+        code = tr_h2_new(&hconn->h2, origin->profile, info->tls.alps ? info->tls.peer_alps : TR_SLICE_NULL, &limits, err);
+    } else {
+        tr_h1_limits_t limits = {max_bytes, TR_HTTP_MAX_HEADER_FIELDS};
+        code = tr_h1_new(&hconn->h1, &limits, err);
+    }
+    if (code == TR_OK && (!origin->needs_http1 || !h2)) {
+        origin->proto = h2 ? TR_PROTO_H2 : TR_PROTO_H1;
+    }
+    return code;
+}
+
+static void
+on_connected(void *arg)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    const tr_conn_info_t *info = tr_conn_info(hconn->conn);
+    tr_err_t err = TR_ERR_INIT;
+    if (info->has_tls) {
+        atomic_fetch_add_explicit(&engine->stats.handshakes, 1, memory_order_relaxed);
+        if (info->tls.resumed) {
+            atomic_fetch_add_explicit(&engine->stats.resumed, 1, memory_order_relaxed);
+        }
+    }
+    if (make_http(hconn, info, &err) != TR_OK) {
+        tr_origin_t *origin = hconn->origin;
+        tr_origin__failed(origin, hconn, &err);
+        tr_hconn__close(hconn);
+    } else {
+        TR_TRACE(TR_TOPIC_POOL, "%s: connection %p speaks %s", hconn->origin->host, (void *)hconn, hconn->h2 != NULL ? "h2" : "http/1.1");
+        set_state(hconn, hconn->h2 != NULL ? TR_HCONN_SHARED : TR_HCONN_IDLE);
+        go_idle(hconn);
+        tr_origin__dirty(hconn->origin);
+        tr_hconn__dirty(hconn);
+    }
+    tr_engine__settle(engine);
+}
+
+static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed};
+
+static tr_code_t
+fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_err_t *err)
+{
+    tr_origin_t *origin = hconn->origin;
+    tr_session_t *session = origin->pool->session;
+    if (session->tickets == NULL && (session->tickets = tr_tickets_new()) == NULL) {
+        return tr_err_nomem(err, "hconn.open");
+    }
+    *tls = (tr_tls_config_t){.profile = origin->profile, .trust = trust, .identity = origin->identity};
+    tls->flags = (hconn->http1_only ? TR_TLS_HTTP1_ONLY : 0u) | ((origin->flags & TR_OP_NO_VERIFY) != 0 ? TR_TLS_NO_VERIFY : 0u);
+    tls->tickets = session->tickets;
+    tls->ticket_key = origin->key;
+    tls->rnd = tr_rand_system;
+    tls->keylog_arg = tr_keylog__open(session->keylog_path);
+    tls->keylog = tls->keylog_arg == NULL ? NULL : tr_keylog__line;
+    return TR_OK;
+}
+
+tr_code_t
+tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trust_t *trust, tr_err_t *err)
+{
+    tr_engine_t *engine = origin->pool->engine;
+    tr_tls_config_t tls;
+    tr_code_t code = TR_OK;
+    tr_hconn_t *hconn = tr_calloc(1, sizeof(*hconn));
+    if (hconn == NULL) {
+        return tr_err_nomem(err, "hconn.open");
+    }
+    hconn->origin = origin;
+    hconn->connect_ms = op->timeouts.connect_ms != 0 ? op->timeouts.connect_ms : CONNECT_MAX_MS;
+    hconn->tls_ms = op->timeouts.tls_ms != 0 ? op->timeouts.tls_ms : CONNECT_MAX_MS;
+    hconn->http1_only = origin->needs_http1 || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
+    hconn->opened_ns = tr_loop_now(engine->loop);
+    hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
+    tr_timer_init(&hconn->idle_timer, on_idle_timer, hconn);
+    tr_conn_options_t options = {.host = origin->host, .port = origin->port, .family = AF_UNSPEC};
+    options.connect_timeout_ns = hconn->connect_ms * NS_PER_MS;
+    options.tls_timeout_ns = hconn->tls_ms * NS_PER_MS;
+    if (origin->https) {
+        code = fill_tls(&tls, hconn, trust, err);
+        options.tls = &tls;
+    }
+    if (code == TR_OK) {
+        code = tr_conn_open(&hconn->conn, engine->loop, engine->dns, &options, &conn_events, hconn, err);
+    }
+    if (code != TR_OK) {
+        tr_free(hconn);
+        return code;
+    }
+    set_state(hconn, TR_HCONN_CONNECTING);
+    atomic_fetch_add_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
+    TR_TRACE(TR_TOPIC_POOL, "%s: connection %p opened", origin->host, (void *)hconn);
+    *out = hconn;
+    return TR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- exchanges */
+
+bool
+tr_hconn__can_take(tr_hconn_t *hconn)
+{
+    return hconn->h2 != NULL ? tr_h2_can_submit(hconn->h2) : tr_h1_can_reuse(hconn->h1);
+}
+
+static bool
+put_cookie(tr_buf_t *out, const tr_cookie_t *cookie)
+{
+    return (out->len == 0 || tr_buf_append(out, "; ", 2) == TR_OK) && tr_buf_append(out, cookie->name.data, cookie->name.len) == TR_OK &&
+           tr_buf_append(out, "=", 1) == TR_OK && tr_buf_append(out, cookie->value.data, cookie->value.len) == TR_OK;
+}
+
+/* The Cookie header of the hop: the jar's that match, then the request's own, which win by name and stay on the first host. */
+static tr_code_t
+make_cookie(tr_op_t *op, tr_buf_t *out, tr_err_t *err)
+{
+    const tr_url_t *url = &op->ask.url;
+    tr_cookiejar_t *jar = op->session->jar;
+    bool own = op->num_cookies > 0 && tr_slice_eq(op->first_host, url->host);
+    bool use_jar = (op->flags & TR_OP_NO_COOKIES) == 0 && tr_cookiejar_len(jar) > 0;
+    tr_slice_t few[16];
+    tr_slice_t *skip = few;
+    size_t num_skip = 0;
+    tr_code_t code = TR_OK;
+    if (own && use_jar) {
+        if (op->num_cookies > TR_ARRAY_LEN(few)) {
+            skip = tr_arena_alloc(&op->arena, op->num_cookies * sizeof(*skip));
+            if (skip == NULL) {
+                return tr_err_nomem(err, "hconn.cookie");
+            }
+        }
+        for (size_t i = 0; i < op->num_cookies; i++) {
+            if (tr_cookie_matches(&op->cookies[i], url)) {
+                skip[num_skip++] = op->cookies[i].name;
+            }
+        }
+    }
+    if (use_jar) {
+        code = tr_cookiejar_header(jar, out, url, (int64_t)time(NULL), skip, num_skip);
+    }
+    for (size_t i = 0; code == TR_OK && own && i < op->num_cookies; i++) {
+        if (tr_cookie_matches(&op->cookies[i], url) && !put_cookie(out, &op->cookies[i])) {
+            code = TR_ERR_NOMEM;
+        }
+    }
+    return code == TR_OK ? TR_OK : tr_err_nomem(err, "hconn.cookie");
+}
+
+static tr_code_t
+compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **out, size_t *out_num, tr_err_t *err)
+{
+    const tr_ask_t *ask = &op->ask;
+    tr_compose_t in = {
+        .profile = op->profile,
+        .http2 = hconn->h2 != NULL,
+        .exact = (op->flags & TR_OP_EXACT_HEADERS) != 0,
+        .method = ask->method,
+        .authority = ask->url.authority,
+        .headers = ask->headers,
+        .num_headers = ask->num_headers,
+        .has_body = ask->has_body,
+        .body_len = ask->has_body ? (int64_t)ask->body.len : 0,
+        .body_type = ask->body_type,
+        .cookie = cookie,
+        .authorization = ask->authorization,
+        .order = op->header_order,
+        .num_order = op->num_header_order,
+    };
+    return tr_compose_fields(&in, &op->arena, out, out_num, err);
+}
+
+static void
+fill_timing(tr_op_t *op, tr_hconn_t *hconn)
+{
+    tr_op_timing_t *t = &op->timing;
+    const tr_conn_info_t *info = tr_conn_info(hconn->conn);
+    t->dns_ns = t->connect_ns = t->tls_ns = t->first_byte_ns = -1;
+    uint64_t up = info->has_tls ? info->tls_done_ns : info->tcp_done_ns;
+    if (up >= op->start_ns) {
+        /* It was opened for this op, or this op waited for it. */
+        t->dns_ns = info->dns_done_ns > op->start_ns ? (int64_t)(info->dns_done_ns - op->start_ns) : 0;
+        t->connect_ns = info->tcp_done_ns > op->start_ns ? (int64_t)(info->tcp_done_ns - op->start_ns) : 0;
+        t->tls_ns = info->has_tls ? (int64_t)(info->tls_done_ns - op->start_ns) : -1;
+    }
+    t->tls_version = info->tls.version;
+    t->tls_suite = info->tls.suite;
+    t->tls_group = info->tls.group;
+    t->tls_resumed = info->tls.resumed;
+    memcpy(t->peer, info->peer_text, sizeof(t->peer));
+    memcpy(t->local, info->local_text, sizeof(t->local));
+}
+
+/* What is shown as the request's headers: the fields as sent. */
+static tr_code_t
+note_sent(tr_op_t *op, const tr_field_t *fields, size_t num)
+{
+    tr_headers_t *sent = &op->hop->response.sent;
+    for (size_t i = 0; i < num; i++) {
+        if (tr_headers_add(sent, fields[i].name, fields[i].value) != TR_OK) {
+            return TR_ERR_NOMEM;
+        }
+    }
+    return TR_OK;
+}
+
+static tr_code_t
+start_exchange(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num, tr_err_t *err)
+{
+    const tr_ask_t *ask = &op->ask;
+    tr_request_head_t head = {
+        .method = ask->method,
+        .scheme = ask->url.scheme,
+        .authority = ask->url.authority,
+        .target = ask->url.target,
+        .fields = fields,
+        .num_fields = num,
+        .body = tr_op__source(op),
+    };
+    if (hconn->h2 != NULL) {
+        return tr_h2_submit(hconn->h2, &op->stream, &head, &tr_op__events, op, err);
+    }
+    return tr_h1_submit(hconn->h1, &head, &tr_op__events, op, err);
+}
+
+tr_code_t
+tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
+{
+    tr_engine_t *engine = engine_of(hconn);
+    uint64_t now = tr_loop_now(engine->loop);
+    uint8_t small[512];
+    tr_buf_t cookie;
+    tr_field_t *fields;
+    size_t num;
+    tr_buf_init_small(&cookie, small, sizeof(small));
+    tr_code_t code = make_cookie(op, &cookie, err);
+    if (code != TR_OK || (code = compose(hconn, op, tr_buf_slice(&cookie), &fields, &num, err)) != TR_OK) {
+        goto done;
+    }
+    if (tr_op__new_hop(op) != TR_OK || note_sent(op, fields, num) != TR_OK) {
+        code = tr_err_nomem(err, "hconn.submit");
+        goto done;
+    }
+    code = start_exchange(hconn, op, fields, num, err);
+    if (code != TR_OK) {
+        goto done;
+    }
+    op->hop->response.resumed_connection = hconn->num_requests > 0;
+    op->state = TR_OP_ACTIVE;
+    op->hconn = hconn;
+    op->activity_ns = now;
+    op->got_bytes = false;
+    fill_timing(op, hconn);
+    if (hconn->h2 != NULL) {
+        if (hconn->num_requests > 0 && now - TR_MAX(hconn->received_ns, hconn->opened_ns) > PING_AFTER_NS) {
+            (void)tr_h2_ping(hconn->h2, NULL);
+        }
+        atomic_fetch_add_explicit(&engine->stats.requests_h2, 1, memory_order_relaxed);
+    } else {
+        hconn->op = op;
+        set_state(hconn, TR_HCONN_BUSY);
+        atomic_fetch_add_explicit(&engine->stats.requests_h1, 1, memory_order_relaxed);
+    }
+    hconn->num_requests++;
+    hconn->num_active++;
+    tr_op__arm(op);
+    tr_hconn__dirty(hconn);
+done:
+    tr_buf_cleanup(&cookie);
+    return code;
+}
+
+void
+tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete)
+{
+    hconn->num_active--;
+    hconn->carried = hconn->carried || complete;
+    if (hconn->op == op) {
+        hconn->op = NULL;
+    }
+    op->hconn = NULL;
+    op->stream = NULL;
+}
+
+void
+tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
+{
+    tr_h2_stream_t *stream = op->stream;
+    tr_hconn__op_ended(hconn, op, false);
+    if (hconn->h2 == NULL) {
+        tr_h1_cancel(hconn->h1);
+        tr_hconn__close(hconn);
+        return;
+    }
+    tr_h2_cancel(hconn->h2, stream);
+    if (hconn->num_active == 0 && hconn->state == TR_HCONN_SHARED) {
+        go_idle(hconn);
+    }
+    tr_origin__dirty(hconn->origin);
+    tr_hconn__dirty(hconn);
+}
+
+void
+tr_hconn__retire(tr_hconn_t *hconn)
+{
+    if (hconn->state != TR_HCONN_SHARED) {
+        return;
+    }
+    set_state(hconn, TR_HCONN_LEAVING);
+    tr_origin__dirty(hconn->origin);
+    tr_hconn__dirty(hconn); /* closes it once nothing is under way */
+}
+
+bool
+tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op)
+{
+    return hconn->h2 != NULL ? tr_h2_stream_sent(op->stream) : tr_h1_wrote_any(hconn->h1);
+}

@@ -1,0 +1,478 @@
+#include "client/pool.h"
+
+#include "client/hconn.h"
+#include "core/mem.h"
+#include "crypto/rand.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+/* Origins without connections that are remembered (which protocol they speak, that they need HTTP/1.1): some hundred bytes each. */
+#define MAX_UNUSED 64
+/* HTTP/2 connections to one origin, each with as many streams as the server allows: no more than of HTTP/1.1. */
+#define MAX_H2_PER_ORIGIN 6
+/* After ENHANCE_YOUR_CALM: the first pause, and the longest. */
+#define CALM_FIRST_NS (1000 * NS_PER_MS)
+#define CALM_MAX_NS (30000 * NS_PER_MS)
+/* A connection that nobody waits for any more and that is not up after this is given up: it would hold up those who come. */
+#define HANG_NS (250 * NS_PER_MS)
+/* An idle connection is looked at before it is used when it was left alone for so long. The loop sees a close by itself; this is for what
+ * came since its last turn. */
+#define PROBE_NS (100 * NS_PER_MS)
+
+static void on_calm_timer(void *arg);
+
+/* ------------------------------------------------------------------------------------------------------------ the pool */
+
+tr_code_t
+tr_pool__new(tr_pool_t **out, tr_engine_t *engine, tr_session_t *session)
+{
+    uint64_t seeds[2];
+    tr_pool_t *pool = tr_calloc(1, sizeof(*pool));
+    if (pool == NULL) {
+        return TR_ERR_NOMEM;
+    }
+    if (tr_rand_system.fill(tr_rand_system.arg, (uint8_t *)seeds, sizeof(seeds)) != TR_OK) {
+        seeds[0] = (uint64_t)(uintptr_t)pool;
+        seeds[1] = tr_loop_now(engine->loop);
+    }
+    pool->engine = engine;
+    pool->session = session;
+    tr_map_init(&pool->origins, seeds[0], seeds[1]);
+    tr_list_init(&pool->unused);
+    tr_list_push(&engine->sessions, &session->link);
+    *out = pool;
+    return TR_OK;
+}
+
+static void
+close_list(tr_list_t *list)
+{
+    tr_link_t *link;
+    while ((link = tr_list_first(list)) != NULL) {
+        tr_hconn__close(TR_CONTAINER_OF(link, tr_hconn_t, link));
+    }
+}
+
+static void
+free_origin(tr_origin_t *origin)
+{
+    tr_engine_t *engine = origin->pool->engine;
+    close_list(&origin->connecting);
+    close_list(&origin->idle);
+    close_list(&origin->busy);
+    close_list(&origin->shared);
+    close_list(&origin->leaving);
+    tr_list_remove(&origin->dirty_link);
+    tr_list_remove(&origin->unused_link);
+    tr_timer_clear(engine->loop, &origin->calm_timer);
+    tr_trust_unref(origin->trust);
+    tr_identity_unref(origin->identity);
+    tr_free(origin->key);
+    tr_free(origin->host);
+    tr_free(origin);
+}
+
+static bool
+collect_origin(void *arg, tr_slice_t key, void *value)
+{
+    tr_origin_t *origin = value;
+    TR_UNUSED(key);
+    /* Their own list is free to use: nothing is unused in the way that matters any more. */
+    tr_list_remove(&origin->unused_link);
+    tr_list_push(arg, &origin->unused_link);
+    return true;
+}
+
+void
+tr_pool__free(tr_pool_t *pool)
+{
+    tr_list_t all;
+    tr_link_t *link;
+    tr_list_init(&all);
+    tr_map_each(&pool->origins, collect_origin, &all);
+    while ((link = tr_list_shift(&all)) != NULL) {
+        free_origin(TR_CONTAINER_OF(link, tr_origin_t, unused_link));
+    }
+    tr_map_cleanup(&pool->origins);
+    tr_free(pool);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- an origin */
+
+static tr_origin_t *
+new_origin(tr_pool_t *pool, const tr_op_t *op)
+{
+    const tr_ask_t *ask = &op->ask;
+    tr_origin_t *o = tr_calloc(1, sizeof(*o));
+    if (o == NULL) {
+        return NULL;
+    }
+    o->key = tr_strndup(ask->key.data, ask->key.len);
+    o->host = tr_strndup(ask->url.host.data, ask->url.host.len);
+    if (o->key == NULL || o->host == NULL) {
+        tr_free(o->key);
+        tr_free(o->host);
+        tr_free(o);
+        return NULL;
+    }
+    o->pool = pool;
+    o->key_len = ask->key.len;
+    o->port = ask->url.port;
+    o->https = tr_url_is_https(&ask->url);
+    o->flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY);
+    o->profile = op->profile;
+    o->trust = op->trust == NULL ? NULL : tr_trust_ref(op->trust);
+    o->identity = op->identity == NULL ? NULL : tr_identity_ref(op->identity);
+    o->proto = o->https && (o->flags & TR_OP_HTTP1_ONLY) == 0 ? TR_PROTO_UNKNOWN : TR_PROTO_H1;
+    tr_list_init(&o->waiters);
+    tr_list_init(&o->connecting);
+    tr_list_init(&o->idle);
+    tr_list_init(&o->busy);
+    tr_list_init(&o->shared);
+    tr_list_init(&o->leaving);
+    tr_timer_init(&o->calm_timer, on_calm_timer, o);
+    return o;
+}
+
+tr_code_t
+tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op)
+{
+    tr_slice_t key = op->ask.key;
+    tr_origin_t *origin = pool->recent;
+    if (origin == NULL || !tr_slice_eq(tr_slice(origin->key, origin->key_len), key)) {
+        origin = tr_map_get(&pool->origins, key);
+    }
+    if (origin == NULL) {
+        origin = new_origin(pool, op);
+        if (origin == NULL) {
+            return TR_ERR_NOMEM;
+        }
+        if (tr_map_put(&pool->origins, NULL, key, origin) != TR_OK) {
+            free_origin(origin);
+            return TR_ERR_NOMEM;
+        }
+    }
+    if (tr_link_linked(&origin->unused_link)) {
+        tr_list_remove(&origin->unused_link);
+        pool->num_unused--;
+    }
+    pool->recent = origin;
+    *out = origin;
+    return TR_OK;
+}
+
+static bool
+is_builtin(const tr_profile_t *profile)
+{
+    return profile == tr_profile_default() || tr_profile_find(tr_slice_cstr(profile->id)) == profile;
+}
+
+static void
+evict(tr_pool_t *pool, tr_origin_t *origin)
+{
+    tr_slice_t key = tr_slice(origin->key, origin->key_len);
+    tr_session_t *session = pool->session;
+    /* The key names trust store, client certificate and profile by address. Once they may be freed the address may come back as another's:
+     * such tickets go with the origin. */
+    if (session->tickets != NULL && (origin->trust != NULL || origin->identity != NULL || !is_builtin(origin->profile))) {
+        tr_tickets_forget(session->tickets, key);
+    }
+    if (pool->recent == origin) {
+        pool->recent = NULL;
+    }
+    (void)tr_map_remove(&pool->origins, key);
+    free_origin(origin);
+}
+
+void
+tr_origin__check_unused(tr_origin_t *origin)
+{
+    tr_pool_t *pool = origin->pool;
+    if (origin->num_conns > 0 || origin->num_waiters > 0 || tr_link_linked(&origin->unused_link) ||
+        origin->calm_timer.deadline_ns != 0 || !tr_list_empty(&origin->leaving)) {
+        return;
+    }
+    tr_list_push(&pool->unused, &origin->unused_link);
+    if (++pool->num_unused > MAX_UNUSED) {
+        tr_link_t *oldest = tr_list_shift(&pool->unused);
+        pool->num_unused--;
+        evict(pool, TR_CONTAINER_OF(oldest, tr_origin_t, unused_link));
+    }
+}
+
+void
+tr_origin__add(tr_origin_t *origin, tr_op_t *op, bool front)
+{
+    op->origin = origin;
+    op->state = TR_OP_WAITING;
+    op->wait_ns = tr_loop_now(origin->pool->engine->loop);
+    if (front) {
+        tr_list_push_front(&origin->waiters, &op->link);
+    } else {
+        tr_list_push(&origin->waiters, &op->link);
+    }
+    origin->num_waiters++;
+    tr_origin__dirty(origin);
+}
+
+void
+tr_origin__leave(tr_origin_t *origin, tr_op_t *op)
+{
+    tr_list_remove(&op->link);
+    origin->num_waiters--;
+}
+
+void
+tr_origin__abandoned(tr_origin_t *origin)
+{
+    uint64_t now = tr_loop_now(origin->pool->engine->loop);
+    if (origin->num_waiters == 0) {
+        tr_link_t *link = tr_list_first(&origin->connecting);
+        while (link != NULL) {
+            tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+            link = tr_list_next(&origin->connecting, link);
+            if (now - hconn->opened_ns >= HANG_NS) {
+                tr_hconn__close(hconn);
+            }
+        }
+    }
+    tr_origin__dirty(origin);
+}
+
+void
+tr_origin__dirty(tr_origin_t *origin)
+{
+    if (!tr_link_linked(&origin->dirty_link)) {
+        tr_list_push(&origin->pool->engine->origins, &origin->dirty_link);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- dispatch */
+
+static void
+fail_op(tr_origin_t *origin, tr_op_t *op, const tr_err_t *err)
+{
+    tr_origin__leave(origin, op);
+    op->request_sent = false;
+    op->safe_to_retry = true;
+    tr_op__complete(op, err);
+}
+
+static void
+fail_all(tr_origin_t *origin, const tr_err_t *err)
+{
+    tr_link_t *link;
+    while ((link = tr_list_first(&origin->waiters)) != NULL) {
+        fail_op(origin, TR_CONTAINER_OF(link, tr_op_t, link), err);
+    }
+}
+
+/* A connection that takes the op at once; NULL: none. */
+static tr_hconn_t *
+pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
+{
+    tr_link_t *link;
+    for (link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
+        tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+        if (tr_hconn__can_take(hconn)) {
+            return hconn;
+        }
+    }
+    /* The one used last is the one that is most likely alive. */
+    while ((link = tr_list_first(&origin->idle)) != NULL) {
+        tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+        bool probe = now - hconn->idle_ns > PROBE_NS || !tr_method_is_idempotent(op->ask.method);
+        if (tr_hconn__can_take(hconn) && (!probe || !hconn->carried || tr_conn_is_alive(hconn->conn))) {
+            return hconn;
+        }
+        tr_hconn__close(hconn);
+    }
+    return NULL;
+}
+
+static void
+assign(tr_origin_t *origin, uint64_t now)
+{
+    tr_link_t *link;
+    while ((link = tr_list_first(&origin->waiters)) != NULL) {
+        tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
+        tr_err_t err = TR_ERR_INIT;
+        tr_hconn_t *hconn = pick(origin, op, now);
+        if (hconn == NULL) {
+            return;
+        }
+        tr_origin__leave(origin, op);
+        tr_code_t code = tr_hconn__submit(hconn, op, &err);
+        if (code == TR_AGAIN) {
+            tr_list_push_front(&origin->waiters, &op->link);
+            origin->num_waiters++;
+            return;
+        }
+        if (code != TR_OK) {
+            op->safe_to_retry = true;
+            tr_op__complete(op, &err);
+        }
+    }
+}
+
+/* How many connections are missing for those who wait. */
+static size_t
+num_missing(const tr_origin_t *origin)
+{
+    size_t max = origin->pool->session->max_h1_per_origin;
+    switch (origin->proto) {
+    case TR_PROTO_UNKNOWN:
+        /* One handshake tells what the server speaks; all wait for it. */
+        return origin->num_connecting == 0 ? 1 : 0;
+    case TR_PROTO_H2:
+        return origin->num_connecting == 0 && origin->num_conns < MAX_H2_PER_ORIGIN ? 1 : 0;
+    case TR_PROTO_H1:
+    default:
+        if (origin->num_conns >= max || origin->num_connecting >= origin->num_waiters) {
+            return 0;
+        }
+        return TR_MIN(max - origin->num_conns, origin->num_waiters - origin->num_connecting);
+    }
+}
+
+static void
+open_missing(tr_origin_t *origin)
+{
+    tr_engine_t *engine = origin->pool->engine;
+    tr_trust_t *trust = origin->trust;
+    tr_err_t err = TR_ERR_INIT;
+    size_t num = num_missing(origin);
+    if (num > 0 && origin->https && trust == NULL && (origin->flags & TR_OP_NO_VERIFY) == 0) {
+        tr_code_t code = tr_trust__default(&trust, engine, &err);
+        if (code == TR_AGAIN) {
+            origin->trust_pending = true;
+            return;
+        }
+        if (code != TR_OK) {
+            fail_all(origin, &err);
+            return;
+        }
+    }
+    /* Each connection has the limits of the op that it is opened for. */
+    tr_link_t *link = tr_list_first(&origin->waiters);
+    for (size_t i = 0; i < origin->num_connecting && link != NULL; i++) {
+        link = tr_list_next(&origin->waiters, link);
+    }
+    while (num > 0 && origin->num_waiters > 0) {
+        tr_hconn_t *hconn;
+        link = link != NULL ? link : tr_list_first(&origin->waiters);
+        tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
+        link = tr_list_next(&origin->waiters, link);
+        if (tr_hconn__open(&hconn, origin, op, trust, &err) != TR_OK) {
+            if (origin->num_conns == 0) {
+                fail_all(origin, &err);
+            }
+            return;
+        }
+        num--;
+    }
+}
+
+void
+tr_origin__dispatch(tr_origin_t *origin)
+{
+    tr_engine_t *engine = origin->pool->engine;
+    if (origin->num_waiters > 0) {
+        uint64_t now = tr_loop_now(engine->loop);
+        if (origin->calm_ns > now) {
+            return; /* its timer comes back */
+        }
+        assign(origin, now);
+    }
+    if (origin->num_waiters > 0 && !origin->trust_pending) {
+        open_missing(origin);
+    }
+    if (origin->num_waiters == 0) {
+        tr_origin__check_unused(origin);
+    }
+}
+
+static bool
+origin_trust_ready(void *arg, tr_slice_t key, void *value)
+{
+    tr_origin_t *origin = value;
+    const tr_err_t *err = arg;
+    TR_UNUSED(key);
+    if (origin->trust_pending) {
+        origin->trust_pending = false;
+        if (err != NULL) {
+            fail_all(origin, err);
+        }
+        tr_origin__dirty(origin);
+    }
+    return true;
+}
+
+void
+tr_pool__trust_ready(tr_engine_t *engine, const tr_err_t *err)
+{
+    for (tr_link_t *link = tr_list_first(&engine->sessions); link != NULL; link = tr_list_next(&engine->sessions, link)) {
+        tr_session_t *session = TR_CONTAINER_OF(link, tr_session_t, link);
+        tr_map_each(&session->pool->origins, origin_trust_ready, (void *)(uintptr_t)err);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- failures */
+
+/* Whether a connection that was given up after its opener's limit also is too late for this op. */
+static bool
+is_late(const tr_op_t *op, const tr_hconn_t *hconn, tr_code_t code)
+{
+    if (code == TR_ERR_TIMEOUT_CONNECT) {
+        return op->timeouts.connect_ms != 0 && op->timeouts.connect_ms <= hconn->connect_ms;
+    }
+    if (code == TR_ERR_TIMEOUT_TLS) {
+        return op->timeouts.tls_ms != 0 && op->timeouts.tls_ms <= hconn->tls_ms;
+    }
+    return true;
+}
+
+void
+tr_origin__failed(tr_origin_t *origin, tr_hconn_t *hconn, const tr_err_t *err)
+{
+    bool others = !tr_list_empty(&origin->idle) || !tr_list_empty(&origin->busy) || !tr_list_empty(&origin->shared);
+    tr_link_t *link = tr_list_first(&origin->waiters);
+    bool one_failed = false;
+    while (link != NULL && !(others && one_failed)) {
+        tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
+        link = tr_list_next(&origin->waiters, link);
+        if (is_late(op, hconn, err->code)) {
+            fail_op(origin, op, err);
+            one_failed = true;
+        }
+    }
+    tr_origin__dirty(origin);
+}
+
+static void
+on_calm_timer(void *arg)
+{
+    tr_origin_t *origin = arg;
+    tr_origin__dirty(origin);
+    tr_engine__settle(origin->pool->engine);
+}
+
+void
+tr_origin__calm(tr_origin_t *origin)
+{
+    uint64_t now = tr_loop_now(origin->pool->engine->loop);
+    if (origin->calm_ns > now) {
+        return; /* the other streams of the same connection say the same */
+    }
+    origin->calm_step_ns = origin->calm_step_ns == 0 ? CALM_FIRST_NS : TR_MIN(origin->calm_step_ns * 2, CALM_MAX_NS);
+    /* Without memory for the timer there is no pause: nobody would end it. */
+    if (tr_timer_set(origin->pool->engine->loop, &origin->calm_timer, now + origin->calm_step_ns) == TR_OK) {
+        origin->calm_ns = now + origin->calm_step_ns;
+    }
+    TR_TRACE(TR_TOPIC_POOL, "%s: calm for %llu ms", origin->host, (unsigned long long)(origin->calm_step_ns / NS_PER_MS));
+}
+
+void
+tr_origin__drop_idle(tr_origin_t *origin)
+{
+    close_list(&origin->idle);
+}

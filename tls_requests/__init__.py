@@ -1,0 +1,196 @@
+"""HTTP for Python, blocking and asynchronous, over connections that look like a chosen browser's.
+
+>>> import tls_requests
+>>> tls_requests.get("https://example.com/").status_code  # doctest: +SKIP
+200
+
+What is not needed for a plain request (models, settings, types, utils) is imported when first looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _core, api, client, exceptions
+from .__version__ import __author__, __description__, __license__, __title__, __version__
+from .api import delete, get, head, options, patch, post, put, request
+from .client import AsyncClient, BaseClient, Client
+from .exceptions import (
+    AuthenticationError,
+    Base64DecodeError,
+    CookieConflictError,
+    CookieError,
+    HeaderError,
+    HTTPError,
+    ProtocolError,
+    ProxyError,
+    RemoteProtocolError,
+    RotatorError,
+    StreamClosed,
+    StreamConsumed,
+    StreamError,
+    TLSError,
+    TooManyRedirects,
+    URLError,
+    URLParamsError,
+)
+from .models.response import Response
+
+if TYPE_CHECKING:
+    from . import models, settings, types, utils
+    from .models import (
+        URL,
+        Auth,
+        BaseRotator,
+        BasicAuth,
+        Cookies,
+        CustomTLSClientConfig,
+        HeaderRotator,
+        Headers,
+        JsonEncoder,
+        MultipartEncoder,
+        Proxy,
+        ProxyRotator,
+        Request,
+        StatusCodes,
+        StreamEncoder,
+        TLSClient,
+        TLSConfig,
+        TLSIdentifierRotator,
+        TLSLibrary,
+        TLSResponse,
+        UrlencodedEncoder,
+        URLParams,
+    )
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Cookies",
+    "CustomTLSClientConfig",
+    "Headers",
+    "Proxy",
+    "Request",
+    "Response",
+    "StatusCodes",
+    "TLSClient",
+    "TLSConfig",
+    "TLSLibrary",
+    "TLSResponse",
+    "URL",
+    "URLParams",
+    "__author__",
+    "__description__",
+    "__title__",
+    "__version__",
+    "delete",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+]
+
+
+def _encode_json(value: Any) -> bytes:
+    from .models.encoders import encode_json
+
+    _core._register({"encode_json": encode_json}, _CLASSES)
+    return encode_json(value)
+
+
+def _normalize_url(url: Any, params: Any, client_params: Any) -> str:
+    from .models.urls import URL, URLParams
+
+    if params is None and client_params is None:
+        return str(URL(url))
+    merged = URLParams(client_params)
+    if params is not None:
+        merged.update(params)
+    return str(URL(url, params=merged))
+
+
+def _convert_attribute(name: str, value: list[Any]) -> Any:
+    from .models.rotators import ProxyRotator, TLSIdentifierRotator
+
+    if name == "proxy":
+        return ProxyRotator(value, strategy="weighted")
+    return TLSIdentifierRotator.from_file(value)
+
+
+def _thread_waker(loop: Any, descriptor: int, drain: Any) -> Any:
+    from ._waker import ThreadWaker
+
+    return ThreadWaker(loop, descriptor, drain)
+
+
+_CLASSES = (BaseClient, Client, AsyncClient)
+_core._register(
+    {
+        "Response": Response,
+        "make_error": exceptions.make_error,
+        "normalize_url": _normalize_url,
+        "encode_json": _encode_json,
+        "convert_attribute": _convert_attribute,
+        "thread_waker": _thread_waker,
+    },
+    _CLASSES,
+)
+
+# The public classes and functions are those of this module, wherever they are written down.
+for _thing in (AsyncClient, Client, Response, delete, get, head, options, patch, post, put, request):
+    _thing.__module__ = "tls_requests"
+del _thing
+
+_SUBMODULES = frozenset({"models", "settings", "types", "utils"})
+_MODELS = frozenset(
+    {
+        "Auth",
+        "BaseRotator",
+        "BasicAuth",
+        "Cookies",
+        "CustomTLSClientConfig",
+        "HeaderRotator",
+        "Headers",
+        "JsonEncoder",
+        "MultipartEncoder",
+        "Proxy",
+        "ProxyRotator",
+        "Request",
+        "StatusCodes",
+        "StreamEncoder",
+        "TLSClient",
+        "TLSConfig",
+        "TLSIdentifierRotator",
+        "TLSLibrary",
+        "TLSResponse",
+        "URL",
+        "URLParams",
+        "UrlencodedEncoder",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _MODELS:
+        value = getattr(importlib.import_module(".models", __name__), name)
+        if name in __all__:
+            value.__module__ = __name__
+    elif name.isupper() and hasattr(importlib.import_module(".settings", __name__), name):
+        value = getattr(importlib.import_module(".settings", __name__), name)
+    elif not name.startswith("_") and hasattr(importlib.import_module(".types", __name__), name):
+        value = getattr(importlib.import_module(".types", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES, *_MODELS})

@@ -1,0 +1,384 @@
+"""Requests without a client: each call opens one, sends, and closes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._core import NOT_GIVEN
+from .client import Client
+
+if TYPE_CHECKING:
+    from .models.response import Response
+
+__all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
+
+
+def request(
+    method: str,
+    url: Any,
+    *,
+    params: Any = None,
+    data: Any = None,
+    files: Any = None,
+    json: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one request with a client of its own and return the answer, read and closed.
+
+    Arguments are those of Client and of Client.request; further keywords go to the client.
+
+    >>> request("GET", "https://example.com/").status_code  # doctest: +SKIP
+    200
+    """
+    content = config.pop("content", NOT_GIVEN)
+    send = {} if content is NOT_GIVEN else {"content": content}
+    if headers is None:
+        # headers=None: nothing of the browser's, as with a client.
+        client_headers = {"headers": None}
+    else:
+        client_headers = {}
+        if headers is not NOT_GIVEN:
+            send["headers"] = headers
+    with Client(
+        cookies=cookies,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **client_headers,
+        **config,
+    ) as client:
+        return client.request(
+            method,
+            url,
+            data=data,
+            files=files,
+            json=json,
+            params=params,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            **send,
+        )
+
+
+def get(
+    url: Any,
+    *,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one GET request; see `request`."""
+    return request(
+        "GET",
+        url,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )
+
+
+def options(
+    url: Any,
+    *,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one OPTIONS request; see `request`."""
+    return request(
+        "OPTIONS",
+        url,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )
+
+
+def head(
+    url: Any,
+    *,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one HEAD request; see `request`."""
+    return request(
+        "HEAD",
+        url,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )
+
+
+def delete(
+    url: Any,
+    *,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one DELETE request; see `request`."""
+    return request(
+        "DELETE",
+        url,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )
+
+
+def post(
+    url: Any,
+    *,
+    data: Any = None,
+    files: Any = None,
+    json: Any = None,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one POST request; see `request`."""
+    return request(
+        "POST",
+        url,
+        data=data,
+        files=files,
+        json=json,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )
+
+
+def put(
+    url: Any,
+    *,
+    data: Any = None,
+    files: Any = None,
+    json: Any = None,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one PUT request; see `request`."""
+    return request(
+        "PUT",
+        url,
+        data=data,
+        files=files,
+        json=json,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )
+
+
+def patch(
+    url: Any,
+    *,
+    data: Any = None,
+    files: Any = None,
+    json: Any = None,
+    params: Any = None,
+    headers: Any = NOT_GIVEN,
+    cookies: Any = None,
+    auth: Any = None,
+    proxy: Any = None,
+    http2: Any = NOT_GIVEN,
+    timeout: Any = NOT_GIVEN,
+    follow_redirects: bool = True,
+    verify: Any = NOT_GIVEN,
+    client_identifier: Any = NOT_GIVEN,
+    debug: Any = NOT_GIVEN,
+    protocol_racing: Any = NOT_GIVEN,
+    allow_http: Any = NOT_GIVEN,
+    stream_id: int | None = None,
+    **config: Any,
+) -> Response:
+    """Send one PATCH request; see `request`."""
+    return request(
+        "PATCH",
+        url,
+        data=data,
+        files=files,
+        json=json,
+        params=params,
+        headers=headers,
+        cookies=cookies,
+        auth=auth,
+        proxy=proxy,
+        http2=http2,
+        timeout=timeout,
+        follow_redirects=follow_redirects,
+        verify=verify,
+        client_identifier=client_identifier,
+        debug=debug,
+        protocol_racing=protocol_racing,
+        allow_http=allow_http,
+        stream_id=stream_id,
+        **config,
+    )

@@ -1,0 +1,276 @@
+"""Exceptions.
+
+    Exception
+    └─ HTTPError
+       ├─ AuthenticationError, Base64DecodeError, HeaderError, RotatorError, TooManyRedirects
+       ├─ URLError ── URLParamsError, UnsupportedProtocol
+       ├─ CookieError ── CookieConflictError
+       ├─ StreamError ── StreamConsumed, StreamClosed
+       ├─ CancelledError, ClientClosed
+       ├─ ProxyError
+       ├─ ConnectError ── DNSError
+       ├─ ConnectionReset
+       ├─ TimeoutError ── PoolTimeout, ConnectTimeout, WriteTimeout, ReadTimeout, TotalTimeout
+       ├─ TLSError ── CertificateError
+       ├─ ProtocolError
+       └─ RemoteProtocolError ── IncompleteBody, DecodingError, TooManyRequests
+
+Which failure has which class is in src/core/errors.def and, as a page, in docs/errors.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._errors import ERRORS
+
+if TYPE_CHECKING:
+    from .models.request import Request
+    from .models.response import Response
+
+__all__ = [
+    "AuthenticationError",
+    "Base64DecodeError",
+    "CancelledError",
+    "CertificateError",
+    "ClientClosed",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionReset",
+    "CookieConflictError",
+    "CookieError",
+    "DNSError",
+    "DecodingError",
+    "HTTPError",
+    "HeaderError",
+    "IncompleteBody",
+    "PoolTimeout",
+    "ProtocolError",
+    "ProxyError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "RotatorError",
+    "StreamClosed",
+    "StreamConsumed",
+    "StreamError",
+    "TLSError",
+    "TimeoutError",
+    "TooManyRedirects",
+    "TooManyRequests",
+    "TotalTimeout",
+    "URLError",
+    "URLParamsError",
+    "UnsupportedProtocol",
+    "WriteTimeout",
+]
+
+
+class HTTPError(Exception):
+    """Base of all exceptions of this library. It is no OSError.
+
+    message: the text. response, request: what it is about, where there is one.
+
+    Failures of the transport also carry:
+    code: stable name of the failure, "" for others; see docs/errors.md.
+    detail: the number that belongs to the code: an errno, a TLS alert, an HTTP/2 error code.
+    where: the place in the engine, for reports.
+    phase: "build", "pool", "dns", "connect", "tls", "proxy", "write", "read", "body", "redirect" or "".
+    request_sent: bytes of the request may have reached the server.
+    safe_to_retry: the server cannot have acted on it.
+    elapsed: seconds since the request's start, or None.
+    """
+
+    code: str = ""
+    detail: int = 0
+    where: str = ""
+    phase: str = ""
+    request_sent: bool = False
+    safe_to_retry: bool = False
+    elapsed: float | None = None
+
+    def __init__(self, message: str, **kwargs: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.response: Response | None = kwargs.get("response")
+        self._request: Request | None = kwargs.get("request")
+
+    @property
+    def request(self) -> Request | None:
+        """The request it is about; that of the response when none was given."""
+        if self._request is None and self.response is not None:
+            try:
+                self._request = self.response.request
+            except RuntimeError:  # a response made by hand, without a request
+                return None
+        return self._request
+
+    @request.setter
+    def request(self, value: Request | None) -> None:
+        self._request = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Response and request may hold what cannot travel (a body under way, hooks): the facts of the failure do.
+        names = ("code", "detail", "where", "phase", "request_sent", "safe_to_retry", "elapsed")
+        return type(self), (self.message,), {name: self.__dict__[name] for name in names if name in self.__dict__}
+
+
+class AuthenticationError(HTTPError):
+    """Credentials of a type that cannot be used."""
+
+
+class Base64DecodeError(HTTPError):
+    """A body that should be base64 and is not."""
+
+
+class HeaderError(HTTPError):
+    """Header fields that cannot be used."""
+
+
+class RotatorError(HTTPError):
+    """A rotator cannot be made of that."""
+
+
+class TooManyRedirects(HTTPError):
+    """More redirects than `max_redirects`."""
+
+
+class URLError(HTTPError):
+    """A URL that cannot be used."""
+
+
+class URLParamsError(URLError):
+    """Query parameters of a type that cannot be used."""
+
+
+class UnsupportedProtocol(URLError):
+    """A URL whose scheme is neither http nor https."""
+
+
+class CookieError(HTTPError):
+    """A cookie that cannot be made."""
+
+
+class CookieConflictError(CookieError):
+    """Several cookies have that name."""
+
+
+class StreamError(HTTPError):
+    """A body cannot be read."""
+
+
+class StreamConsumed(StreamError):
+    """A body was read already."""
+
+
+class StreamClosed(StreamError):
+    """A body was closed before it was read."""
+
+
+class CancelledError(HTTPError):
+    """A request was given up by the engine: at the interpreter's end, or in a child process after fork."""
+
+
+class ClientClosed(HTTPError):
+    """A client was closed while a request of its was under way."""
+
+
+class ProxyError(HTTPError):
+    """A proxy that cannot be used, or that failed."""
+
+
+class ConnectError(HTTPError):
+    """No connection could be opened."""
+
+
+class DNSError(ConnectError):
+    """A host name could not be resolved."""
+
+
+class ConnectionReset(HTTPError):
+    """The peer reset the connection."""
+
+
+class TimeoutError(HTTPError):
+    """Time is over."""
+
+
+class PoolTimeout(TimeoutError):
+    """No connection became free in time."""
+
+
+class ConnectTimeout(TimeoutError):
+    """No connection in time, the TLS handshake included."""
+
+
+class WriteTimeout(TimeoutError):
+    """The request could not be sent in time."""
+
+
+class ReadTimeout(TimeoutError):
+    """The server was silent for too long."""
+
+
+class TotalTimeout(TimeoutError):
+    """The request as a whole took too long."""
+
+
+class TLSError(HTTPError):
+    """The TLS handshake or a TLS record failed."""
+
+
+class CertificateError(TLSError):
+    """A certificate could not be verified."""
+
+
+class ProtocolError(HTTPError):
+    """A rule of HTTP stands in the way of sending this."""
+
+
+class RemoteProtocolError(HTTPError):
+    """The server broke a rule of HTTP."""
+
+
+class IncompleteBody(RemoteProtocolError):
+    """A body ended early."""
+
+
+class DecodingError(RemoteProtocolError):
+    """A compressed body is corrupt, or larger than the limits allow."""
+
+
+class TooManyRequests(RemoteProtocolError):
+    """The server asked for calm at the HTTP/2 level."""
+
+
+_BUILT_IN: dict[str, type[Exception]] = {"MemoryError": MemoryError, "ValueError": ValueError}
+
+
+def error_class(code: str) -> type[Exception]:
+    """The class of a failure by the engine's code."""
+    name = ERRORS[code][0] if code in ERRORS else "HTTPError"
+    found: type[Exception] = _BUILT_IN.get(name) or globals()[name]
+    return found
+
+
+def make_error(
+    code: str,
+    detail: int,
+    where: str,
+    message: str,
+    request_sent: bool = False,
+    safe_to_retry: bool = False,
+    elapsed: float | None = None,
+    response: Response | None = None,
+) -> Exception:
+    """The exception for a failure of the engine."""
+    cls = error_class(code)
+    error: Any = cls(message, response=response) if issubclass(cls, HTTPError) else cls(message)
+    error.code = code
+    error.detail = detail
+    error.where = where
+    error.phase = ERRORS[code][1] if code in ERRORS else ""
+    error.request_sent = request_sent
+    error.safe_to_retry = safe_to_retry
+    error.elapsed = elapsed
+    result: Exception = error
+    return result

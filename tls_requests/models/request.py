@@ -1,0 +1,221 @@
+"""Request: what is sent, as the caller and his hooks see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..settings import DEFAULT_TIMEOUT
+from .cookies import Cookies
+from .encoders import StreamEncoder
+from .headers import Headers
+from .urls import URL, Proxy
+
+if TYPE_CHECKING:
+    from .response import Response
+
+__all__ = ["Request"]
+
+# Fields that the engine writes by itself and that are no part of a request's headers as the caller sees them.
+_ENGINE_FIELDS = frozenset({"connection", "content-length", "cookie", "host"})
+
+
+class Request:
+    """A request.
+
+    method: any token; it is sent in upper case. url: str, bytes or URL. params: query parameters, added to the URL's own.
+    data, files, json: the body, see StreamEncoder; content: raw bytes or text. headers, cookies: of this request.
+    proxy: str, bytes, URL or Proxy. timeout: seconds. Further keywords are options of the engine for this request.
+    Raises URLError, URLParamsError, HeaderError, ProxyError.
+
+    >>> Request("get", "https://example.com/", params={"a": "1"})
+    <Request: (GET, https://example.com/?a=1)>
+    """
+
+    def __init__(
+        self,
+        method: str,
+        url: Any,
+        *,
+        data: Any = None,
+        files: Any = None,
+        json: Any = None,
+        content: bytes | str | None = None,
+        params: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        proxy: Any = None,
+        timeout: Any = None,
+        protocol_racing: bool | None = None,
+        allow_http: bool | None = None,
+        stream_id: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.method = method.upper()
+        self.url = URL(url, params=params)
+        self.cookies = Cookies(cookies)
+        self.proxy: Proxy | None = (proxy if isinstance(proxy, Proxy) else Proxy(proxy)) if proxy else None
+        self.timeout = timeout if isinstance(timeout, (int, float, dict)) else DEFAULT_TIMEOUT
+        self.protocol_racing = protocol_racing
+        self.allow_http = allow_http
+        self.stream_id = stream_id
+        self._extra_config: dict[str, Any] = kwargs
+        self._session_id: str | None = None
+        self._content: bytes | None = None
+        self._has_body = not (data is None and files is None and json is None and content is None)
+        if content is not None and (data is not None or files is not None or json is not None):
+            raise TypeError("content cannot be combined with data, files or json")
+        if content is not None:
+            self.stream = StreamEncoder.from_bytes(content.encode("utf-8") if isinstance(content, str) else bytes(content))
+        else:
+            self.stream = StreamEncoder(data, files, json)
+        self._set_headers(headers, multipart=files is not None)
+
+    def _set_headers(self, headers: Any, multipart: bool) -> None:
+        self.headers = Headers(headers)
+        # The caller's spelling of names, for HTTP/1.1.
+        self._spelling: dict[str, str] = _spelling(headers)
+        # Fields that were put here without the caller's doing, with the value they had then.
+        self._automatic: dict[str, str] = {}
+        # The client that built this request; None for one that was made by hand.
+        self._client: Any = None
+        for name, value in self.stream.headers.items():
+            # Only a multipart body cannot go with another content type than its own: the boundary is in it.
+            key = name.decode("ascii").lower()
+            if multipart or key not in self.headers:
+                self.headers[key] = value.decode("utf-8")
+                self._automatic[key] = self.headers[key]
+        if self.url.host and "host" not in self.headers:
+            self.headers["host"] = self.url.host
+            self._automatic["host"] = self.url.host
+
+    @property
+    def id(self) -> str:
+        """Id of the client's session that sent it; "" before."""
+        return self._session_id or ""
+
+    @property
+    def content(self) -> bytes:
+        """The body; empty until it was read or sent."""
+        return self._content or b""
+
+    def read(self) -> bytes:
+        """Render the body once and return it."""
+        if self._content is None:
+            self._content = b"".join(self.stream.render())
+        return self._content
+
+    async def aread(self) -> bytes:
+        """`read` for asynchronous code."""
+        return self.read()
+
+    # ------------------------------------------------------------------------------------------- to and from the engine
+
+    def _fields(self) -> list[tuple[str, str]]:
+        """Header fields for the engine: what the caller asked for, in his spelling, without what it adds itself."""
+        automatic = self._automatic
+        return [
+            (self._spelling.get(name, name), ",".join(values))
+            for name, values in self.headers._items
+            if automatic.get(name) != ",".join(values)
+        ]
+
+    def _body(self) -> tuple[bytes | None, str | None]:
+        """Body and its content type where the caller gave none."""
+        if not self._has_body:
+            return None, None
+        return self.read(), self._automatic.get("content-type")
+
+    def _show_sent(self, sent: list[tuple[str, str]]) -> None:
+        """Add what was sent beyond the caller's fields: the browser's own headers."""
+        credentials = _url_credentials(self.url)
+        for name, value in sent:
+            key = name.lower()
+            if key in _ENGINE_FIELDS or key in self.headers or (key == "authorization" and value == credentials):
+                continue
+            self.headers[key] = value
+            self._automatic[key] = value
+        if "host" in self._automatic and "host" in self.headers:
+            host = self.headers["host"]
+            del self.headers["host"]
+            self.headers["host"] = host
+
+    @classmethod
+    def _from_response(cls, response: Response) -> Request:
+        """The request of a response whose request nobody made as an object, or that a redirect made."""
+        original: Request | None = response._op_request
+        url = response._url_text
+        self = cls(response._method, url, timeout=None if original is None else original.timeout)
+        if original is not None:
+            self.proxy = original.proxy
+            self.protocol_racing = original.protocol_racing
+            self.allow_http = original.allow_http
+            self.stream_id = original.stream_id
+            self._extra_config = original._extra_config
+            self._session_id = original._session_id
+            self._client = original._client
+        body = response._op_body
+        if body is not None and not response._body_dropped:
+            self._has_body = True
+            self._content = body
+            self.stream = StreamEncoder.from_bytes(body)
+        info = response._op_info
+        if original is None and isinstance(info, dict):
+            self._session_id = info.get("session_id")
+        host = self._automatic.pop("host", None)
+        if host is not None:
+            del self.headers["host"]
+        self._show_sent(response._sent)
+        if host is not None:
+            self.headers["host"] = host
+            self._automatic["host"] = host
+        for name, value in _sent_cookies(response._sent):
+            self.cookies.set(name, value)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: ({self.method}, {self.url._build(secure=True)})>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.read()
+        state = dict(self.__dict__)
+        state["stream"] = None
+        state["_client"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.stream = StreamEncoder.from_bytes(self._content or b"")
+
+
+def _spelling(headers: Any) -> dict[str, str]:
+    """lower-case name: the caller's name, for sources that keep the case."""
+    names: Any = ()
+    if isinstance(headers, Headers):
+        return {name.lower(): name for name, _ in headers._items} if headers.alias != "lower" else {}
+    if hasattr(headers, "keys"):
+        names = headers.keys()
+    elif isinstance(headers, (list, tuple, set)):
+        names = (item[0] for item in headers if isinstance(item, (list, tuple)) and item)
+    return {name.lower(): name for name in names if isinstance(name, str)}
+
+
+def _url_credentials(url: URL) -> str | None:
+    """The Authorization value that a URL's user name and password make."""
+    if not url.username and not url.password:
+        return None
+    from base64 import b64encode
+    from urllib.parse import unquote_to_bytes
+
+    pair = unquote_to_bytes(url.username or "") + b":" + unquote_to_bytes(url.password or "")
+    return "Basic " + b64encode(pair).decode("ascii")
+
+
+def _sent_cookies(sent: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    pairs = []
+    for name, value in sent:
+        if name.lower() == "cookie":
+            for part in value.split("; "):
+                key, separator, text = part.partition("=")
+                if separator and key:
+                    pairs.append((key, text))
+    return pairs

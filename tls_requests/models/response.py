@@ -1,0 +1,512 @@
+"""Response: what a request returned, or why it returned nothing."""
+
+from __future__ import annotations
+
+import codecs
+import datetime
+import json as _json
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from ..exceptions import Base64DecodeError, HTTPError
+
+if TYPE_CHECKING:
+    from .cookies import Cookies
+    from .encoders import StreamEncoder
+    from .headers import Headers
+    from .request import Request
+    from .tls import TLSResponse
+    from .urls import URL
+
+__all__ = ["REDIRECT_STATUS", "Response"]
+
+REDIRECT_STATUS = (301, 302, 303, 307, 308)
+_NO_REQUEST = "The request instance has not been set on this response."
+
+
+class Response(_core.Response):
+    """An answer. `status_code` 0: there was none; `text` says why and `error` is the exception for it.
+
+    status_code: the status. headers, cookies: of the answer. request: what was asked. history: earlier responses.
+    body: bytes. stream: a StreamEncoder over the body. default_encoding: a name, None (detect) or a callable that takes
+    the response.
+
+    >>> Response(200, body=b"hello").text
+    'hello'
+    """
+
+    _request: Request | None
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        headers: Any = None,
+        cookies: Any = None,
+        request: Request | None = None,
+        history: list[Response] | None = None,
+        body: bytes | str | None = None,
+        stream: StreamEncoder | None = None,
+        default_encoding: Any = "utf-8",
+    ) -> None:
+        from .cookies import Cookies
+        from .encoders import StreamEncoder
+        from .headers import Headers
+
+        self.status_code = status_code
+        self._headers = Headers(headers)
+        self._cookies = Cookies(cookies)
+        self._own_cookies = False
+        self._request = request
+        self.history = history if isinstance(history, list) else []
+        self._default_encoding = default_encoding
+        self._http_version = "HTTP/1.1"
+        self._elapsed = datetime.timedelta(0)
+        self._closed = False
+        self._is_stream_consumed = False
+        if stream is None:
+            raw = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
+            stream = StreamEncoder.from_bytes(raw)
+        self._stream: StreamEncoder | None = stream
+
+    # ----------------------------------------------------------------------------------------------------- attributes
+
+    def __getattr__(self, name: str) -> Any:
+        # Attributes that an answer of the engine has, made when first looked at.
+        if name.startswith("__") or name not in _LAZY:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value = _LAZY[name](self)
+        self.__dict__[name] = value
+        return value
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields of the answer; names in lower case, repeated fields joined with a comma."""
+        headers: Headers = self._headers
+        return headers
+
+    @headers.setter
+    def headers(self, value: Any) -> None:
+        from .headers import Headers
+
+        self._headers = Headers(value)
+
+    @property
+    def trailers(self) -> Headers:
+        """Fields that came behind the body."""
+        trailers: Headers = self._trailers
+        return trailers
+
+    @property
+    def request(self) -> Request:
+        """What was asked, as it was sent. Raises RuntimeError for a response made by hand without one."""
+        request = self._request
+        if request is None:
+            raise RuntimeError(_NO_REQUEST)
+        return request
+
+    @request.setter
+    def request(self, value: Request | None) -> None:
+        self._request = value
+
+    @property
+    def url(self) -> URL:
+        """The URL of the answer, after redirects."""
+        return self.request.url
+
+    @property
+    def next(self) -> Request | None:
+        """What a redirect asks for next, or None."""
+        following: Request | None = self._next
+        return following
+
+    @next.setter
+    def next(self, value: Any) -> None:
+        from .request import Request
+
+        if isinstance(value, Request):
+            self._next = value
+
+    @property
+    def cookies(self) -> Cookies:
+        """Cookies that apply to the URL after the answer: those that were sent and those that it set."""
+        cookies: Cookies = self._cookies
+        if not self._own_cookies:
+            self._fill_domains(cookies)
+        return cookies
+
+    @cookies.setter
+    def cookies(self, value: Any) -> None:
+        from .cookies import Cookies
+
+        self._cookies = Cookies(value)
+
+    def _fill_domains(self, cookies: Cookies) -> None:
+        # Cookies without a domain are of the host that was asked.
+        request = self._request
+        host = request.url.host if request is not None else ""
+        if not host:
+            return
+        for cookie in list(cookies.cookiejar):
+            if not cookie.domain:
+                cookies.cookiejar._store.remove(cookie.name, "", cookie.path)
+                cookie.domain = host
+                cookies.cookiejar.set_cookie(cookie)
+
+    @property
+    def elapsed(self) -> datetime.timedelta:
+        """Time from the (first) request's start to the answer's end."""
+        elapsed: datetime.timedelta = self._elapsed
+        return elapsed
+
+    @elapsed.setter
+    def elapsed(self, value: datetime.timedelta) -> None:
+        self._elapsed = value
+
+    @property
+    def http_version(self) -> str:
+        """`HTTP/1.1` or `HTTP/2.0`."""
+        version: str = self._http_version
+        return version
+
+    @http_version.setter
+    def http_version(self, value: str) -> None:
+        self._http_version = value
+
+    @property
+    def default_encoding(self) -> Any:
+        """Encoding where the answer names none: a name, None (detect), or a callable."""
+        return self._default_encoding
+
+    @default_encoding.setter
+    def default_encoding(self, value: Any) -> None:
+        self._default_encoding = value
+        self.__dict__.pop("_encoding", None)
+        self.__dict__.pop("_text", None)
+
+    @property
+    def id(self) -> str:
+        """A text that tells this answer from others; "" for one made by hand."""
+        text: str = self._id
+        return text
+
+    @property
+    def reason(self) -> str:
+        """The usual phrase of the status; for status 0 the text of the failure."""
+        if self.status_code == 0:
+            return self.text or "Unknown Error"
+        return _phrase(self.status_code)
+
+    @property
+    def ok(self) -> bool:
+        """False where raise_for_status raises."""
+        status = self.status_code
+        return 100 <= status < 400 or status >= 600
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the answer sends the client elsewhere."""
+        return self.status_code in REDIRECT_STATUS and "location" in self.headers
+
+    @property
+    def is_permanent_redirect(self) -> bool:
+        """Whether it does so for good."""
+        return self.status_code in (301, 308) and "location" in self.headers
+
+    # ----------------------------------------------------------------------------------------------------------- body
+
+    @property
+    def stream(self) -> StreamEncoder | None:
+        """The body as a stream; None once the response is closed."""
+        stream: StreamEncoder | None = self._stream
+        return stream
+
+    @stream.setter
+    def stream(self, value: StreamEncoder | None) -> None:
+        self._stream = value
+
+    @property
+    def closed(self) -> bool:
+        """Whether the response was closed. What was read stays readable."""
+        closed: bool = self._closed
+        return closed
+
+    @property
+    def content(self) -> bytes:
+        """The body, content codings removed."""
+        if self._from_engine or self._is_stream_consumed or self._stream is None:
+            return self._content
+        return self.read()
+
+    def read(self) -> bytes:
+        """The whole body. Any number of times."""
+        if not self._from_engine and not self._is_stream_consumed and self._stream is not None:
+            self._content = b"".join(self._stream.render())
+            self._is_stream_consumed = True
+            self._stream.close()
+        return self._content
+
+    async def aread(self) -> bytes:
+        """`read` for asynchronous code."""
+        return self.read()
+
+    def close(self) -> None:
+        """Close the response. Any number of times."""
+        self._closed = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    async def aclose(self) -> None:
+        """`close` for asynchronous code."""
+        self.close()
+
+    @property
+    def charset(self) -> str | None:
+        """The charset of Content-Type in lower case, or None."""
+        content_type = self._header("content-type") if "_headers" not in self.__dict__ else self.headers.get("content-type")
+        return None if content_type is None else _charset(content_type)
+
+    @property
+    def encoding(self) -> str:
+        """The codec of `text`: the answer's charset, else the client's `encoding`, else what the bytes look like."""
+        encoding: str = self._encoding
+        return encoding
+
+    @encoding.setter
+    def encoding(self, value: str) -> None:
+        self._encoding = value
+        self.__dict__.pop("_text", None)
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not valid become U+FFFD."""
+        text: str = self._text
+        return text
+
+    def json(self, **kwargs: Any) -> Any:
+        """Parse the body as JSON. Keywords go to `json.loads`. Raises json.JSONDecodeError."""
+        return _json.loads(self.text, **kwargs)
+
+    # -------------------------------------------------------------------------------------------------------- methods
+
+    def raise_for_status(self) -> Response:
+        """Raise HTTPError for a failure, a 4xx or a 5xx status; else return the response."""
+        status = self.status_code
+        if status < 100:
+            kind, reason = "TLS Client Error", self.reason
+        elif 400 <= status < 500:
+            kind, reason = "Client Error", _phrase(status)
+        elif 500 <= status < 600:
+            kind, reason = "Server Error", _phrase(status)
+        else:
+            return self
+        url = str(self._request.url) if self._request is not None else ""
+        raise HTTPError(f"{status} {kind}: {reason} for url: {url}", response=self)
+
+    @classmethod
+    def from_tls_response(cls, tls_response: TLSResponse, is_byte_response: bool = False) -> Response:
+        """Make a response of what TLSClient.request returned.
+
+        Raises Base64DecodeError when `is_byte_response` is set and the body is no base64.
+        """
+        body: Any = tls_response.body or ""
+        if is_byte_response and (tls_response.status or 0) > 0:
+            import binascii
+            from base64 import b64decode
+
+            try:
+                raw = b64decode(body.split(",")[-1], validate=True)
+            except (binascii.Error, ValueError, TypeError):
+                raise Base64DecodeError("Couldn't decode the base64 string into bytes.") from None
+        else:
+            raw = body if isinstance(body, bytes) else body.encode("utf-8")
+        response = cls(tls_response.status, headers=tls_response.headers, cookies=tls_response.cookies, body=raw)
+        response._id = tls_response.id or ""
+        response.http_version = tls_response.usedProtocol or "HTTP/1.1"
+        return response
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code}]>"
+
+    def __str__(self) -> str:
+        if self.status_code == 0 or _phrase(self.status_code) == "Unknown Error":
+            return repr(self)
+        return f"<{type(self).__name__} [{self.status_code} {_phrase(self.status_code)}]>"
+
+    # ------------------------------------------------------------------------------------------------------- pickling
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {
+            "status_code": self.status_code,
+            "_headers": self.headers,
+            "_cookies": self.cookies,
+            "_own_cookies": True,
+            "_request": self._request,
+            "history": self.history,
+            "_content": self.content,
+            "_is_stream_consumed": True,
+            "_stream": None,
+            "_closed": self._closed,
+            "_default_encoding": None if callable(self._default_encoding) else self._default_encoding,
+            "_encoding": self.encoding,
+            "_elapsed": self.elapsed,
+            "_http_version": self.http_version,
+            "_trailers": self.trailers,
+            "_next": self._next,
+            "_id": self.id,
+            "error": self.error,
+        }
+        return _restore, (type(self), state)
+
+
+def _restore(cls: type[Response], state: dict[str, Any]) -> Response:
+    response = cls.__new__(cls)
+    for name, value in state.items():
+        setattr(response, name, value)
+    return response
+
+
+def _phrase(status: int) -> str:
+    from .status_codes import StatusCodes
+
+    reason: str = StatusCodes.get_reason(status)
+    return reason
+
+
+def _charset(content_type: str) -> str | None:
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("'\"").lower()
+    return None
+
+
+# ------------------------------------------------------------------------------- attributes made when first looked at
+
+
+def _make_headers(self: Response) -> Headers:
+    from .headers import Headers
+
+    headers = Headers()
+    headers._items = self._header_items
+    return headers
+
+
+def _make_trailers(self: Response) -> Headers:
+    from .headers import Headers
+
+    headers = Headers()
+    headers._items = self._trailer_items
+    return headers
+
+
+def _make_request(self: Response) -> Request | None:
+    if not self._from_engine:
+        return None
+    from .request import Request
+
+    original: Request | None = self._op_request
+    if original is not None and self._is_first:
+        original._show_sent(self._sent)
+        return original
+    return Request._from_response(self)
+
+
+def _make_cookies(self: Response) -> Cookies:
+    from .cookies import Cookies
+    from .request import _sent_cookies
+
+    self._own_cookies = True
+    cookies = Cookies()
+    url = self._url_text
+    if not self._from_engine or not url:
+        return cookies
+    # Replay what the hops of this request set, then keep what belongs to the last URL.
+    replay = _core.CookieJar()
+    touched: set[str] = set()
+    for response in [*self.history, self]:
+        for name, values in response.headers._items:
+            if name == "set-cookie":
+                for value in values:
+                    replay.receive(response._url_text, value)
+                    touched.add(value.partition("=")[0].strip())
+    store = cookies.cookiejar._store
+    kept = replay.items(url) if touched else []
+    for cookie in kept:
+        store.set(*cookie)
+    names = {cookie[0] for cookie in kept}
+    host = self.url.host
+    for name, value in _sent_cookies(self._sent):
+        if name not in names and name not in touched:
+            store.set(name, value, host, "/", 0, 4)  # 4: of this host alone
+    return cookies
+
+
+def _make_next(self: Response) -> Request | None:
+    if not self._from_engine or not self.is_redirect:
+        return None
+    from .redirects import next_request
+
+    return next_request(self.request, self)
+
+
+def _make_encoding(self: Response) -> str:
+    encoding: Any = self.charset
+    if not encoding:
+        encoding = self._default_encoding
+        if callable(encoding):
+            encoding = encoding(self) or "utf-8"
+        elif not encoding and self.content:
+            from .. import utils
+
+            detector = utils.chardet
+            encoding = detector.detect(self.content)["encoding"] if detector is not None else None
+    name = encoding.split(",")[0].strip() if isinstance(encoding, str) else ""
+    try:
+        codecs.lookup(name)
+    except (LookupError, ValueError):
+        return "utf-8"
+    return name.lower()
+
+
+def _make_text(self: Response) -> str:
+    content = self.content
+    if not content:
+        return ""
+    try:
+        # Without finalising: an incomplete sequence at the very end is dropped.
+        return codecs.getincrementaldecoder(self.encoding)(errors="replace").decode(content)
+    except (LookupError, TypeError, AssertionError):  # a codec that is none for text
+        return content.decode("utf-8", "replace")
+
+
+def _make_id(self: Response) -> str:
+    if not self._from_engine:
+        return ""
+    from ..client import new_id
+
+    return new_id()
+
+
+_LAZY: dict[str, Any] = {
+    "_headers": _make_headers,
+    "_trailers": _make_trailers,
+    "_request": _make_request,
+    "_cookies": _make_cookies,
+    "_own_cookies": lambda self: False,
+    "_next": _make_next,
+    "_encoding": _make_encoding,
+    "_text": _make_text,
+    "_id": _make_id,
+    "_elapsed": lambda self: datetime.timedelta(microseconds=self._elapsed_ns / 1000),
+    "_http_version": lambda self: _core.Response.http_version.__get__(self),
+    "_default_encoding": lambda self: "utf-8" if self._op_encoding is _core.NOT_GIVEN else self._op_encoding,
+    # An answer of the engine is read and closed when it is handed out.
+    "_closed": lambda self: True,
+    "_stream": lambda self: None,
+    "_is_stream_consumed": lambda self: self._from_engine,
+}
