@@ -37,7 +37,8 @@ size_t tr_kex_share_len(uint16_t group);
  * seed gives a fixed share. */
 tr_code_t tr_kex_new(tr_kex_t **out, uint16_t group, const tr_rand_t *rnd, tr_err_t *err);
 /* tr_kex_new_from_x25519 makes the X25519 key that shares the private key of a hybrid X25519MLKEM768 key:
- * BoringSSL and NSS send the same X25519 share in both. other must be such a hybrid. */
+ * NSS sends the same X25519 share in both, BoringSSL does not (firefox_153_linux, chromium_156_linux: samples).
+ * other must be such a hybrid. */
 tr_code_t tr_kex_new_from_x25519(tr_kex_t **out, const tr_kex_t *other, tr_err_t *err);
 void tr_kex_free(tr_kex_t *kex); /* wipes the private key */
 uint16_t tr_kex_group(const tr_kex_t *kex);
