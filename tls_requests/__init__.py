@@ -9,8 +9,6 @@ What is not needed for a plain request (models, settings, types, utils) is impor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from . import _core, api, client, exceptions
 from .__version__ import __author__, __description__, __license__, __title__, __version__
 from .api import delete, get, head, options, patch, post, put, request
@@ -36,7 +34,10 @@ from .exceptions import (
 )
 from .models.response import Response
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import models, settings, types, utils
     from .models import (
         URL,

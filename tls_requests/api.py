@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._core import NOT_GIVEN
 from .client import Client
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .models.response import Response
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]

@@ -1,671 +1,43 @@
-"""Client and AsyncClient: settings, and the chain verb, request, build_request, send that subclasses may override.
+"""Client and AsyncClient: the verbs, and the chain verb, request, build_request, send that subclasses may override.
 
-Both share everything but the waiting. A plain call goes from its arguments straight to the engine (`_core`); as soon as something asks for a
-Request object (an overridden step, auth, hooks, rotators, files, a proxy), the same call takes the chain.
+A plain call goes from its arguments straight to the engine (`_core`); as soon as something asks for a Request object (an overridden step,
+auth, hooks, rotators, files, a proxy), the same call takes the chain.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from . import _core
+from ._base import BaseClient, given_arguments, hook_result, is_rotator
 from ._core import NOT_GIVEN
-from .exceptions import ProxyError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any, TypeVar
 
-    from .models.cookies import Cookies
+    from ._states import ClientState, ProtocolType
     from .models.headers import Headers
     from .models.request import Request
     from .models.response import Response
-    from .models.tls import TLSClient, TLSConfig
-    from .models.urls import Proxy, URLParams
+    from .models.urls import Proxy
+
+    Self = TypeVar("Self", bound="BaseClient")
 
 __all__ = ["AsyncClient", "BaseClient", "Client"]
-
-Self = TypeVar("Self", bound="BaseClient")
-
-
-class ClientState(int, Enum):
-    """Where a client is in its life."""
-
-    UNOPENED = 1
-    OPENED = 2
-    CLOSED = 3
-
-
-class ProtocolType(str, Enum):
-    """Values of `http2` given as text."""
-
-    AUTO = "auto"
-    HTTP1 = "http1"
-    HTTP2 = "http2"
-
-
-def new_id() -> str:
-    """A new random UUID (version 4) as text."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def __getattr__(name: str) -> Any:
     if name == "logger":
         import logging
 
-        globals()["logger"] = logging.getLogger("TLSRequests")
-        return globals()["logger"]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.title() for part in tail)
-
-
-# Options by keyword that are settings of a client under another name. What the call itself says wins.
-_ALIASES: dict[str, tuple[str, Any]] = {
-    "timeoutseconds": ("timeout", lambda value: value),
-    "timeoutmilliseconds": ("timeout", lambda value: value / 1000),
-    "insecureskipverify": ("verify", lambda value: not value),
-    "forcehttp1": ("http2", lambda value: False if value else "auto"),
-    "withprotocolracing": ("protocol_racing", bool),
-    "tlsclientidentifier": ("client_identifier", lambda value: value),
-    "proxyurl": ("proxy", lambda value: value or None),
-    "withdebug": ("debug", bool),
-    "tlsdebug": ("debug", bool),
-    "withallowhttp": ("allow_http", bool),
-}
-
-# Options that a request obeys, and those that must not be ignored in silence but cannot be obeyed.
-_REQUEST_OPTIONS = frozenset({"headerorder", "withoutcookiejar", "requesthostoverride"})
-_REFUSED_OPTIONS = {
-    "customtlsclient": ("PROFILE_INVALID", "custom TLS clients cannot be used"),
-    "certificatepinninghosts": ("TLS_PIN", "certificate pins cannot be checked"),
-    "localaddress": ("INVALID_ARGUMENT", "localAddress cannot be used"),
-    "servernameoverwrite": ("INVALID_ARGUMENT", "serverNameOverwrite cannot be used"),
-    "disableipv4": ("INVALID_ARGUMENT", "disableIPV4 cannot be used"),
-    "disableipv6": ("INVALID_ARGUMENT", "disableIPV6 cannot be used"),
-    "streamoutputpath": ("INVALID_ARGUMENT", "streamOutputPath cannot be used"),
-}
-
-
-def _option_key(name: str) -> str:
-    return name.replace("_", "").lower()
-
-
-def _is_rotator(value: Any) -> bool:
-    return callable(getattr(value, "next", None)) and not isinstance(value, str)
-
-
-class BaseClient(_core.BaseClient):
-    """What Client and AsyncClient have in common.
-
-    auth: (user, password), a callable that takes the request, or an Auth. params, headers, cookies: of every request.
-    headers=None: no headers of the browser's are added. proxy: str, Proxy, ProxyRotator or a list.
-    timeout: seconds (float) for each transfer, or a dict with any of connect, tls, write, read, pool, total.
-    follow_redirects, max_redirects: redirects. http2: "auto", True, False, "http1" or "http2".
-    verify: False: no certificate is checked; str: path of a file or directory of trusted certificates.
-    client_identifier: the browser whose connections these are; a TLSIdentifierRotator or a list rotates.
-    hooks: {"request": [...], "response": [...]}. encoding: default encoding of responses.
-    raise_on_error: raise the exception of a failed request instead of giving a response with status 0.
-    Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...).
-    """
-
-    def __init__(
-        self,
-        *,
-        auth: Any = None,
-        params: Any = None,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = None,
-        proxy: Any = None,
-        timeout: Any = NOT_GIVEN,
-        follow_redirects: bool = True,
-        max_redirects: int = 9,
-        http2: Any = NOT_GIVEN,
-        verify: Any = NOT_GIVEN,
-        client_identifier: Any = NOT_GIVEN,
-        debug: Any = NOT_GIVEN,
-        protocol_racing: Any = NOT_GIVEN,
-        allow_http: Any = NOT_GIVEN,
-        stream_id: int | None = None,
-        hooks: Any = None,
-        encoding: Any = "utf-8",
-        raise_on_error: bool = False,
-        **config: Any,
-    ) -> None:
-        self._session_id: str | None = None
-        self._spelled: dict[str, str] | None = None
-        self._config_object: TLSConfig | None = None
-        self._config_options: dict[str, Any] | None = None
-        if config:
-            given = {
-                "timeout": timeout,
-                "http2": http2,
-                "verify": verify,
-                "client_identifier": client_identifier,
-                "debug": debug,
-                "protocol_racing": protocol_racing,
-                "allow_http": allow_http,
-                "proxy": NOT_GIVEN if proxy is None else proxy,
-            }
-            self._take_config(config, given)
-        if timeout is not NOT_GIVEN:
-            self.timeout = timeout
-        if http2 is not NOT_GIVEN:
-            self.http2 = http2
-        if verify is not NOT_GIVEN:
-            self.verify = verify
-        if client_identifier is not NOT_GIVEN and not (config and "tls_identifier" in config):
-            self.client_identifier = client_identifier
-        if debug is not NOT_GIVEN:
-            self.debug = debug
-        if protocol_racing is not NOT_GIVEN:
-            self.protocol_racing = protocol_racing
-        if allow_http is not NOT_GIVEN:
-            self.allow_http = allow_http
-        if auth is not None:
-            self.auth = auth
-        if params is not None:
-            self.params = params
-        if headers is None:
-            self._no_browser_headers = True
-        elif headers is not NOT_GIVEN:
-            self.headers = headers
-        if cookies is not None:
-            self.cookies = cookies
-        if proxy is not None:
-            self.proxy = proxy
-        if follow_redirects is not True:
-            self.follow_redirects = follow_redirects
-        if max_redirects != 9:
-            self.max_redirects = max_redirects
-        if stream_id is not None:
-            self.stream_id = stream_id
-        if hooks is not None:
-            self._hooks = hooks if isinstance(hooks, dict) else {}
-        if encoding != "utf-8":
-            self.encoding = encoding
-        if raise_on_error:
-            self.raise_on_error = True
-
-    def _take_config(self, config: dict[str, Any], given: dict[str, Any]) -> None:
-        """Options by keyword: settings under other names, those of requests, and those that only `config` shows."""
-        options: dict[str, Any] = {}
-        for name, value in config.items():
-            key = _option_key(name)
-            if name == "tls_identifier":
-                self._warn_renamed("tls_identifier", "client_identifier")
-                self.client_identifier = value
-            elif key == "sessionid":
-                self._session_id = str(value) if value is not None else None
-            elif key in _ALIASES:
-                if name == "tls_debug":
-                    self._warn_renamed("tls_debug", "debug")
-                setting, convert = _ALIASES[key]
-                if given[setting] is NOT_GIVEN and value is not None and not (
-                    key == "timeoutseconds" and any(_option_key(other) == "timeoutmilliseconds" for other in config)
-                ):
-                    setattr(self, setting, convert(value))
-            else:
-                options[name] = value
-        self._config_options = options or None
-        if any(_option_key(name) == "withoutcookiejar" and value for name, value in options.items()):
-            self._no_jar = True
-        obeyed = {
-            name: value
-            for name, value in options.items()
-            if value is not None
-            and value != {}
-            and value != []
-            and (_option_key(name) in _REQUEST_OPTIONS or _option_key(name) in _REFUSED_OPTIONS)
-            and _option_key(name) != "withoutcookiejar"
-        }
-        if obeyed:
-            self._extra = obeyed
-
-    @staticmethod
-    def _warn_renamed(old: str, new: str) -> None:
-        import warnings
-
-        warnings.warn(f"{old} is an old name: use {new}", DeprecationWarning, stacklevel=5)
-
-    # ----------------------------------------------------------------------------------------------------- properties
-
-    @property
-    def session(self) -> TLSClient:
-        """The low-level client of the same engine."""
-        from .models.tls import TLSClient
-
-        return TLSClient.initialize()
-
-    @property
-    def config(self) -> TLSConfig:
-        """The settings as a TLSConfig."""
-        if self._config_object is None:
-            from .models.tls import TLSConfig
-
-            self._config_object = TLSConfig.from_kwargs(
-                session_id=self._id,
-                http2=self.http2 if self.http2 is not None else "auto",
-                timeout=self.timeout,
-                verify=self.verify,
-                client_identifier=self._identifier_name(),
-                debug=bool(self.debug),
-                protocol_racing=bool(self.protocol_racing),
-                allow_http=bool(self.allow_http),
-                stream_id=self.stream_id,
-                **(self._config_options or {}),
-            )
-        return self._config_object
-
-    _config = config
-
-    def _identifier_name(self) -> str:
-        identifier = self.client_identifier
-        return identifier if isinstance(identifier, str) else "chrome_133"
-
-    @property
-    def _id(self) -> str:
-        if self._session_id is None:
-            self._session_id = new_id()
-        return self._session_id
-
-    @property
-    def _state(self) -> ClientState:
-        return ClientState(self._life)
-
-    @_state.setter
-    def _state(self, value: int) -> None:
-        self._life = int(value)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the client was closed."""
-        return self._life == 3
-
-    @property
-    def headers(self) -> Headers:
-        """Headers of every request; change them in place or assign new ones. A list or HeaderRotator rotates."""
-        headers: Headers | None = self._headers
-        if headers is None:
-            from .models.headers import Headers
-
-            headers = self._headers = Headers()
-        return headers
-
-    @headers.setter
-    def headers(self, value: Any) -> None:
-        from .models.headers import Headers
-        from .models.request import _spelling
-
-        if value is None:
-            return
-        if _is_rotator(value):
-            self._header_rotator = value
-            return
-        if isinstance(value, list):
-            if not all(isinstance(item, tuple) and len(item) == 2 for item in value) or not value:
-                from .models.rotators import HeaderRotator
-
-                self._header_rotator = HeaderRotator.from_file(value)
-                return
-        self._headers = Headers(value)
-        self._spelled = _spelling(value)
-        self._header_rotator = None
-
-    @property
-    def cookies(self) -> Cookies:
-        """The client's cookies: what it sends, and what servers set."""
-        cookies: Cookies | None = self._cookies
-        if cookies is None:
-            from .models.cookies import Cookies
-
-            cookies = self._cookies = Cookies(store=self._jar)
-        return cookies
-
-    @cookies.setter
-    def cookies(self, value: Any) -> None:
-        from .models.cookies import Cookies
-
-        cookies = Cookies(value)
-        self._jar = cookies.cookiejar._store
-        self._cookies = cookies
-
-    @property
-    def params(self) -> URLParams:
-        """Query parameters of every request."""
-        params: URLParams | None = self._params
-        if params is None:
-            from .models.urls import URLParams
-
-            params = self._params = URLParams()
-        return params
-
-    @params.setter
-    def params(self, value: Any) -> None:
-        from .models.urls import URLParams
-
-        self._params = URLParams(value)
-
-    @property
-    def hooks(self) -> dict[str, Any]:
-        """Callables by event: `request` and `response`."""
-        hooks: dict[str, Any] | None = self._hooks
-        if hooks is None:
-            hooks = self._hooks = {}
-        return hooks
-
-    @hooks.setter
-    def hooks(self, value: Any) -> None:
-        self._hooks = self._rebuild_hooks(value) or {}
-
-    @staticmethod
-    def _rebuild_hooks(hooks: Any) -> dict[str, list[Any]] | None:
-        if not isinstance(hooks, dict):
-            return None
-        return {
-            event: [hook for hook in hooks[event] if callable(hook)]
-            for event in ("request", "response")
-            if isinstance(hooks.get(event), Sequence) and not isinstance(hooks[event], (str, bytes))
-        }
-
-    # ----------------------------------------------------------------------------------------------------- life cycle
-
-    def _enter(self) -> None:
-        if self._life == 2:
-            raise RuntimeError("It is not possible to open a client instance more than once.")
-        if self._life == 3:
-            raise RuntimeError("The client instance cannot be reopened after it has been closed.")
-        self._life = 2
-
-    def __enter__(self: Self) -> Self:
-        self._enter()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the client's connections; requests under way fail. Any number of times."""
-        self._close()
-
-    def __reduce__(self) -> Any:
-        raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds connections")
-
-    # ------------------------------------------------------------------------------------------------ building requests
-
-    def prepare_params(self, params: Any = None) -> URLParams:
-        """The client's query parameters with those of a request over them."""
-        from .models.urls import URLParams
-
-        merged = URLParams(self._params)
-        if params is not None:
-            merged.update(params)
-        return merged
-
-    def _merge_headers(self, base: Any, headers: Any) -> Headers:
-        from .models.headers import Headers
-
-        merged = Headers(base)
-        if headers is not None and headers is not NOT_GIVEN:
-            merged.update(headers)
-        return merged
-
-    def prepare_headers(self, headers: Any = None, user_agent: str | None = None) -> Headers:
-        """The client's headers (its rotator's next) with those of a request over them. A HeaderRotator gives its next."""
-        if _is_rotator(headers):
-            return self._merge_headers(headers.next(user_agent=user_agent), None)
-        rotator = self._header_rotator
-        base = self._headers if rotator is None else rotator.next(user_agent=user_agent)
-        return self._merge_headers(base, headers)
-
-    def prepare_cookies(self, cookies: Any = None) -> Cookies:
-        """A copy of the client's cookies with those of a request over them."""
-        merged = self.cookies.copy()
-        if cookies is not None:
-            merged.update(cookies)
-        return merged
-
-    def prepare_proxy(self, proxy: Any) -> Proxy | None:
-        """The Proxy to use: str, bytes and URL are converted, a rotator gives its next. Raises ProxyError."""
-        from .models.urls import URL, Proxy
-
-        if proxy is None or proxy == "":
-            return None
-        if _is_rotator(proxy):
-            proxy = proxy.next()
-        if isinstance(proxy, Proxy):
-            return proxy
-        if isinstance(proxy, (str, bytes, URL)):
-            return Proxy(proxy)
-        raise ProxyError(f"Unsupported proxy type: {type(proxy)}")
-
-    def prepare_client_identifier(self, identifier: Any) -> str:
-        """The identifier to use: a rotator gives its next; anything but text is the default."""
-        if isinstance(identifier, str):
-            return identifier
-        if _is_rotator(identifier):
-            return str(identifier.next())
-        return "chrome_133"
-
-    def prepare_config(self, request: Request, client_identifier: str = "chrome_133") -> TLSConfig:
-        """The TLSConfig of a request."""
-        request._session_id = self._id
-        body, _ = request._body()
-        config: TLSConfig = self.config.copy_with(
-            session_id=self._id,
-            headers=dict(request._fields()),
-            method=request.method,
-            url=str(request.url),
-            body=body,
-            proxy=str(request.proxy) if request.proxy is not None else "",
-            timeout=request.timeout,
-            http2=self.http2,
-            verify=self.verify,
-            client_identifier=client_identifier,
-            **request._extra_config,
-        )
-        return config
-
-    def prepare_auth(self, request: Request, auth: Any, *args: Any, **kwargs: Any) -> Any:
-        """Apply authentication and return what it returned."""
-        from .models.auth import Auth, BasicAuth
-
-        if isinstance(auth, tuple) and len(auth) == 2:
-            return BasicAuth(auth[0], auth[1]).build_auth(request)
-        if callable(auth):
-            return auth(request)
-        if isinstance(auth, Auth):
-            return auth.build_auth(request)
-        return auth
-
-    def _hook_list(self, event: str) -> list[Any]:
-        hooks = self._hooks
-        value = hooks.get(event) if isinstance(hooks, dict) else None
-        if callable(value):
-            return [value]
-        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-            return []
-        return [hook for hook in value if callable(hook)]
-
-    def build_hook_request(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        """Run the request hooks; the last Request that one returned, or None."""
-        from .models.request import Request
-
-        result = None
-        for hook in self._hook_list("request"):
-            returned = hook(request if result is None else result)
-            if isinstance(returned, Request):
-                result = returned
-        return result
-
-    def build_hook_response(self, response: Response, *args: Any, **kwargs: Any) -> Any:
-        """Run the response hooks; the last Response that one returned, or None."""
-        from .models.response import Response
-
-        result = None
-        for hook in self._hook_list("response"):
-            returned = hook(response if result is None else result)
-            if isinstance(returned, Response):
-                result = returned
-        return result
-
-    def _new_request(self, method: str, url: Any, *, cookies: Any, headers: Any, **kwargs: Any) -> Request:
-        """A Request of this client's. Which names are the caller's own spelling is noted for HTTP/1.1."""
-        from .models.request import Request, _spelling
-
-        spelled = {**(self._spelled or {}), **(_spelling(kwargs.pop("given_headers")) or {})}
-        options = {name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier") if name in kwargs}
-        request = Request(method, url, headers=headers, cookies=cookies, **kwargs)
-        request._spelling = spelled
-        request._client = self
-        request._options = options
-        request._session_id = None
-        return request
-
-    def build_request(
-        self,
-        method: str,
-        url: Any,
-        *,
-        data: Any = None,
-        files: Any = None,
-        json: Any = None,
-        params: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        timeout: Any = None,
-        protocol_racing: bool | None = None,
-        allow_http: bool | None = None,
-        stream_id: int | None = None,
-        **kwargs: Any,
-    ) -> Request:
-        """Build the request that `send` takes: the client's settings with these over them. Nothing is sent."""
-        proxy = kwargs.pop("proxy", None)
-        return self._new_request(
-            method,
-            url,
-            data=data,
-            files=files,
-            json=json,
-            params=self.prepare_params(params),
-            headers=self.prepare_headers(headers),
-            given_headers=headers,
-            cookies=self.prepare_cookies(cookies),
-            proxy=self.prepare_proxy(self.proxy if proxy is None or proxy is NOT_GIVEN else proxy),
-            timeout=self._timeout(timeout),
-            protocol_racing=self.protocol_racing if protocol_racing is None else protocol_racing,
-            allow_http=self.allow_http if allow_http is None else allow_http,
-            stream_id=self.stream_id if stream_id is None else stream_id,
-            **kwargs,
-        )
-
-    def _timeout(self, timeout: Any) -> Any:
-        if timeout is None or timeout is NOT_GIVEN or timeout == 0:
-            timeout = self.timeout
-        return timeout if isinstance(timeout, (int, float, dict)) and timeout else 30.0
-
-    # -------------------------------------------------------------------------------------------------------- sending
-
-    def _check_open(self) -> None:
-        if self._life == 3:
-            raise RuntimeError("Cannot send a request, as the client has been closed.")
-        self._life = 2
-
-    def _failure_of(self, request: Request) -> tuple[str, str] | None:
-        """Why a request cannot be sent by this engine: (code, text), or None."""
-        if request.proxy is not None:
-            return "PROXY_FAILED", "proxies cannot be used yet"
-        for source in (self._extra or {}, request._extra_config):
-            for name, value in source.items():
-                refusal = _REFUSED_OPTIONS.get(_option_key(name))
-                if refusal is not None and value not in (None, {}, [], "", False):
-                    return refusal
-        return None
-
-    def _engine_arguments(self, request: Request, identifier: str, follow_redirects: Any) -> tuple[Any, ...]:
-        """What `_perform_*` takes for a finished request."""
-        request._session_id = self._id
-        options: dict[str, Any] = dict(getattr(request, "_options", {}))
-        options["client_identifier"] = identifier
-        options["timeout"] = request.timeout
-        if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
-            options["follow_redirects"] = follow_redirects
-        fields = request._fields()
-        for source in (self._extra or {}, request._extra_config):
-            for name, value in source.items():
-                key = _option_key(name)
-                if key == "headerorder" and value:
-                    options["header_order"] = [str(item) for item in value]
-                elif key == "withoutcookiejar":
-                    options["no_cookies"] = bool(value)
-                elif key == "requesthostoverride" and value:
-                    fields = [field for field in fields if field[0].lower() != "host"]
-                    fields.append(("host", str(value)))
-        mine = request._client is self
-        cookies = request.cookies.cookiejar._store.items()
-        if mine:
-            # The engine adds the client's own cookies hop by hop; here go those that the request has beyond them.
-            known = {cookie[:4] for cookie in self._jar.items()}
-            cookies = [cookie for cookie in cookies if cookie[:4] not in known]
-        else:
-            options["no_cookies"] = True
-            cookies = request.cookies.cookiejar._store.items(str(request.url)) if cookies else []
-        body, body_type = request._body()
-        return request, request.method, str(request.url), fields, cookies, body, body_type, options
-
-    def _after(self, request: Request, response: Response) -> None:
-        """Cookies of an answer to a request that was not built by this client: the engine left them alone."""
-        if request._client is self or self._no_jar or response.status_code == 0:
-            return
-        jar = self._jar
-        for hop in [*response.history, response]:
-            for name, values in hop.headers._items:
-                if name == "set-cookie":
-                    for value in values:
-                        jar.receive(hop._url_text, value)
-
-    def _identifier_of(self, request: Request) -> Any:
-        chosen = getattr(request, "_options", {}).get("client_identifier")
-        return self.client_identifier if chosen is None else chosen
-
-    @staticmethod
-    def _succeeded(response: Response) -> bool:
-        return 200 <= response.status_code < 500 and response.status_code != 407
-
-
-def _kind(event: str) -> type:
-    """The class that a hook of that event may return."""
-    if event == "request":
-        from .models.request import Request
-
-        return Request
-    from .models.response import Response
-
-    return Response
-
-
-_ORDER = ("params", "headers", "cookies", "auth", "follow_redirects", "timeout", "data", "files", "json", "content")
-
-
-def _given(values: tuple[Any, ...], rest: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that were given, by name."""
-    given = {name: value for name, value in zip(_ORDER, values) if value is not NOT_GIVEN}
-    given.update(rest)
-    return given
+        value: Any = logging.getLogger("TLSRequests")
+    elif name in ("ClientState", "ProtocolType"):
+        from . import _states
+
+        value = getattr(_states, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 class Client(BaseClient):
@@ -711,7 +83,7 @@ class Client(BaseClient):
             )
             if response is not None:
                 return response
-        given = _given((params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs)
+        given = given_arguments((params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs)
         auth = given.pop("auth", None)
         follow_redirects = given.pop("follow_redirects", None)
         request = self.build_request(
@@ -731,7 +103,7 @@ class Client(BaseClient):
         if isinstance(hooked, RequestClass):
             request = hooked
         response = self._send(request, follow_redirects=follow_redirects)
-        if _is_rotator(self.proxy) and request.proxy is not None and hasattr(self.proxy, "mark_result"):
+        if is_rotator(self.proxy) and request.proxy is not None and hasattr(self.proxy, "mark_result"):
             self.proxy.mark_result(
                 proxy=request.proxy, success=self._succeeded(response), latency=response.elapsed.total_seconds()
             )
@@ -774,7 +146,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("GET", url, **_given(values, kwargs))
+        return self.request("GET", url, **given_arguments(values, kwargs))
 
     def options(
         self,
@@ -795,7 +167,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("OPTIONS", url, **_given(values, kwargs))
+        return self.request("OPTIONS", url, **given_arguments(values, kwargs))
 
     def head(
         self,
@@ -816,7 +188,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("HEAD", url, **_given(values, kwargs))
+        return self.request("HEAD", url, **given_arguments(values, kwargs))
 
     def delete(
         self,
@@ -837,7 +209,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("DELETE", url, **_given(values, kwargs))
+        return self.request("DELETE", url, **given_arguments(values, kwargs))
 
     def post(
         self,
@@ -862,7 +234,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("POST", url, **_given(values, kwargs))
+        return self.request("POST", url, **given_arguments(values, kwargs))
 
     def put(
         self,
@@ -887,7 +259,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("PUT", url, **_given(values, kwargs))
+        return self.request("PUT", url, **given_arguments(values, kwargs))
 
     def patch(
         self,
@@ -912,7 +284,7 @@ class Client(BaseClient):
         if response is not None:
             return response
         values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("PATCH", url, **_given(values, kwargs))
+        return self.request("PATCH", url, **given_arguments(values, kwargs))
 
 
 class AsyncClient(BaseClient):
@@ -959,7 +331,7 @@ class AsyncClient(BaseClient):
             )
             if op is not None:
                 return await op
-        given = _given((params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs)
+        given = given_arguments((params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs)
         auth = given.pop("auth", None)
         follow_redirects = given.pop("follow_redirects", None)
         request = await self.abuild_request(
@@ -986,7 +358,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("GET", url, **_given(values, kwargs))
+        return await self.request("GET", url, **given_arguments(values, kwargs))
 
     async def options(
         self,
@@ -1007,7 +379,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("OPTIONS", url, **_given(values, kwargs))
+        return await self.request("OPTIONS", url, **given_arguments(values, kwargs))
 
     async def head(
         self,
@@ -1028,7 +400,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("HEAD", url, **_given(values, kwargs))
+        return await self.request("HEAD", url, **given_arguments(values, kwargs))
 
     async def delete(
         self,
@@ -1049,7 +421,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("DELETE", url, **_given(values, kwargs))
+        return await self.request("DELETE", url, **given_arguments(values, kwargs))
 
     async def post(
         self,
@@ -1074,7 +446,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("POST", url, **_given(values, kwargs))
+        return await self.request("POST", url, **given_arguments(values, kwargs))
 
     async def put(
         self,
@@ -1099,7 +471,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("PUT", url, **_given(values, kwargs))
+        return await self.request("PUT", url, **given_arguments(values, kwargs))
 
     async def patch(
         self,
@@ -1124,7 +496,7 @@ class AsyncClient(BaseClient):
         if op is not None:
             return await op
         values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("PATCH", url, **_given(values, kwargs))
+        return await self.request("PATCH", url, **given_arguments(values, kwargs))
 
     async def send(
         self, request: Request, *, stream: bool = False, auth: Any = None, follow_redirects: Any = None
@@ -1144,7 +516,7 @@ class AsyncClient(BaseClient):
         if isinstance(hooked, RequestClass):
             request = hooked
         response = await self._send(request, follow_redirects=follow_redirects)
-        if _is_rotator(self.proxy) and request.proxy is not None and hasattr(self.proxy, "amark_result"):
+        if is_rotator(self.proxy) and request.proxy is not None and hasattr(self.proxy, "amark_result"):
             await self.proxy.amark_result(
                 proxy=request.proxy, success=self._succeeded(response), latency=response.elapsed.total_seconds()
             )
@@ -1176,7 +548,7 @@ class AsyncClient(BaseClient):
 
     async def aprepare_headers(self, headers: Any = None, user_agent: str | None = None) -> Headers:
         """`prepare_headers` by the rotators' asynchronous side."""
-        if _is_rotator(headers):
+        if is_rotator(headers):
             return self._merge_headers(await headers.anext(user_agent=user_agent), None)
         rotator = self._header_rotator
         base = self._headers if rotator is None else await rotator.anext(user_agent=user_agent)
@@ -1184,11 +556,11 @@ class AsyncClient(BaseClient):
 
     async def aprepare_proxy(self, proxy: Any) -> Proxy | None:
         """`prepare_proxy` by the rotators' asynchronous side."""
-        return self.prepare_proxy(await proxy.anext() if _is_rotator(proxy) else proxy)
+        return self.prepare_proxy(await proxy.anext() if is_rotator(proxy) else proxy)
 
     async def aprepare_client_identifier(self, identifier: Any) -> str:
         """`prepare_client_identifier` by the rotators' asynchronous side."""
-        return self.prepare_client_identifier(str(await identifier.anext()) if _is_rotator(identifier) else identifier)
+        return self.prepare_client_identifier(str(await identifier.anext()) if is_rotator(identifier) else identifier)
 
     async def abuild_request(
         self,
@@ -1242,12 +614,12 @@ class AsyncClient(BaseClient):
             returned = hook(value if result is None else result)
             if hasattr(returned, "__await__"):
                 return self._await_hooks(event, value, result, returned, hooks[index + 1 :])
-            if isinstance(returned, _kind(event)):
+            if isinstance(returned, hook_result(event)):
                 result = returned
         return result
 
     async def _await_hooks(self, event: str, value: Any, result: Any, returned: Any, hooks: list[Any]) -> Any:
-        kind = _kind(event)
+        kind = hook_result(event)
         returned = await returned
         if isinstance(returned, kind):
             result = returned

@@ -20,11 +20,12 @@ Which failure has which class is in src/core/errors.def and, as a page, in docs/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._errors import ERRORS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .models.request import Request
     from .models.response import Response
 

@@ -397,28 +397,64 @@ put_caller_or_cookie(run_t *run, size_t i)
     }
 }
 
-/* The caller's order; what is added goes before the first field that the browser would send later. */
-static void
+static int
+rank_of(const run_t *run, size_t i)
+{
+    return run->known[i] == NONE ? 4 * (int)run->custom : 4 * run->known[i] + 2;
+}
+
+/* Where a field of that rank goes among the caller's that are sent (kept): before the one that leaves the fewest pairs in an order that is
+ * not the browser's. */
+static size_t
+best_place(const run_t *run, const uint16_t *kept, size_t num_kept, int rank)
+{
+    size_t best = 0;
+    int cost = 0, best_cost = 0; /* against the place before all */
+    for (size_t k = 0; k < num_kept; k++) {
+        int other = rank_of(run, kept[k]);
+        cost += other < rank ? -1 : other > rank;
+        if (cost < best_cost) {
+            best_cost = cost;
+            best = k + 1;
+        }
+    }
+    return best;
+}
+
+/* The caller's order, and what is added where it disturbs the browser's least. */
+static tr_code_t
 compose_exact(run_t *run)
 {
     added_t added[4];
+    size_t places[4];
     size_t num_added = list_added(run, added);
-    size_t at = 0;
+    size_t num_kept = 0, at = 0;
     bool cookie_done = false;
+    uint16_t *kept = tr_arena_alloc(run->arena, (run->in->num_headers + 1) * sizeof(*kept));
+    if (kept == NULL) {
+        return TR_ERR_NOMEM;
+    }
     for (size_t i = 0; i < run->in->num_headers; i++) {
-        if (is_skipped(run, i, &cookie_done)) {
-            continue;
+        if (!is_skipped(run, i, &cookie_done)) {
+            kept[num_kept++] = (uint16_t)i;
         }
-        int rank = run->known[i] == NONE ? 4 * (int)run->custom : 4 * run->known[i] + 2;
-        while (at < num_added && added[at].rank < rank) {
+    }
+    for (size_t a = 0; a < num_added; a++) {
+        places[a] = best_place(run, kept, num_kept, added[a].rank);
+        if (a > 0 && places[a] < places[a - 1]) {
+            places[a] = places[a - 1];
+        }
+    }
+    for (size_t k = 0; k <= num_kept; k++) {
+        while (at < num_added && places[at] == k) {
             put(run, added[at].name, added[at].value);
             at++;
         }
-        put_caller_or_cookie(run, i);
+        if (k < num_kept) {
+            put_caller_or_cookie(run, kept[k]);
+        }
     }
-    for (; at < num_added; at++) {
-        put(run, added[at].name, added[at].value);
-    }
+    return TR_OK;
 }
 
 /* The browser's order, with the caller's fields in it. */
@@ -532,10 +568,10 @@ tr_compose_fields(const tr_compose_t *in, tr_arena_t *arena, tr_field_t **out, s
     if (!in->http2) {
         put(&run, own_name(&run, "host"), run.host);
     }
-    if (in->exact) {
-        compose_exact(&run);
-    } else {
+    if (!in->exact) {
         compose_browser(&run);
+    } else if (compose_exact(&run) != TR_OK) {
+        return tr_err_nomem(err, "compose");
     }
     for (size_t i = 0; i < run.num_out; i++) {
         if (run.out[i].name.data == NULL) {

@@ -9,6 +9,7 @@
 #include "client/pool.h"
 #include "client/session.h"
 #include "client/sink.h"
+#include "crypto/crypto.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 /* How long nobody may drive a blocking op before the I/O thread does: a caller that comes back from looking at signals needs less. */
@@ -466,7 +467,11 @@ static tr_code_t
 start_locked(tr_engine_t *e, tr_err_t *err)
 {
     sigset_t all, before;
-    tr_code_t code = tr_loop_new(&e->loop, err);
+    tr_code_t code = tr_crypto_init(err);
+    if (code != TR_OK) {
+        return code;
+    }
+    code = tr_loop_new(&e->loop, err);
     if (code != TR_OK) {
         return code;
     }

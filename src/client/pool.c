@@ -266,20 +266,37 @@ fail_all(tr_origin_t *origin, const tr_err_t *err)
     }
 }
 
+static size_t
+max_conns(const tr_origin_t *origin)
+{
+    return origin->proto == TR_PROTO_H1 ? origin->pool->session->max_h1_per_origin : MAX_H2_PER_ORIGIN;
+}
+
+/* A replay goes out on a connection that was opened for it, unless there may be no more connections. */
+static bool
+is_too_old(const tr_hconn_t *hconn, const tr_op_t *op)
+{
+    return op->num_replays > 0 && hconn->opened_ns < op->wait_ns && hconn->origin->num_conns < max_conns(hconn->origin);
+}
+
 /* A connection that takes the op at once; NULL: none. */
 static tr_hconn_t *
 pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
 {
-    tr_link_t *link;
+    tr_link_t *link, *next;
     for (link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
-        if (tr_hconn__can_take(hconn)) {
+        if (tr_hconn__can_take(hconn) && !is_too_old(hconn, op)) {
             return hconn;
         }
     }
     /* The one used last is the one that is most likely alive. */
-    while ((link = tr_list_first(&origin->idle)) != NULL) {
+    for (link = tr_list_first(&origin->idle); link != NULL; link = next) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+        next = tr_list_next(&origin->idle, link);
+        if (is_too_old(hconn, op)) {
+            continue;
+        }
         bool probe = now - hconn->idle_ns > PROBE_NS || !tr_method_is_idempotent(op->ask.method);
         if (tr_hconn__can_take(hconn) && (!probe || !hconn->carried || tr_conn_is_alive(hconn->conn))) {
             return hconn;
@@ -292,11 +309,15 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
 static void
 assign(tr_origin_t *origin, uint64_t now)
 {
-    tr_link_t *link;
-    while ((link = tr_list_first(&origin->waiters)) != NULL) {
+    tr_link_t *next;
+    for (tr_link_t *link = tr_list_first(&origin->waiters); link != NULL; link = next) {
         tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
         tr_err_t err = TR_ERR_INIT;
         tr_hconn_t *hconn = pick(origin, op, now);
+        next = tr_list_next(&origin->waiters, link);
+        if (hconn == NULL && op->num_replays > 0) {
+            continue; /* it may be choosier than those behind it */
+        }
         if (hconn == NULL) {
             return;
         }
@@ -318,13 +339,13 @@ assign(tr_origin_t *origin, uint64_t now)
 static size_t
 num_missing(const tr_origin_t *origin)
 {
-    size_t max = origin->pool->session->max_h1_per_origin;
+    size_t max = max_conns(origin);
     switch (origin->proto) {
     case TR_PROTO_UNKNOWN:
         /* One handshake tells what the server speaks; all wait for it. */
         return origin->num_connecting == 0 ? 1 : 0;
     case TR_PROTO_H2:
-        return origin->num_connecting == 0 && origin->num_conns < MAX_H2_PER_ORIGIN ? 1 : 0;
+        return origin->num_connecting == 0 && origin->num_conns < max ? 1 : 0;
     case TR_PROTO_H1:
     default:
         if (origin->num_conns >= max || origin->num_connecting >= origin->num_waiters) {

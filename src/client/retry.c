@@ -1,7 +1,7 @@
 #include "client/op.h"
 
-/* A kept connection may turn out dead, and its successor as well when the server closed both: more than two in a row is no coincidence. */
-#define MAX_REPLAYS 2
+/* A request is replayed once: on a connection made for it, so that what happens there is no coincidence. */
+#define MAX_REPLAYS 1
 
 bool
 tr_method_is_idempotent(tr_slice_t method)
@@ -40,9 +40,9 @@ tr_retry_decide(const tr_retry_facts_t *facts)
     if (facts->code == TR_ERR_H2_HTTP11_REQUIRED) {
         return TR_RETRY_HTTP1;
     }
-    /* RFC 9113 8.7: REFUSED_STREAM, or above GOAWAY's last stream. Once: a server that refuses everything is not asked for ever. */
+    /* RFC 9113 8.7: REFUSED_STREAM, or above GOAWAY's last stream. */
     if (facts->not_processed && tr_err_scope(facts->code) != TR_SCOPE_OP) {
-        return facts->num_replays == 0 ? TR_RETRY_FRESH : TR_RETRY_NO;
+        return TR_RETRY_FRESH;
     }
     /* RFC 9110 9.2.2, RFC 9112 9.3.1: a kept connection that the server had closed meanwhile. */
     if (facts->reused && is_death(facts->code) && (!facts->sent || tr_method_is_idempotent(facts->method))) {

@@ -233,8 +233,9 @@ copy_mac(uint8_t *out, const uint8_t *body, size_t body_len, size_t mac_start, s
     size_t turn = 0;
     size_t slot = 0;
     for (size_t i = scan_start; i < body_len; i++) {
-        size_t inside = tr_ct__ge(i, mac_start) & tr_ct__lt(i, mac_start + mac_len);
-        turn |= tr_ct__eq(i, mac_start) & slot;
+        size_t at = tr_ct__hide(i); /* else gcc may count from mac_start, and reach body[i] through it */
+        size_t inside = tr_ct__ge(at, mac_start) & tr_ct__lt(at, mac_start + mac_len);
+        turn |= tr_ct__eq(at, mac_start) & slot;
         ring[slot] |= (uint8_t)(body[i] & inside);
         slot = slot + 1 == mac_len ? 0 : slot + 1;
     }

@@ -1,5 +1,6 @@
 /* coding: removes content codings (RFC 9110 8.4) as bytes arrive: gzip (all members), deflate (zlib-wrapped and raw), br,
- * zstd, several in sequence, within limits of size and ratio. One thread at a time. */
+ * zstd, several in sequence, within limits of size and ratio. One thread at a time; decoders on several threads are independent (the one
+ * thing shared is an idle zstd context, handed over atomically). */
 #ifndef TR_HTTP_CODING_H
 #define TR_HTTP_CODING_H
 

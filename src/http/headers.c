@@ -14,13 +14,16 @@ typedef struct tr_headers_entry {
     uint32_t value_len;
 } tr_headers_entry_t;
 
-/* RFC 9110 5.6.2 tchar, one bit a byte value. */
-static const uint32_t tchar_bits[8] = {
-    0x00000000, /* controls */
-    0x03ff6cfa, /* ! # $ % & ' * + - . 0-9 */
-    0xc7fffffe, /* A-Z ^ _ */
-    0x57ffffff, /* ` a-z | ~ */
-    0,          0, 0, 0,
+/* RFC 9110 5.6.2 tchar. */
+static const uint8_t tchars[256] = {
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
+    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0'] = 1,  ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1,
+    ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['A'] = 1,  ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1,
+    ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1,  ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1,
+    ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,  ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1,
+    ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1,  ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1,
+    ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1,  ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,
+    ['t'] = 1, ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1,  ['z'] = 1,
 };
 
 void
@@ -185,17 +188,11 @@ tr_headers_copy(tr_headers_t *to, const tr_headers_t *from)
 
 /* ------------------------------------------------------------------------------ field syntax */
 
-static bool
-is_tchar(uint8_t c)
-{
-    return (tchar_bits[c >> 5] >> (c & 31) & 1) != 0;
-}
-
 size_t
 tr_http_token_len(tr_slice_t text)
 {
     size_t len = 0;
-    while (len < text.len && is_tchar(text.data[len])) {
+    while (len < text.len && tchars[text.data[len]] != 0) {
         len++;
     }
     return len;
@@ -207,8 +204,8 @@ tr_http_is_token(tr_slice_t text)
     return text.len > 0 && tr_http_token_len(text) == text.len;
 }
 
-/* Each byte of word that is below n (n <= 128) gives a set high bit in the result; bytes from 128 on give none, except that
- * a borrow may mark the byte above one that is below: good enough to ask whether there is any. */
+/* Each byte of word that is below n (n <= 128) gives a set high bit in the result; bytes from 128 on give none,
+ * except that a borrow may mark the byte above one that is below: good enough to ask whether there is any. */
 static bool
 any_byte_below(uint64_t word, uint8_t n)
 {
@@ -256,7 +253,8 @@ tr_http_trim(tr_slice_t text)
     return text;
 }
 
-/* The length of the element at the start of text: up to the first comma outside a quoted-string (RFC 9110 5.6.4). */
+/* The length of the element at the start of text: up to the first comma outside a quoted-string (RFC 9110 5.6.4).
+ */
 static size_t
 element_len(tr_slice_t text)
 {

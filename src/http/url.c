@@ -20,8 +20,8 @@ typedef struct parts {
 /* The longest address text: eight groups of four digits. */
 #define IPV6_TEXT_MAX 40
 
-/* Which bytes are percent-encoded where, besides controls, blank and non-ASCII: the sets that browsers use (URL Standard,
- * section 1.3), and the backslash in a path, which they would turn into a slash. */
+/* Which bytes are percent-encoded where, besides controls, blank and non-ASCII: the sets that browsers use (URL
+ * Standard, section 1.3), and the backslash in a path, which they would turn into a slash. */
 enum { IN_PATH = 1, IN_QUERY = 2, IN_FRAGMENT = 4, IN_USERINFO = 8 };
 
 #define IN_ALL (IN_PATH | IN_QUERY | IN_FRAGMENT | IN_USERINFO)
@@ -76,14 +76,22 @@ slice_from(tr_slice_t text, size_t start)
     return start == 0 ? text : tr_slice(text.data + start, text.len - start);
 }
 
+/* Where the first of up to three characters stands; text.len: nowhere. */
 static size_t
-find_any(tr_slice_t text, const char *set)
+find_any(tr_slice_t text, uint8_t a, uint8_t b, uint8_t c)
 {
     size_t i = 0;
-    while (i < text.len && (text.data[i] == 0 || strchr(set, text.data[i]) == NULL)) {
+    while (i < text.len && text.data[i] != a && text.data[i] != b && text.data[i] != c) {
         i++;
     }
     return i;
+}
+
+static size_t
+find(tr_slice_t text, uint8_t c)
+{
+    const uint8_t *at = text.len == 0 ? NULL : memchr(text.data, c, text.len);
+    return at == NULL ? text.len : (size_t)(at - text.data);
 }
 
 /* ------------------------------------------------------------------------------------- addresses */
@@ -117,7 +125,7 @@ static bool
 parse_ipv6(tr_slice_t text, uint8_t out[16])
 {
     uint8_t bytes[16] = {0};
-    size_t len = 0;      /* bytes filled */
+    size_t len = 0;        /* bytes filled */
     size_t gap = SIZE_MAX; /* where "::" stands */
     size_t at = 0;
     if (text.len >= 2 && text.data[0] == ':' && text.data[1] == ':') {
@@ -170,8 +178,8 @@ parse_ipv6(tr_slice_t text, uint8_t out[16])
     return true;
 }
 
-/* RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::". Browsers
- * write Host so. */
+/* RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::".
+ * Browsers write Host so. */
 static size_t
 print_ipv6(char out[IPV6_TEXT_MAX], const uint8_t bytes[16])
 {
@@ -235,9 +243,8 @@ static size_t
 scheme_len(tr_slice_t text)
 {
     size_t i = 0;
-    while (i < text.len && (is_alpha(text.data[i]) ||
-                            (i > 0 && (is_digit(text.data[i]) || text.data[i] == '+' || text.data[i] == '-' ||
-                                       text.data[i] == '.')))) {
+    while (i < text.len && (is_alpha(text.data[i]) || (i > 0 && (is_digit(text.data[i]) || text.data[i] == '+' ||
+                                                                 text.data[i] == '-' || text.data[i] == '.')))) {
         i++;
     }
     return i < text.len && text.data[i] == ':' ? i : 0;
@@ -254,14 +261,14 @@ split(tr_slice_t text)
     }
     if (text.len >= 2 && text.data[0] == '/' && text.data[1] == '/') {
         text = slice_from(text, 2);
-        parts.authority = tr_slice(text.data, find_any(text, "/?#"));
+        parts.authority = tr_slice(text.data, find_any(text, '/', '?', '#'));
         text = slice_from(text, parts.authority.len);
     }
-    parts.path = tr_slice(text.data, find_any(text, "?#"));
+    parts.path = tr_slice(text.data, find_any(text, '?', '#', '#'));
     text = slice_from(text, parts.path.len);
     if (text.len > 0 && text.data[0] == '?') {
         text = slice_from(text, 1);
-        parts.query = tr_slice(text.data, find_any(text, "#"));
+        parts.query = tr_slice(text.data, find(text, '#'));
         text = slice_from(text, parts.query.len);
     }
     if (text.len > 0) {
@@ -275,11 +282,13 @@ static tr_code_t
 check_text(tr_slice_t text, const char *where, tr_err_t *err)
 {
     if (text.len > TR_URL_MAX) {
-        return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL is longer than %u bytes.", (unsigned)TR_URL_MAX);
+        return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL is longer than %u bytes.",
+                          (unsigned)TR_URL_MAX);
     }
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] < 0x20 || text.data[i] == 0x7f) {
-            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL has a control character at offset %zu.", i);
+            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL has a control character at offset %zu.",
+                              i);
         }
     }
     return TR_OK;
@@ -403,7 +412,8 @@ read_port(authority_t *out, tr_slice_t text, tr_err_t *err)
         }
         port = port * 10 + (uint32_t)(text.data[i] - '0');
         if (port > 65535) {
-            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL's port is out of range; it must be 0 to 65535.");
+            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where,
+                              "The URL's port is out of range; it must be 0 to 65535.");
         }
     }
     out->port = (uint16_t)port;
@@ -450,16 +460,19 @@ read_name(authority_t *out, tr_slice_t text, tr_err_t *err)
 {
     static const char where[] = "http.url_host";
     if (text.len > HOST_MAX) {
-        return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL's host is longer than %d characters.", HOST_MAX);
+        return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL's host is longer than %d characters.",
+                          HOST_MAX);
     }
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.data[i];
         if (c >= 0x80) {
-            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where,
-                              "The URL's host has a non-ASCII character; write an internationalised name in its xn-- form.");
+            return tr_err_set(
+                err, TR_ERR_URL_INVALID, 0, where,
+                "The URL's host has a non-ASCII character; write an internationalised name in its xn-- form.");
         }
-        if (!is_alpha(c) && !is_digit(c) && strchr("-._~!$&'()*+,;=", c) == NULL) {
-            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL's host has a character that no host has: '%c'.", c);
+        if (!is_alpha(c) && !is_digit(c) && c != '-' && c != '.' && strchr("_~!$&'()*+,;=", c) == NULL) {
+            return tr_err_set(err, TR_ERR_URL_INVALID, 0, where,
+                              "The URL's host has a character that no host has: '%c'.", c);
         }
         if (c == '.' && (i == 0 || text.data[i - 1] == '.')) {
             return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL's host has an empty label.");
@@ -480,9 +493,10 @@ read_authority(authority_t *out, tr_slice_t text, tr_err_t *err)
     out->host_len = out->zone_len = 0;
     out->port = 0;
     out->is_ipv6 = false;
-    if (find_any(text, "\\") < text.len) {
+    if (find(text, '\\') < text.len) {
         /* A browser reads it as the slash that ends the authority, others as a part of it: nobody means it well. */
-        return tr_err_set(err, TR_ERR_URL_INVALID, 0, "http.url_authority", "The URL has a backslash before its path.");
+        return tr_err_set(err, TR_ERR_URL_INVALID, 0, "http.url_authority",
+                          "The URL has a backslash before its path.");
     }
     for (size_t i = text.len; i > 0; i--) {
         if (text.data[i - 1] == '@') {
@@ -492,16 +506,17 @@ read_authority(authority_t *out, tr_slice_t text, tr_err_t *err)
         }
     }
     if (host.len > 0 && host.data[0] == '[') {
-        size_t end = find_any(host, "]");
+        size_t end = find(host, ']');
         if (end == host.len || (end + 1 < host.len && host.data[end + 1] != ':')) {
-            return tr_err_set(err, TR_ERR_URL_INVALID, 0, "http.url_host", "The brackets of the URL's host do not match.");
+            return tr_err_set(err, TR_ERR_URL_INVALID, 0, "http.url_host",
+                              "The brackets of the URL's host do not match.");
         }
         if (end + 1 < host.len) {
             port = slice_from(host, end + 2);
         }
         code = read_ipv6(out, tr_slice(host.data + 1, end - 1), err);
     } else {
-        size_t end = find_any(host, ":");
+        size_t end = find(host, ':');
         if (end < host.len) {
             port = slice_from(host, end + 1);
         }
@@ -521,7 +536,8 @@ build(tr_url_t *out, tr_arena_t *arena, const parts_t *parts, bool clean, tr_err
     authority_t authority;
     bool https = tr_slice_ieq(parts->scheme, TR_SLICE_LIT("https"));
     if (!https && !tr_slice_ieq(parts->scheme, TR_SLICE_LIT("http"))) {
-        return tr_err_set(err, TR_ERR_URL_SCHEME, 0, "http.url_scheme", "The URL's scheme is neither http nor https: %.*s",
+        return tr_err_set(err, TR_ERR_URL_SCHEME, 0, "http.url_scheme",
+                          "The URL's scheme is neither http nor https: %.*s",
                           (int)TR_MIN(parts->scheme.len, (size_t)32), (const char *)parts->scheme.data);
     }
     tr_code_t code = read_authority(&authority, parts->authority, err);
@@ -600,10 +616,11 @@ tr_url_parse(tr_url_t *out, tr_arena_t *arena, tr_slice_t text, tr_err_t *err)
     }
     parts_t parts = split(text);
     if (parts.scheme.data == NULL) {
-        return tr_err_set(err, TR_ERR_URL_SCHEME, 0, where, "The URL has no scheme; it starts with neither http:// nor https://.");
+        return tr_err_set(err, TR_ERR_URL_SCHEME, 0, where,
+                          "The URL has no scheme; it starts with neither http:// nor https://.");
     }
-    if (parts.authority.data == NULL && (tr_slice_ieq(parts.scheme, TR_SLICE_LIT("http")) ||
-                                         tr_slice_ieq(parts.scheme, TR_SLICE_LIT("https")))) {
+    if (parts.authority.data == NULL &&
+        (tr_slice_ieq(parts.scheme, TR_SLICE_LIT("http")) || tr_slice_ieq(parts.scheme, TR_SLICE_LIT("https")))) {
         return tr_err_set(err, TR_ERR_URL_NO_HOST, 0, where, NULL);
     }
     return build(out, arena, &parts, false, err);
@@ -684,7 +701,8 @@ tr_url_resolve(tr_url_t *out, tr_arena_t *arena, const tr_url_t *base, tr_slice_
         }
     }
     if (parts.path.len + parts.query.len > TR_URL_MAX) {
-        return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL is longer than %u bytes.", (unsigned)TR_URL_MAX);
+        return tr_err_set(err, TR_ERR_URL_INVALID, 0, where, "The URL is longer than %u bytes.",
+                          (unsigned)TR_URL_MAX);
     }
     if (parts.fragment.data == NULL) {
         parts.fragment = base->fragment;

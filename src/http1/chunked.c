@@ -5,8 +5,8 @@
 
 /* Digits of a size; more than 15 would pass INT64_MAX or be padding that nobody needs. */
 #define SIZE_DIGITS_MAX 15
-/* A chunk pays for so many bytes of its own size line, and each byte of data for two more: what is above adds up, and a body
- * that is mostly framing (tiny chunks with long extensions, RFC 9112 7.1.1) is refused. */
+/* A chunk pays for so many bytes of its own size line, and each byte of data for two more: what is above adds up,
+ * and a body that is mostly framing (tiny chunks with long extensions, RFC 9112 7.1.1) is refused. */
 #define CHUNK_ALLOWANCE 16
 #define EXCESS_MAX 16384
 
@@ -25,8 +25,9 @@ tr_h1__chunked_init(tr_h1_chunked_t *chunked)
     chunked->excess = 0;
 }
 
-/* chunk-size [ chunk-ext ]: chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ). Extensions are
- * skipped (7.1.1), but blanks alone behind the size, or a size that is not hexadecimal digits and nothing else, are refused. */
+/* chunk-size [ chunk-ext ]: chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ). Extensions
+ * are skipped (7.1.1), but blanks alone behind the size, or a size that is not hexadecimal digits and nothing else,
+ * are refused. */
 tr_code_t
 tr_h1__chunked_size(tr_h1_chunked_t *chunked, uint64_t *out_size, tr_slice_t line, tr_err_t *err)
 {
@@ -34,7 +35,8 @@ tr_h1__chunked_size(tr_h1_chunked_t *chunked, uint64_t *out_size, tr_slice_t lin
     size_t i = 0;
     while (i < line.len && hex_value(line.data[i]) >= 0) {
         if (i == SIZE_DIGITS_MAX) {
-            return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where, "A chunk size of the server's answer has too many digits.");
+            return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where,
+                              "A chunk size of the server's answer has too many digits.");
         }
         size = size << 4 | (unsigned)hex_value(line.data[i++]);
     }
@@ -44,13 +46,15 @@ tr_h1__chunked_size(tr_h1_chunked_t *chunked, uint64_t *out_size, tr_slice_t lin
     tr_slice_t rest = tr_slice(line.data + i, line.len - i);
     tr_slice_t extension = tr_http_trim(rest);
     if (rest.len > 0 && (extension.len == 0 || extension.data[0] != ';' || !tr_http_is_field_value(rest))) {
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where, "A chunk size of the server's answer is not a hexadecimal number.");
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where,
+                          "A chunk size of the server's answer is not a hexadecimal number.");
     }
     chunked->excess += line.len + 2;
     uint64_t paid = size > EXCESS_MAX ? UINT64_MAX : CHUNK_ALLOWANCE + 2 * size;
     chunked->excess -= TR_MIN(chunked->excess, paid);
     if (chunked->excess > EXCESS_MAX) {
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where, "The chunks of the server's answer are mostly extensions.");
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where,
+                          "The chunks of the server's answer are mostly extensions.");
     }
     *out_size = size;
     return TR_OK;

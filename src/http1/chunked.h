@@ -1,5 +1,5 @@
-/* chunked: the lines of the chunked transfer coding (RFC 9112 7.1) and how much of them there may be. The bytes between them
- * never pass through here. */
+/* chunked: the lines of the chunked transfer coding (RFC 9112 7.1) and how much of them there may be. The bytes
+ * between them never pass through here. */
 #ifndef TR_HTTP1_CHUNKED_H
 #define TR_HTTP1_CHUNKED_H
 
@@ -10,7 +10,8 @@ typedef struct tr_h1_chunked {
 } tr_h1_chunked_t;
 
 void tr_h1__chunked_init(tr_h1_chunked_t *chunked);
-/* tr_h1__chunked_size reads the line before a chunk's data (without CRLF); *out_size 0: the last chunk. H1_PROTOCOL. */
+/* tr_h1__chunked_size reads the line before a chunk's data (without CRLF); *out_size 0: the last chunk.
+ * H1_PROTOCOL. */
 tr_code_t tr_h1__chunked_size(tr_h1_chunked_t *chunked, uint64_t *out_size, tr_slice_t line, tr_err_t *err);
 
 /* tr_h1__chunked_print writes size as the line before a chunk and returns its length, CRLF counted. */

@@ -2,11 +2,15 @@
 
 #include <stdio.h>
 
-#include "core/wr.h"
 #include "http1/chunked.h"
 
 /* A browser's request head is 500 to 900 bytes; cookies can make it longer. */
 #define HEAD_TYPICAL 1024
+/* What is written beside the caller's texts: the request line's blanks, version and CRLF, the longest framing field
+ * ("Content-Length: " and 20 digits, or "Transfer-Encoding: chunked"), the last CRLF; and the most for one field:
+ * ": ", CRLF, and "chunked" for a shorter transfer-encoding. */
+#define HEAD_OWN 128
+#define FIELD_OWN 16
 /* A head buffer that grew past this is not kept for the next exchange. */
 #define HEAD_KEEP 32768
 /* Framing of one chunk whose data fits a TLS record: "4000", CRLF, the CRLF behind the data. */
@@ -82,24 +86,62 @@ static tr_code_t
 check_field(const tr_field_t *field, tr_err_t *err)
 {
     if (TR_UNLIKELY(!tr_http_is_token(field->name))) {
-        return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, where_submit, "The header name \"%.*s\" is not an HTTP token.",
-                          (int)TR_MIN(field->name.len, (size_t)64), field->name.len == 0 ? "" : (const char *)field->name.data);
+        return tr_err_set(
+            err, TR_ERR_HEADER_INVALID, 0, where_submit, "The header name \"%.*s\" is not an HTTP token.",
+            (int)TR_MIN(field->name.len, (size_t)64), field->name.len == 0 ? "" : (const char *)field->name.data);
     }
     if (TR_UNLIKELY(!tr_http_is_field_value(field->value))) {
-        return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, where_submit, "The value of header \"%.*s\" has a CR, LF or NUL.",
+        return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, where_submit,
+                          "The value of header \"%.*s\" has a CR, LF or NUL.",
                           (int)TR_MIN(field->name.len, (size_t)64), (const char *)field->name.data);
     }
     return TR_OK;
 }
 
-/* An empty value is written as Chromium does, without a blank behind the colon. */
-static void
-write_field(tr_wr_t *wr, tr_slice_t name, tr_slice_t value)
+static uint8_t *
+write_bytes(uint8_t *to, tr_slice_t bytes)
 {
-    tr_wr_slice(wr, name);
-    tr_wr_bytes(wr, ": ", value.len > 0 ? 2 : 1);
-    tr_wr_slice(wr, value);
-    tr_wr_bytes(wr, "\r\n", 2);
+    if (bytes.len > 0) {
+        memcpy(to, bytes.data, bytes.len);
+    }
+    return to + bytes.len;
+}
+
+/* Room for the field was reserved. An empty value is written as Chromium does, without a blank behind the colon. */
+static void
+write_field(tr_buf_t *out, tr_slice_t name, tr_slice_t value)
+{
+    uint8_t *start = tr_buf_tail(out);
+    uint8_t *to = write_bytes(start, name);
+    *to++ = ':';
+    if (value.len > 0) {
+        *to++ = ' ';
+    }
+    to = write_bytes(to, value);
+    *to++ = '\r';
+    *to++ = '\n';
+    tr_buf_commit(out, (size_t)(to - start));
+}
+
+/* What the head is long at most. TR_ERR_NOMEM when that does not fit memory. */
+static tr_code_t
+head_room(size_t *out, const tr_request_head_t *head)
+{
+    size_t len = HEAD_OWN;
+    const size_t max = SIZE_MAX / 4;
+    if (head->method.len > max || head->target.len > max) {
+        return TR_ERR_NOMEM;
+    }
+    len += head->method.len + head->target.len;
+    for (size_t i = 0; i < head->num_fields; i++) {
+        const tr_field_t *field = &head->fields[i];
+        if (len > max || field->name.len > max || field->value.len > max) {
+            return TR_ERR_NOMEM;
+        }
+        len += field->name.len + field->value.len + FIELD_OWN;
+    }
+    *out = len;
+    return TR_OK;
 }
 
 /* A content-length that says something else than the body would be a second message for the server to find. */
@@ -114,11 +156,12 @@ check_length(const tr_h1_sender_t *sender, tr_slice_t value, bool again, tr_err_
     return TR_OK;
 }
 
-/* Framing is the engine's: a transfer-encoding of the caller keeps only its name and place, and only for a body of unknown
- * length; content-length must be right, and is added where it is missing. */
+/* Framing is the engine's: a transfer-encoding of the caller keeps only its name and place, and only for a body of
+ * unknown length; content-length must be right, and is added where it is missing. */
 static tr_code_t
-write_fields(tr_h1_sender_t *sender, tr_wr_t *wr, const tr_request_head_t *head, tr_err_t *err)
+write_fields(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *err)
 {
+    tr_buf_t *out = &sender->head;
     const tr_slice_t chunked = TR_SLICE_LIT("chunked");
     bool coding_written = false;
     bool length_written = false;
@@ -149,14 +192,14 @@ write_fields(tr_h1_sender_t *sender, tr_wr_t *wr, const tr_request_head_t *head,
         } else if (field->name.len == 7 && tr_slice_ieq(field->name, TR_SLICE_LIT("upgrade"))) {
             sender->upgrade = true;
         }
-        write_field(wr, field->name, value);
+        write_field(out, field->name, value);
     }
     if (sender->chunked && !coding_written) {
-        write_field(wr, TR_SLICE_LIT("Transfer-Encoding"), chunked);
+        write_field(out, TR_SLICE_LIT("Transfer-Encoding"), chunked);
     } else if (head->body.present && !sender->chunked && !length_written) {
         char text[24];
         (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)sender->left);
-        write_field(wr, TR_SLICE_LIT("Content-Length"), tr_slice_cstr(text));
+        write_field(out, TR_SLICE_LIT("Content-Length"), tr_slice_cstr(text));
     }
     return TR_OK;
 }
@@ -173,7 +216,8 @@ start_body(tr_h1_sender_t *sender, const tr_body_source_t *body, tr_err_t *err)
     }
     if (body->read == NULL) {
         if (body->len >= 0 && (uint64_t)body->len != body->bytes.len) {
-            return tr_err_set(err, TR_ERR_REQUEST_BODY, 0, where_body, "The body has another length than was said.");
+            return tr_err_set(err, TR_ERR_REQUEST_BODY, 0, where_body,
+                              "The body has another length than was said.");
         }
         sender->left = body->bytes.len;
     } else if (body->len < 0) {
@@ -193,7 +237,7 @@ tr_code_t
 tr_h1__sender_start(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *err)
 {
     tr_code_t code;
-    tr_wr_t wr = tr_wr(&sender->head);
+    size_t room;
     tr_buf_clear(&sender->head);
     sender->paused = sender->any = sender->cut = sender->close = sender->upgrade = false;
     if (!tr_http_is_token(head->method)) {
@@ -209,18 +253,21 @@ tr_h1__sender_start(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_er
     if (code != TR_OK) {
         goto done;
     }
-    if (tr_buf_reserve(&sender->head, HEAD_TYPICAL) != TR_OK) {
+    if (head_room(&room, head) != TR_OK ||
+        tr_buf_reserve(&sender->head, TR_MAX(room, (size_t)HEAD_TYPICAL)) != TR_OK) {
         code = tr_err_nomem(err, where_submit);
         goto done;
     }
-    tr_wr_slice(&wr, head->method);
-    tr_wr_bytes(&wr, " ", 1);
-    tr_wr_slice(&wr, head->target);
-    tr_wr_bytes(&wr, " HTTP/1.1\r\n", 11);
-    code = write_fields(sender, &wr, head, err);
-    tr_wr_bytes(&wr, "\r\n", 2);
-    if (code == TR_OK && tr_wr_end(&wr) != TR_OK) {
-        code = tr_err_nomem(err, where_submit);
+    uint8_t *start = tr_buf_tail(&sender->head);
+    uint8_t *to = write_bytes(start, head->method);
+    *to++ = ' ';
+    to = write_bytes(to, head->target);
+    to = write_bytes(to, TR_SLICE_LIT(" HTTP/1.1\r\n"));
+    tr_buf_commit(&sender->head, (size_t)(to - start));
+    code = write_fields(sender, head, err);
+    if (code == TR_OK) {
+        (void)write_bytes(tr_buf_tail(&sender->head), TR_SLICE_LIT("\r\n"));
+        tr_buf_commit(&sender->head, 2);
     }
 done:
     if (code != TR_OK) {
@@ -231,8 +278,8 @@ done:
 
 /* ------------------------------------------------------------------------------------------ body */
 
-/* Asks the source for up to max bytes. TR_OK: *out_len of them, *out_end when no more follow; TR_PAUSED; TR_AGAIN: the exchange is
- * gone; or a failure. */
+/* Asks the source for up to max bytes. TR_OK: *out_len of them, *out_end when no more follow; TR_PAUSED; TR_AGAIN:
+ * the exchange is gone; or a failure. */
 static tr_code_t
 read_source(tr_h1_sender_t *sender, uint8_t *into, size_t max, size_t *out_len, bool *out_end, tr_err_t *err)
 {
@@ -245,7 +292,8 @@ read_source(tr_h1_sender_t *sender, uint8_t *into, size_t max, size_t *out_len, 
     if (tr_failed(code)) {
         return code;
     }
-    if (*out_len > max || (code == TR_OK && *out_len == 0) || (code == TR_PAUSED && *out_len > 0) || code == TR_AGAIN) {
+    if (*out_len > max || (code == TR_OK && *out_len == 0) || (code == TR_PAUSED && *out_len > 0) ||
+        code == TR_AGAIN) {
         return tr_err_set(err, TR_ERR_INTERNAL, code, where_body, "The body source broke its contract.");
     }
     if (code == TR_PAUSED) {
@@ -259,7 +307,8 @@ read_source(tr_h1_sender_t *sender, uint8_t *into, size_t max, size_t *out_len, 
 static tr_code_t
 too_long(tr_err_t *err)
 {
-    return tr_err_set(err, TR_ERR_REQUEST_BODY, 0, where_body, "The request's body is longer than its declared length.");
+    return tr_err_set(err, TR_ERR_REQUEST_BODY, 0, where_body,
+                      "The request's body is longer than its declared length.");
 }
 
 /* Everything that was declared is out; the source must now be at its end. */
@@ -292,7 +341,8 @@ pull_plain(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *err)
     if (sender->body.read == NULL) {
         memcpy(tr_buf_tail(out), sender->body.bytes.data + (sender->body.bytes.len - sender->left), len);
     } else {
-        /* One byte more than is left is asked for at the end, so that a body that is too long is seen before its last part goes. */
+        /* One byte more than is left is asked for at the end, so that a body that is too long is seen before its
+         * last part goes. */
         size_t ask = len < max && len == sender->left ? len + 1 : len;
         tr_code_t code = read_source(sender, tr_buf_tail(out), ask, &len, &end, err);
         if (code != TR_OK) {
@@ -302,7 +352,8 @@ pull_plain(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *err)
             return too_long(err);
         }
         if (end && len < sender->left) {
-            return tr_err_set(err, TR_ERR_REQUEST_BODY, 0, where_body, "The request's body is shorter than its declared length.");
+            return tr_err_set(err, TR_ERR_REQUEST_BODY, 0, where_body,
+                              "The request's body is shorter than its declared length.");
         }
     }
     tr_buf_commit(out, len);

@@ -1,5 +1,5 @@
-/* encode: the sending half of an HTTP/1.1 exchange: request head (RFC 9112 3 and 5), body with its framing. Nothing is written
- * before everything of the head was checked. */
+/* encode: the sending half of an HTTP/1.1 exchange: request head (RFC 9112 3 and 5), body with its framing. Nothing
+ * is written before everything of the head was checked. */
 #ifndef TR_HTTP1_ENCODE_H
 #define TR_HTTP1_ENCODE_H
 
@@ -27,8 +27,8 @@ typedef struct tr_h1_sender {
 
 void tr_h1__sender_init(tr_h1_sender_t *sender);
 void tr_h1__sender_cleanup(tr_h1_sender_t *sender);
-/* tr_h1__sender_start checks the head and writes it into sender->head. METHOD_INVALID, URL_INVALID, HEADER_INVALID, REQUEST_BODY,
- * NOMEM: then nothing is to be sent. */
+/* tr_h1__sender_start checks the head and writes it into sender->head. METHOD_INVALID, URL_INVALID, HEADER_INVALID,
+ * REQUEST_BODY, NOMEM: then nothing is to be sent. */
 tr_code_t tr_h1__sender_start(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *err);
 /* tr_h1__sender_stop drops what was not pulled; the source is not asked again. */
 void tr_h1__sender_stop(tr_h1_sender_t *sender);

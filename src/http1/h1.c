@@ -7,8 +7,8 @@
 #include "http1/encode.h"
 #include "http1/parse.h"
 
-/* A field table and block of this size hold most heads: more is not reserved on the strength of a chunk's length, which may be
- * mostly body. */
+/* A field table and block of this size hold most heads: more is not reserved on the strength of a chunk's length,
+ * which may be mostly body. */
 #define HEAD_RESERVE 2048
 /* A line buffer that grew past this is not kept for the next exchange. */
 #define LINE_KEEP 16384
@@ -34,7 +34,8 @@ struct tr_h1 {
     bool reusable; /* another exchange may follow (once idle) */
     bool got_bytes;
     bool in_feed;
-    uint32_t num_exchanges; /* started and ended ones: tells after a callback whether the exchange is still the same */
+    uint32_t
+        num_exchanges; /* started and ended ones: tells after a callback whether the exchange is still the same */
     unsigned num_informational;
     tr_h1_method_t method;
     tr_h1_status_t status;
@@ -54,8 +55,9 @@ struct tr_h1 {
 static const char *
 state_name(state_t state)
 {
-    static const char *const names[] = {"idle",       "status",   "fields",   "body_length", "body_eof", "chunk_size",
-                                        "chunk_data", "chunk_cr", "chunk_lf", "trailers",    "failed"};
+    static const char *const names[] = {"idle",     "status",     "fields",     "body_length",
+                                        "body_eof", "chunk_size", "chunk_data", "chunk_cr",
+                                        "chunk_lf", "trailers",   "failed"};
     return (size_t)state < TR_ARRAY_LEN(names) ? names[state] : "?";
 }
 
@@ -157,7 +159,8 @@ static tr_code_t
 finish(tr_h1_t *h1, const tr_bufq_t *in)
 {
     void *arg;
-    if (!h1->framing.keep_alive || h1->sender.close || !tr_h1__sender_done(&h1->sender) || (in != NULL && in->len > 0)) {
+    if (!h1->framing.keep_alive || h1->sender.close || !tr_h1__sender_done(&h1->sender) ||
+        (in != NULL && in->len > 0)) {
         h1->reusable = false;
     }
     TR_TRACE(TR_TOPIC_H1, "response complete, connection %s", h1->reusable ? "reusable" : "done");
@@ -202,7 +205,8 @@ on_status(tr_h1_t *h1, tr_bufq_t *in)
         return tr_h1__parse_status(&h1->status, line, &h1->error);
     }
     if (code == TR_ERR_LIMIT) {
-        return tr_err_set(&h1->error, TR_ERR_HEADER_LIMIT, 0, "http1.status_line", "The server's status line is too long.");
+        return tr_err_set(&h1->error, TR_ERR_HEADER_LIMIT, 0, "http1.status_line",
+                          "The server's status line is too long.");
     }
     if (code != TR_OK) {
         return code;
@@ -234,8 +238,8 @@ on_field_line(tr_h1_t *h1, bool *out_end, tr_bufq_t *in)
     max = TR_MAX(max, (size_t)2);
     tr_code_t code = tr_h1__line_next(&h1->lines, &line, &len, in, max, &h1->error);
     if (code == TR_ERR_LIMIT) {
-        return tr_err_set(&h1->error, TR_ERR_HEADER_LIMIT, 0, "http1.section", "The server's header section has more than %zu bytes.",
-                          h1->limits.max_header_bytes);
+        return tr_err_set(&h1->error, TR_ERR_HEADER_LIMIT, 0, "http1.section",
+                          "The server's header section has more than %zu bytes.", h1->limits.max_header_bytes);
     }
     if (code != TR_OK) {
         return code;
@@ -243,8 +247,8 @@ on_field_line(tr_h1_t *h1, bool *out_end, tr_bufq_t *in)
     if (line.len == 0) {
         *out_end = true;
     } else if (h1->headers.len >= h1->limits.max_header_fields) {
-        code = tr_err_set(&h1->error, TR_ERR_HEADER_LIMIT, 0, "http1.section", "The server's header section has more than %zu fields.",
-                          h1->limits.max_header_fields);
+        code = tr_err_set(&h1->error, TR_ERR_HEADER_LIMIT, 0, "http1.section",
+                          "The server's header section has more than %zu fields.", h1->limits.max_header_fields);
     } else {
         h1->section_len += len;
         code = tr_h1__parse_field(&h1->headers, line, &h1->error);
@@ -315,8 +319,9 @@ on_fields(tr_h1_t *h1, tr_bufq_t *in)
 
 /* ------------------------------------------------------------------------------------- the body */
 
-/* Hands on what of the first chunk belongs to the body: the chunk itself where all of it does. TR_OK, TR_AGAIN (nothing there),
- * TR_PAUSED, TR_EOF (a callback ended the exchange) or the callback's failure. Counts down h1->left but for ST_BODY_EOF. */
+/* Hands on what of the first chunk belongs to the body: the chunk itself where all of it does. TR_OK, TR_AGAIN
+ * (nothing there), TR_PAUSED, TR_EOF (a callback ended the exchange) or the callback's failure. Counts down
+ * h1->left but for ST_BODY_EOF. */
 static tr_code_t
 on_data(tr_h1_t *h1, tr_bufq_t *in)
 {
@@ -374,7 +379,8 @@ on_chunk_size(tr_h1_t *h1, tr_bufq_t *in)
     size_t len;
     tr_code_t code = tr_h1__line_next(&h1->lines, &line, &len, in, TR_H1_MAX_CHUNK_LINE, &h1->error);
     if (code == TR_ERR_LIMIT) {
-        return tr_err_set(&h1->error, TR_ERR_H1_PROTOCOL, 0, "http1.chunk_size", "A chunk size line of the server's answer is too long.");
+        return tr_err_set(&h1->error, TR_ERR_H1_PROTOCOL, 0, "http1.chunk_size",
+                          "A chunk size line of the server's answer is too long.");
     }
     if (code != TR_OK) {
         return code;
@@ -416,7 +422,8 @@ on_chunk_end(tr_h1_t *h1, tr_bufq_t *in)
         return TR_OK;
     }
     if (data.data[0] != (h1->state == ST_CHUNK_CR ? '\r' : '\n')) {
-        return tr_err_set(&h1->error, TR_ERR_H1_PROTOCOL, 0, "http1.chunk_end", "A chunk of the server's answer is longer than its size says.");
+        return tr_err_set(&h1->error, TR_ERR_H1_PROTOCOL, 0, "http1.chunk_end",
+                          "A chunk of the server's answer is longer than its size says.");
     }
     tr_bufq_consume(in, 1);
     h1->state = h1->state == ST_CHUNK_CR ? ST_CHUNK_LF : ST_CHUNK_SIZE;
@@ -474,14 +481,16 @@ tr_h1_feed(tr_h1_t *h1, tr_bufq_t *in, tr_err_t *err)
         return TR_PAUSED;
     }
     if (h1->in_feed) {
-        return tr_err_set(err, TR_ERR_INTERNAL, 0, "http1.feed", "feed was called inside one of its own callbacks.");
+        return tr_err_set(err, TR_ERR_INTERNAL, 0, "http1.feed",
+                          "feed was called inside one of its own callbacks.");
     }
     if (h1->state == ST_IDLE || (!h1->sender.any && in->len > 0)) {
         if (in->len == 0) {
             return TR_OK;
         }
         /* An answer to nothing: to take it for the next request's would be to mix up two exchanges. */
-        code = tr_err_set(&h1->error, TR_ERR_H1_PROTOCOL, 0, "http1.unasked", "The server sent bytes that no request had asked for.");
+        code = tr_err_set(&h1->error, TR_ERR_H1_PROTOCOL, 0, "http1.unasked",
+                          "The server sent bytes that no request had asked for.");
         code = die(h1, code);
         return h1->state == ST_FAILED ? stuck(h1, err) : code;
     }
@@ -517,9 +526,10 @@ tr_h1_eof(tr_h1_t *h1, tr_err_t *err)
         return TR_OK;
     case ST_STATUS:
     case ST_FIELDS:
-        code = tr_err_set(&h1->error, TR_ERR_CLOSED_EARLY, 0, h1->got_bytes ? "http1.eof_in_head" : "http1.eof_before_head", "%s",
-                          h1->got_bytes ? "unexpected EOF: the server closed the connection within its answer's head."
-                                        : tr_err_sentence(TR_ERR_CLOSED_EARLY));
+        code = tr_err_set(
+            &h1->error, TR_ERR_CLOSED_EARLY, 0, h1->got_bytes ? "http1.eof_in_head" : "http1.eof_before_head", "%s",
+            h1->got_bytes ? "unexpected EOF: the server closed the connection within its answer's head."
+                          : tr_err_sentence(TR_ERR_CLOSED_EARLY));
         break;
     case ST_BODY_LENGTH:
     case ST_CHUNK_SIZE:
@@ -536,14 +546,16 @@ tr_h1_eof(tr_h1_t *h1, tr_err_t *err)
 }
 
 tr_code_t
-tr_h1_submit(tr_h1_t *h1, const tr_request_head_t *head, const tr_exchange_events_t *events, void *arg, tr_err_t *err)
+tr_h1_submit(tr_h1_t *h1, const tr_request_head_t *head, const tr_exchange_events_t *events, void *arg,
+             tr_err_t *err)
 {
     h1_check(h1);
     if (h1->state == ST_FAILED) {
         return stuck(h1, err);
     }
     if (!tr_h1_can_reuse(h1)) {
-        return tr_err_set(err, TR_ERR_INTERNAL, (int32_t)h1->state, "http1.submit", "The connection can carry no exchange now.");
+        return tr_err_set(err, TR_ERR_INTERNAL, (int32_t)h1->state, "http1.submit",
+                          "The connection can carry no exchange now.");
     }
     tr_code_t code = tr_h1__sender_start(&h1->sender, head, err);
     if (code != TR_OK) {

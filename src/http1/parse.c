@@ -29,7 +29,8 @@ tr_h1__line_next(tr_h1_lines_t *lines, tr_slice_t *out, size_t *out_len, tr_bufq
             *out = tr_slice(data.data, part);
             lines->lent = part;
         } else {
-            /* Of a line that is too long one byte more than allowed is kept, for the caller to look at its start. */
+            /* Of a line that is too long one byte more than allowed is kept, for the caller to look at its start.
+             */
             size_t keep = over ? max + 1 - TR_MIN(had, max) : part;
             tr_code_t code = tr_buf_append(&lines->partial, data.data, TR_MIN(keep, part));
             if (code != TR_OK) {
@@ -47,7 +48,8 @@ tr_h1__line_next(tr_h1_lines_t *lines, tr_slice_t *out, size_t *out_len, tr_bufq
         *out_len = out->len;
         if (out->len < 2 || out->data[out->len - 2] != '\r') {
             lines->lent = 0;
-            return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_line, "A line of the server's answer ends with LF alone.");
+            return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_line,
+                              "A line of the server's answer ends with LF alone.");
         }
         out->len -= 2;
         return TR_OK;
@@ -81,45 +83,50 @@ tr_h1__status_starts(tr_slice_t partial)
     return len == 0 || memcmp(partial.data, start, len) == 0;
 }
 
-/* RFC 9112 4: HTTP-version SP status-code SP [ reason-phrase ]. The second blank is left out by many servers that send no
- * reason. Status codes above 599 are in use; three digits are the rule (RFC 9110 15). */
+/* RFC 9112 4: HTTP-version SP status-code SP [ reason-phrase ]. The second blank is left out by many servers that
+ * send no reason. Status codes above 599 are in use; three digits are the rule (RFC 9110 15). */
 tr_code_t
 tr_h1__parse_status(tr_h1_status_t *out, tr_slice_t line, tr_err_t *err)
 {
     const uint8_t *p = line.data;
     if (!tr_h1__status_starts(line) || line.len < 7) {
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_status, "The server's answer does not start with HTTP/1.x.");
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_status,
+                          "The server's answer does not start with HTTP/1.x.");
     }
-    if (line.len < 12 || !is_digit(p[7]) || p[8] != ' ' || p[9] < '1' || p[9] > '9' || !is_digit(p[10]) || !is_digit(p[11]) ||
-        (line.len > 12 && p[12] != ' ')) {
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_status, "The status line of the server's answer is malformed.");
+    if (line.len < 12 || !is_digit(p[7]) || p[8] != ' ' || p[9] < '1' || p[9] > '9' || !is_digit(p[10]) ||
+        !is_digit(p[11]) || (line.len > 12 && p[12] != ' ')) {
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_status,
+                          "The status line of the server's answer is malformed.");
     }
     if (!tr_http_is_field_value(tr_slice(p + 12, line.len - 12))) {
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_status, "The reason phrase of the server's answer has a CR or NUL.");
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_status,
+                          "The reason phrase of the server's answer has a CR or NUL.");
     }
     out->minor = p[7] == '0' ? 0 : 1;
     out->status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
     return TR_OK;
 }
 
-/* RFC 9112 5 and 5.1: field-name ":" OWS field-value OWS; a blank before the colon is refused, as is a line that continues the
- * one before (5.2, obs-fold). */
+/* RFC 9112 5 and 5.1: field-name ":" OWS field-value OWS; a blank before the colon is refused, as is a line that
+ * continues the one before (5.2, obs-fold). */
 tr_code_t
 tr_h1__parse_field(tr_headers_t *into, tr_slice_t line, tr_err_t *err)
 {
     size_t len = tr_http_token_len(line);
     if (TR_UNLIKELY(len == 0 || len == line.len || line.data[len] != ':')) {
         uint8_t c = len == line.len ? 0 : line.data[len];
-        const char *what = len == line.len           ? "A header line of the server's answer has no colon."
-                           : c == ':'                ? "A header line of the server's answer has no name."
-                           : c != ' ' && c != '\t'   ? "A header name of the server's answer has a character that is not allowed."
-                           : len == 0                ? "A header line of the server's answer is folded or starts with a blank."
-                                                     : "A header line of the server's answer has a blank before the colon.";
+        const char *what = len == line.len ? "A header line of the server's answer has no colon."
+                           : c == ':'      ? "A header line of the server's answer has no name."
+                           : c != ' ' && c != '\t'
+                               ? "A header name of the server's answer has a character that is not allowed."
+                           : len == 0 ? "A header line of the server's answer is folded or starts with a blank."
+                                      : "A header line of the server's answer has a blank before the colon.";
         return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_field, "%s", what);
     }
     tr_slice_t value = tr_http_trim(tr_slice(line.data + len + 1, line.len - len - 1));
     if (TR_UNLIKELY(!tr_http_is_field_value(value))) {
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_field, "A header value of the server's answer has a CR or NUL.");
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_field,
+                          "A header value of the server's answer has a CR or NUL.");
     }
     tr_code_t code = tr_headers_add(into, tr_slice(line.data, len), value);
     return code == TR_OK ? TR_OK : tr_err_nomem(err, where_field);
@@ -171,12 +178,13 @@ collect(fields_t *out, const tr_headers_t *headers, tr_err_t *err)
 }
 
 tr_code_t
-tr_h1__parse_framing(tr_h1_framing_t *out, const tr_headers_t *headers, tr_h1_status_t status, tr_h1_method_t method,
-                     tr_err_t *err)
+tr_h1__parse_framing(tr_h1_framing_t *out, const tr_headers_t *headers, tr_h1_status_t status,
+                     tr_h1_method_t method, tr_err_t *err)
 {
     fields_t fields;
     *out = (tr_h1_framing_t){TR_H1_BODY_NONE, 0, false};
-    /* What follows is a tunnel or another protocol: length fields mean nothing (RFC 9110 9.3.6, RFC 9112 6.3 rule 2). */
+    /* What follows is a tunnel or another protocol: length fields mean nothing (RFC 9110 9.3.6, RFC 9112 6.3 rule
+     * 2). */
     if ((method == TR_H1_CONNECT && status.status / 100 == 2) || status.status == 101) {
         return TR_OK;
     }

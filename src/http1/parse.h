@@ -1,6 +1,7 @@
-/* parse: the pieces of an HTTP/1.1 message head (RFC 9112 2 to 6), one line at a time. Lines come from a queue of chunks
- * however it is split; a line within one chunk is not copied. Strict where leniency has led to request smuggling: a line
- * ends with CRLF and nothing else (2.2 would allow a recipient to take a lone LF; we do not), CR stands nowhere else. */
+/* parse: the pieces of an HTTP/1.1 message head (RFC 9112 2 to 6), one line at a time. Lines come from a queue of
+ * chunks however it is split; a line within one chunk is not copied. Strict where leniency has led to request
+ * smuggling: a line ends with CRLF and nothing else (2.2 would allow a recipient to take a lone LF; we do not), CR
+ * stands nowhere else. */
 #ifndef TR_HTTP1_PARSE_H
 #define TR_HTTP1_PARSE_H
 
@@ -13,10 +14,11 @@ typedef struct tr_h1_lines {
     size_t lent;      /* bytes of the queue's first chunk that are the lent line */
 } tr_h1_lines_t;
 
-/* tr_h1__line_next lends the next line: TR_OK with *out without its CRLF; call tr_h1__line_done when it was read. TR_AGAIN: it
- * is not complete, *out lends what there is so far. Failures: TR_ERR_LIMIT (longer than max, CRLF counted), H1_PROTOCOL (ends
- * without CR), NOMEM; *err is filled but for LIMIT, whose meaning the caller knows. */
-tr_code_t tr_h1__line_next(tr_h1_lines_t *lines, tr_slice_t *out, size_t *out_len, tr_bufq_t *in, size_t max, tr_err_t *err);
+/* tr_h1__line_next lends the next line: TR_OK with *out without its CRLF; call tr_h1__line_done when it was read.
+ * TR_AGAIN: it is not complete, *out lends what there is so far. Failures: TR_ERR_LIMIT (longer than max, CRLF
+ * counted), H1_PROTOCOL (ends without CR), NOMEM; *err is filled but for LIMIT, whose meaning the caller knows. */
+tr_code_t tr_h1__line_next(tr_h1_lines_t *lines, tr_slice_t *out, size_t *out_len, tr_bufq_t *in, size_t max,
+                           tr_err_t *err);
 void tr_h1__line_done(tr_h1_lines_t *lines, tr_bufq_t *in);
 
 /* --- head --- */
@@ -48,10 +50,10 @@ typedef struct tr_h1_framing {
 
 typedef enum tr_h1_method { TR_H1_OTHER, TR_H1_HEAD, TR_H1_CONNECT } tr_h1_method_t;
 
-/* tr_h1__parse_framing decides the body's length (RFC 9112 6.3) and whether the connection persists (9.3). H1_PROTOCOL for
- * what two readers could take differently: content-length with transfer-encoding, differing content-lengths, a transfer
- * coding other than one chunked. */
-tr_code_t tr_h1__parse_framing(tr_h1_framing_t *out, const tr_headers_t *headers, tr_h1_status_t status, tr_h1_method_t method,
-                               tr_err_t *err);
+/* tr_h1__parse_framing decides the body's length (RFC 9112 6.3) and whether the connection persists (9.3).
+ * H1_PROTOCOL for what two readers could take differently: content-length with transfer-encoding, differing
+ * content-lengths, a transfer coding other than one chunked. */
+tr_code_t tr_h1__parse_framing(tr_h1_framing_t *out, const tr_headers_t *headers, tr_h1_status_t status,
+                               tr_h1_method_t method, tr_err_t *err);
 
 #endif

@@ -21,6 +21,8 @@
 /* Plaintext that may wait in the input queue before reading stops: two reads of the loop's scratch buffer, so that a consumer that takes
  * everything in `readable` never stops a bulk transfer, and one that does not holds half a megabyte a connection. */
 #define INPUT_MAX ((size_t)512 * 1024)
+/* Plaintext received before the layer above is called, so that it works on bytes that are still in the cache. */
+#define BATCH_MAX ((size_t)64 * 1024)
 /* Bytes one connection may take in a turn before the others get theirs: 1 MiB is under a millisecond of decryption. */
 #define TURN_MAX ((size_t)1024 * 1024)
 
@@ -272,7 +274,7 @@ conn_read(tr_conn_t *conn)
         size_t before = conn->input.len;
         do {
             code = conn->top->type->recv(conn->top, &conn->input, &err);
-        } while (code == TR_OK && conn->phase == UP && wants_input(conn));
+        } while (code == TR_OK && conn->phase == UP && conn->input.len - before < BATCH_MAX && wants_input(conn));
         total += conn->input.len - before;
         more = hand_on(conn, before, code, &err);
     }

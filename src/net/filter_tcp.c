@@ -14,9 +14,10 @@
 
 /* An output block larger than this is given back once it is empty: idle connections stay small. */
 #define OUT_KEEP 32768
-/* Room asked for by a read: the first, for a short answer, and the largest, for a body in full flow. */
+/* Room asked for by a read: the first, for a short answer, and the largest, for a body in full flow. Larger reads are slower: the bytes
+ * leave the second-level cache, and allocators give blocks beyond 128 KiB back to the system and take page faults for the next one. */
 #define READ_MIN ((size_t)16 * 1024)
-#define READ_MAX ((size_t)256 * 1024)
+#define READ_MAX ((size_t)64 * 1024)
 /* Free room at the end of the queue that is worth a read of its own. */
 #define READ_ROOM 4096
 

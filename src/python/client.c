@@ -7,6 +7,7 @@
  * Settings are plain attributes that may change at any time; what the engine needs of them is computed once after a change. */
 #include <math.h>
 
+#include "core/limits.h"
 #include "python/state.h"
 
 /* Values that the attributes have when nothing was set: X(name, how the default is made). */
@@ -31,6 +32,7 @@ typedef enum attribute {
     ATTR__hooks,
     ATTR__cookies,
     ATTR__extra,
+    ATTR__spelled,
     ATTR_COUNT
 } attribute_t;
 
@@ -38,6 +40,7 @@ static const char *const attribute_names[ATTR_COUNT] = {
     "auth",      "proxy",           "timeout",  "follow_redirects", "max_redirects",  "http2",    "verify",
     "client_identifier", "protocol_racing", "allow_http", "stream_id", "encoding", "raise_on_error", "debug",
     "_headers", "_header_rotator", "_params",  "_hooks",           "_cookies",       "_extra",
+    "_spelled",
 };
 
 #define DEFAULT_TIMEOUT_MS 30000
@@ -344,7 +347,6 @@ client_check_open(core_client_t *self)
         PyErr_SetString(PyExc_RuntimeError, "Cannot send a request, as the client has been closed.");
         return -1;
     }
-    self->life = CLIENT_OPENED;
     return 0;
 }
 
@@ -578,10 +580,10 @@ client_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     core_fields_init(&call.fields);
     call.cookies = call.small;
     memset(&call.request, 0, sizeof(call.request));
-    if (is_given(st, attrs[ATTR__headers]) && (rc = core_fields_add(st, &call.fields, attrs[ATTR__headers])) <= 0) {
+    if (is_given(st, attrs[ATTR__headers]) && (rc = core_fields_add(st, &call.fields, attrs[ATTR__headers], attrs[ATTR__spelled])) <= 0) {
         goto done;
     }
-    if (is_given(st, args[ARG_HEADERS]) && (rc = core_fields_add(st, &call.fields, args[ARG_HEADERS])) <= 0) {
+    if (is_given(st, args[ARG_HEADERS]) && (rc = core_fields_add(st, &call.fields, args[ARG_HEADERS], NULL)) <= 0) {
         goto done;
     }
     if (is_given(st, args[ARG_COOKIES]) && (rc = call_add_cookies(&call, args[ARG_COOKIES])) <= 0) {
@@ -635,6 +637,7 @@ client_build(core_client_t *self, PyObject *const *args, core_op_t **out)
         goto done;
     }
     rc = 1;
+    self->life = CLIENT_OPENED;
     *out = op;
     op = NULL;
 done:
@@ -872,6 +875,7 @@ client_perform(core_client_t *self, PyObject *args)
     if (call_prepare(self, &call, op) < 0) {
         goto done;
     }
+    self->life = CLIENT_OPENED;
     result = op;
     op = NULL;
 done:
@@ -1218,6 +1222,7 @@ static PyGetSetDef client_getset[] = {
     ATTRIBUTE(_hooks, NULL),
     ATTRIBUTE(_cookies, NULL),
     ATTRIBUTE(_extra, NULL),
+    ATTRIBUTE(_spelled, NULL),
     FLAG("_no_browser_headers", no_browser_headers),
     FLAG("_no_jar", no_jar),
     {"_jar", client_get_jar, client_set_jar, NULL, NULL},

@@ -159,7 +159,7 @@ add_one(core_fields_t *fields, PyObject *key, PyObject *value, size_t *num_befor
 
 /* The package's Headers keep a list of (name, [values]). 1, 0 (another shape), -1. */
 static int
-add_items(core_fields_t *fields, PyObject *items, size_t *num_before)
+add_items(core_fields_t *fields, PyObject *items, PyObject *spelling, size_t *num_before)
 {
     int rc = 1;
     for (Py_ssize_t i = 0; rc == 1 && i < PyList_GET_SIZE(items); i++) {
@@ -169,6 +169,14 @@ add_items(core_fields_t *fields, PyObject *items, size_t *num_before)
         }
         PyObject *key = PyTuple_GET_ITEM(item, 0);
         PyObject *value = PyTuple_GET_ITEM(item, 1);
+        if (spelling != NULL && PyDict_CheckExact(spelling)) {
+            PyObject *spelled = PyDict_GetItemWithError(spelling, key); /* held by the client as long as this call */
+            if (spelled != NULL) {
+                key = spelled;
+            } else if (PyErr_Occurred()) {
+                return -1;
+            }
+        }
         if (!PyList_CheckExact(value)) {
             rc = add_one(fields, key, value, num_before);
             continue;
@@ -193,7 +201,7 @@ add_items(core_fields_t *fields, PyObject *items, size_t *num_before)
 }
 
 int
-core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source)
+core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObject *spelling)
 {
     size_t num_before = fields->len;
     int rc = 1;
@@ -212,7 +220,7 @@ core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source)
             return 0;
         }
         if (PyList_CheckExact(items)) {
-            rc = add_items(fields, items, &num_before);
+            rc = add_items(fields, items, spelling, &num_before);
             /* The strings are held by the caller's object; a change from another thread must not free them under us. */
             if (rc == 1) {
                 rc = fields_own(fields, items) < 0 ? -1 : 1;

@@ -1,4 +1,6 @@
 /* module: the extension tls_requests._core: state, types, functions, and what happens at the interpreter's end. */
+#include <stdatomic.h>
+
 #include "python/state.h"
 
 #include "core/trace.h"
@@ -327,8 +329,11 @@ core_exec_types(PyObject *module)
 static int
 core_exec_engine(PyObject *module)
 {
+    static atomic_flag traces_read = ATOMIC_FLAG_INIT; /* of the process: a second interpreter finds threads running */
     tr_err_t err = TR_ERR_INIT;
-    tr_trace_init();
+    if (!atomic_flag_test_and_set(&traces_read)) {
+        tr_trace_init();
+    }
     if (tr_failed(tr_crypto_init(&err))) {
         PyErr_Format(PyExc_ImportError, "tls_requests: %s", err.msg);
         return -1;

@@ -213,8 +213,9 @@ typedef struct core_fields {
 void core_fields_init(core_fields_t *fields);
 void core_fields_cleanup(core_fields_t *fields);
 /* core_fields_add collects a mapping or Headers, replacing fields of the same names that were there before (they move to the end).
+ * spelling: a dict from lower-case names to the caller's spelling, or NULL.
  * 1: done; 0: this kind of source wants the Python classes; -1: raised. */
-int core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source);
+int core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObject *spelling);
 /* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise. */
 int core_fields_add_pairs(core_fields_t *fields, PyObject *pairs);
 bool core_fields_has(const core_fields_t *fields, tr_slice_t name);

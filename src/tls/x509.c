@@ -313,6 +313,11 @@ trust_add(tr_trust_t *trust, tr_slice_t der, bool trusted_form)
     if (!view_cert(&view, trusted_form ? first_element(der) : der)) {
         return TR_OK;
     }
+    for (const root_t *other = trust->state->roots; other != NULL; other = other->next) {
+        if (tr_slice_eq(tr_slice(other->der, other->der_len), der)) {
+            return TR_OK; /* bundles lie in directories beside their parts */
+        }
+    }
     const uint8_t *p = view.subject.data;
     X509_NAME *subject = d2i_X509_NAME(NULL, &p, (long)view.subject.len);
     if (subject == NULL) {
@@ -911,7 +916,10 @@ check_name(X509 *leaf, const char *host, uint8_t *out_alert, tr_err_t *err)
         if (len > 0 && host[len - 1] == '.') {
             len--; /* the root's empty label is in no certificate */
         }
-        matches = len > 0 ? X509_check_host(leaf, host, len, flags, NULL) : 0;
+        /* To libcrypto a leading dot means "any subdomain of", and a star in both names is a letter like any other. */
+        matches = len > 0 && host[0] != '.' && strchr(host, '*') == NULL
+                      ? X509_check_host(leaf, host, len, flags, NULL)
+                      : 0;
     }
     ERR_clear_error();
     if (matches == 1) {
@@ -1106,6 +1114,40 @@ set_rules(X509_STORE_CTX *ctx, int64_t now_s)
            X509_STORE_CTX_set_trust(ctx, X509_TRUST_SSL_SERVER) == 1;
 }
 
+/* Builds and checks the chain; ctx holds it afterwards. libcrypto follows one issuer per certificate and does not come
+ * back from a dead end (a cross certificate of a root that is not trusted here, or an expired one, beside one that would
+ * do). So where it ends at a certificate that the server sent, that one is taken out and the rest is tried: each turn
+ * has one certificate less. The first failure is the one to report. */
+static tr_code_t
+verify_chain(const tr_trust_t *trust, X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(X509) *others, const char *host,
+             int64_t now_s, uint8_t *out_alert, tr_err_t *err)
+{
+    tr_code_t first = TR_OK;
+    for (;;) {
+        if (X509_STORE_CTX_init(ctx, trust->store, leaf, others) != 1 || !set_rules(ctx, now_s)) {
+            return TR_ERR_NOMEM;
+        }
+        if (X509_verify_cert(ctx) == 1) {
+            tr_err_clear(err);
+            return TR_OK;
+        }
+        if (first == TR_OK) {
+            first = report_chain(err, out_alert, ctx, host);
+        }
+        X509 *culprit = X509_STORE_CTX_get_current_cert(ctx);
+        int at = -1;
+        for (int i = 0; culprit != NULL && X509_STORE_CTX_get_error_depth(ctx) > 0 && i < sk_X509_num(others); i++) {
+            at = sk_X509_value(others, i) == culprit ? i : at;
+        }
+        if (at < 0) {
+            return first;
+        }
+        X509_STORE_CTX_cleanup(ctx);
+        X509_free(sk_X509_delete(others, at));
+        ERR_clear_error();
+    }
+}
+
 tr_code_t
 tr_x509_verify(const tr_trust_t *trust, const tr_slice_t *certs, size_t num_certs, const char *host, int64_t now_s,
                uint8_t *out_alert, tr_err_t *err)
@@ -1156,15 +1198,10 @@ tr_x509_verify(const tr_trust_t *trust, const tr_slice_t *certs, size_t num_cert
         }
     }
     give_trusted(trust, leaf, others);
-    if (X509_STORE_CTX_init(ctx, trust->store, leaf, others) != 1 || !set_rules(ctx, now_s)) {
-        code = TR_ERR_NOMEM;
-        goto done;
+    code = verify_chain(trust, ctx, leaf, others, host, now_s, out_alert, err);
+    if (code == TR_OK) {
+        code = check_name(leaf, host, out_alert, err);
     }
-    if (X509_verify_cert(ctx) != 1) {
-        code = report_chain(err, out_alert, ctx, host);
-        goto done;
-    }
-    code = check_name(leaf, host, out_alert, err);
     if (code == TR_OK) {
         remember_verified(trust->state, key, X509_STORE_CTX_get0_chain(ctx));
     }

@@ -533,3 +533,57 @@ TR_TEST(crypto_cbc_refused, "/crypto/cbc/refused")
         tr_cbc_free(open);
     }
 }
+
+TR_TEST(crypto_cbc_etm, "/crypto/cbc/encrypt_then_mac")
+{
+    uint8_t data[100], record[300], out[300], mac[TR_HASH_MAX];
+    memset(data, 0x5a, sizeof(data));
+    for (size_t c = 0; c < TR_ARRAY_LEN(cbc_cases); c++) {
+        size_t block_len = tr_cbc_block_len(cbc_cases[c].id);
+        size_t mac_len = tr_cbc_mac_len(cbc_cases[c].id);
+        tr_cbc_t *seal = tr_cbc_new(cbc_cases[c].id, cbc_key, cbc_mac_key, true);
+        tr_cbc_t *open = tr_cbc_new(cbc_cases[c].id, cbc_key, cbc_mac_key, false);
+        TR_CHECK(seal != NULL && open != NULL);
+        tr_cbc_set_etm(seal);
+        tr_cbc_set_etm(open);
+        for (size_t len = 0; len <= sizeof(data); len += 9) {
+            size_t record_len, out_len;
+            TR_CHECK_INT(tr_cbc_seal(seal, record, &record_len, cbc_iv, cbc_aad, tr_slice(data, len)), TR_OK);
+            /* RFC 7366 3: the MAC covers sequence number, type, version, the length of IV and ciphertext, and these. */
+            size_t sealed_len = record_len - mac_len;
+            uint8_t len_bytes[2] = {(uint8_t)(sealed_len >> 8), (uint8_t)sealed_len};
+            tr_slice_t parts[3] = {tr_slice(cbc_aad, 11), tr_slice(len_bytes, 2), tr_slice(record, sealed_len)};
+            TR_CHECK_INT(tr_hmac(cbc_cases[c].hash, mac, tr_slice(cbc_mac_key, mac_len), parts, 3), TR_OK);
+            TR_CHECK_MEM(mac, record + sealed_len, mac_len);
+            TR_CHECK_INT(sealed_len, block_len + len + block_len - len % block_len);
+            TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, record_len)), TR_OK);
+            TR_CHECK_INT(out_len, len);
+            TR_CHECK_MEM(out, data, len);
+            for (size_t i = 0; i < record_len; i += 5) {
+                record[i] ^= 0x10;
+                TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, record_len)),
+                             TR_ERR_TLS_BAD_RECORD);
+                record[i] ^= 0x10;
+            }
+            for (size_t cut = 0; cut < record_len; cut++) {
+                TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, cut)), TR_ERR_TLS_BAD_RECORD);
+            }
+        }
+        /* A right MAC over a wrong padding: too long, and uneven. */
+        static const uint8_t last[2] = {255, 1};
+        for (size_t i = 0; i < 2; i++) {
+            uint8_t body[32] = {0};
+            size_t out_len;
+            body[2 * block_len - 1] = last[i];
+            raw_cbc(cbc_cases[c].cipher, block_len, record, body, 2 * block_len);
+            uint8_t len_bytes[2] = {0, (uint8_t)(3 * block_len)};
+            tr_slice_t parts[3] = {tr_slice(cbc_aad, 11), tr_slice(len_bytes, 2), tr_slice(record, 3 * block_len)};
+            TR_CHECK_INT(tr_hmac(cbc_cases[c].hash, record + 3 * block_len, tr_slice(cbc_mac_key, mac_len), parts, 3),
+                         TR_OK);
+            TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, 3 * block_len + mac_len)),
+                         TR_ERR_TLS_BAD_RECORD);
+        }
+        tr_cbc_free(seal);
+        tr_cbc_free(open);
+    }
+}

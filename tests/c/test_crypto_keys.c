@@ -377,6 +377,38 @@ TR_TEST_OOM(kex_hybrids, "/crypto/kex/hybrids")
     }
 }
 
+TR_TEST(kex_kyber, "/crypto/kex/x25519_kyber768_layout")
+{
+    /* draft-tls-westerbaan-xyber768d00 3: X25519 first, in both shares and in the secret. A ciphertext made of anything
+     * has a secret too (implicit rejection), so the layout shows without an encapsulation. */
+    tr_err_t err = TR_ERR_INIT;
+    tr_kex_t *ours, *theirs;
+    uint8_t seed[TR_MLKEM768_SEED_LEN], ek[TR_MLKEM768_EK_LEN], dk[TR_MLKEM768_DK_LEN];
+    uint8_t answer[32 + TR_MLKEM768_CT_LEN], out[TR_KEX_MAX_SECRET], classical[TR_KEX_MAX_SECRET], kyber[32];
+    size_t out_len, classical_len;
+    tr_rand_seeded_t seeded;
+    tr_rand_t rnd = tr_rand_seeded(&seeded);
+    tr_rand_seeded_init(&seeded, 11);
+    TR_CHECK_INT(rnd.fill(rnd.arg, seed, sizeof(seed)), TR_OK); /* the first draw is ML-KEM's seed */
+    tr_mlkem768_keygen(ek, dk, seed);
+    tr_rand_seeded_init(&seeded, 11);
+    TR_CHECK_OK(tr_kex_new(&ours, TR_GROUP_X25519_KYBER768, &rnd, &err), &err);
+    TR_CHECK_OK(tr_kex_new(&theirs, TR_GROUP_X25519, &rnd, &err), &err);
+    tr_slice_t share = tr_kex_share(ours);
+    TR_CHECK_INT(share.len, 32 + TR_MLKEM768_EK_LEN);
+    TR_CHECK_MEM(share.data + 32, ek, sizeof(ek));
+    memset(answer, 0x5c, sizeof(answer));
+    memcpy(answer, tr_kex_share(theirs).data, 32);
+    TR_CHECK_OK(tr_kex_derive(theirs, classical, &classical_len, tr_slice(share.data, 32), &err), &err);
+    TR_CHECK_OK(tr_kex_derive(ours, out, &out_len, tr_slice(answer, sizeof(answer)), &err), &err);
+    TR_CHECK_INT(out_len, 64);
+    TR_CHECK_MEM(out, classical, 32);
+    tr_kyber768_decaps(kyber, answer + 32, dk);
+    TR_CHECK_MEM(out + 32, kyber, 32);
+    tr_kex_free(ours);
+    tr_kex_free(theirs);
+}
+
 TR_TEST(kex_dhe, "/crypto/kex/server_chosen_prime")
 {
     tr_err_t err = TR_ERR_INIT;

@@ -454,3 +454,54 @@ TR_TEST(mlkem_bad_keys, "/crypto/mlkem/bad_keys")
     ek[0] = 0x00;
     TR_CHECK(tr_mlkem768_encaps(ct, secret, ek, m));
 }
+
+TR_TEST(mlkem_kyber, "/crypto/mlkem/kyber768_known_answer")
+{
+    /* Kyber768 round 3: the key of the seed 00 01 .. 3f (the expanded form is ML-KEM's), a ciphertext and its secret made
+     * with Cloudflare's CIRCL v1.3.7 (kem/kyber/kyber768, EncapsulateTo with SHA-256("kyber768 known answer") as seed), and
+     * the secret that its DecapsulateTo gives when bit 0 of byte 5 of the ciphertext is changed. */
+    uint8_t ek[TR_MLKEM768_EK_LEN];
+    uint8_t dk[TR_MLKEM768_DK_LEN];
+    uint8_t seed[TR_MLKEM768_SEED_LEN];
+    uint8_t secret[TR_MLKEM_SECRET_LEN];
+    uint8_t other[TR_MLKEM_SECRET_LEN];
+    size_t len;
+    uint8_t *ct = tr_test_hex(
+        "00cfe5928bcb8d1e55c29bdfaf51c12589efbe05b09d3698f707e072056ca776547a84c822ac147e21f0c5ca6b1420d0"
+        "0360dfc716d0f85b0f0f5ddb12ee1e503b871a380da84127df72bf67cf735bc6e2a6255f1d86d0a9439c3dd23ed05c6d"
+        "d55582fc82df194b0bef98bc03cda25f4743f297a5888d70af7f634fad52d45721d1257a6f279585bf19c3ffd1ce5063"
+        "99862fcb3d8a5bf6554ea5c08ba61245a79a61631dea2f7b931a770b99c06753e170a26a72b8366ec767295a05ff6802"
+        "390a37d6975248af1c8692bc93f93f2b26114fbb4b2e7b721ab97c074c91d29071665cfd9b0f348a349aedafd1ca923e"
+        "72947db44862bb7ed4228b7ae098fc1ce80c81900ed0c1d59cd4f8dd580ce911e8cd92759c2bab2d79f02103dfea7186"
+        "9c3680116938c0ea3be501efca3bfb6e68bdf4cf414aeb90042cb958e5e9fddc9042a6d4efa94a417f2bdf474de5236b"
+        "6b896433e614083468b1bc4fc1d1daacff050df95c58b30ca486f8ad8ad969e9842f913f8427f9e1e3f352ca1de55037"
+        "2067ff4da7d84848e0b2d3e7ad195595a9a0dea19dbdca9370d8b51c1d5d50ab5981780738463e197e8156638201a307"
+        "3d5534351db73645993f5ad11058aba6ab2d430e3e888236213d3c3234e47391fc3a76f48f450506d1d3398b054e17e3"
+        "39752d8d66df76a787f17cba743a6e8d520731492502e094a95282dd2ab3e63d8d7065625713c37b3dd65679e6322908"
+        "e249ddc264ee5e384f6b5ada225b2da66a1411ea45bbad658126737ffdc80fb220e64745048fef7a2a37e91c5f63578d"
+        "f9fda3ed045165ccaa401cb5349c963d7fc3179a047083af0f3b8e508240734c2f6b0b354e36c2f374fa34958f314d69"
+        "0aed7f264245bd80b2cecb95f1e0391b511de5f560c0cb9dcd6de0729d43cd63d17169e001e4bbdfd76de1760475d5bf"
+        "84a1d63a38c625b68c27908b5c7b31d7698da8a5078cff1a86915443a8a5aecabc956544fde94bfcf3683875b1c416d0"
+        "001fc65a330bca003805b2791f39859e685f9be7ba914fa76beb510a157cee4e7c3d9c83ee8a5f2dff63a36b094920a9"
+        "52ce45803613beeff8adc18bb48d59faab703ad42578457c38c77b8299875e692aaac1298b4f224b2389df88134a2432"
+        "25f1a4a56bb199128501d8e11ea785db7fac669398d5361071cbe36b746d3f93c4321ee24a14762d32751ca3cf3d4bb3"
+        "29cd56395f550cd4d9e1aacec42485b7f949b4433d50a7e8a8b4514b2b2bd3e0874028a8d5e68e9af11ca068e96da99f"
+        "98d5c18beb457594a24a5a8045ca1f32fd0bf8e6ddc9160b67b8a9bcc613d02a36873d7a936732bc9dd0a82a21971563"
+        "d7c30a5a0d51c99961be08452cc2736b85af17eb0a8e9e7dec04e07a7b0905c80659e92dcde46dffd8155cf423abe8f1"
+        "21907bbf37d67047187daa2dd5cb0493e4a567e207e29f4374c487da0b94585dadd943cb256dc1b96f9ee5d5b7a58014"
+        "ab5fc58373ae9d149e4a875307aa06d0982ca1fb3172fc89741cc7500c674126",
+        &len);
+    TR_CHECK_INT(len, TR_MLKEM768_CT_LEN);
+    for (size_t i = 0; i < sizeof(seed); i++) {
+        seed[i] = (uint8_t)i;
+    }
+    tr_mlkem768_keygen(ek, dk, seed);
+    tr_kyber768_decaps(secret, ct, dk);
+    check_hex(secret, sizeof(secret), "d0ba39187c201e5747e130e53484fe1b21d8a3474650b9cc3df6e20947346b4a");
+    /* The two differ in the last step alone. */
+    tr_mlkem768_decaps(other, ct, dk);
+    TR_CHECK(memcmp(secret, other, sizeof(secret)) != 0);
+    ct[5] ^= 1;
+    tr_kyber768_decaps(secret, ct, dk);
+    check_hex(secret, sizeof(secret), "a80326d4b10feebc555a90bf2906bcdb3a0c45f531f594ff17b0af78f6078a0b");
+}

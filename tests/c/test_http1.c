@@ -1,5 +1,5 @@
-/* HTTP/1.1 responses as event logs. Each scenario is fed whole, byte by byte, and in two parts at each place; the log must
- * not depend on that. */
+/* HTTP/1.1 responses as event logs. Each scenario is fed whole, byte by byte, and in two parts at each place; the
+ * log must not depend on that. */
 #include <stdarg.h>
 #include <sys/types.h>
 
@@ -12,16 +12,15 @@
 typedef struct log {
     char text[LOG_MAX];
     size_t len;
-    bool in_data;   /* the last line is data that may go on */
+    bool in_data; /* the last line is data that may go on */
     tr_h1_t *h1;
-    bool pause;     /* each data event pauses */
-    size_t taken;   /* chunks taken over */
+    bool pause;   /* each data event pauses */
+    size_t taken; /* chunks taken over */
     size_t num_data;
     size_t num_last; /* end or fail events */
 } log_t;
 
-static void
-put(log_t *log, const char *fmt, ...) TR_PRINTF(2, 3);
+static void put(log_t *log, const char *fmt, ...) TR_PRINTF(2, 3);
 
 static void
 put(log_t *log, const char *fmt, ...)
@@ -113,13 +112,18 @@ typedef struct run {
     const tr_h1_limits_t *limits;
     bool eof;
     bool pause;
-    size_t split;     /* 0: whole, SIZE_MAX: bytewise; else the length of the first part */
+    size_t split; /* 0: whole, SIZE_MAX: bytewise; else the length of the first part */
 } run_t;
 
 static tr_code_t
 submit(tr_h1_t *h1, log_t *log, const char *method, const tr_field_t *fields, size_t num_fields, tr_err_t *err)
 {
-    tr_request_head_t head = {tr_slice_cstr(method), TR_SLICE_LIT("http"), TR_SLICE_LIT("h"), TR_SLICE_LIT("/"), fields, num_fields,
+    tr_request_head_t head = {tr_slice_cstr(method),
+                              TR_SLICE_LIT("http"),
+                              TR_SLICE_LIT("h"),
+                              TR_SLICE_LIT("/"),
+                              fields,
+                              num_fields,
                               {false, 0, TR_SLICE_NULL, NULL, NULL}};
     tr_buf_t out = TR_BUF_INIT;
     tr_code_t code = tr_h1_submit(h1, &head, &events, log, err);
@@ -193,7 +197,10 @@ run(log_t *log, const run_t *how, tr_slice_t response)
     bool idle = tr_h1_is_idle(h1);
     TR_CHECK_INT(log->num_last, idle ? 1 : 0);
     TR_CHECK((code == TR_OK) == !tr_failed(code));
-    put(log, "%s%s%s", tr_err_name(code), !idle ? " running" : tr_h1_can_reuse(h1) && left == 0 ? " reusable" : "",
+    put(log, "%s%s%s", tr_err_name(code),
+        !idle                              ? " running"
+        : tr_h1_can_reuse(h1) && left == 0 ? " reusable"
+                                           : "",
         left > 0 && !tr_failed(code) ? " left over" : "");
     if (tr_failed(code)) {
         tr_err_t again = TR_ERR_INIT;
@@ -220,8 +227,8 @@ expect_how(const run_t *base, tr_slice_t response, const char *expected)
             return;
         }
         if (strcmp(log.text, expected) != 0) {
-            tr_test_fail(__FILE__, __LINE__, "\"%.*s\" split %zd:\n%s\nnot:\n%s", (int)response.len, (const char *)response.data,
-                         (ssize_t)how.split, log.text, expected);
+            tr_test_fail(__FILE__, __LINE__, "\"%.*s\" split %zd:\n%s\nnot:\n%s", (int)response.len,
+                         (const char *)response.data, (ssize_t)how.split, log.text, expected);
         }
     }
 }
@@ -247,7 +254,8 @@ TR_TEST(h1_length_kinds, "/http1/response/content_length_kinds")
     expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "head 200\n  Content-Length: 0\nend\nOK reusable");
     expect("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nCONTENT-LENGTH: 2\r\n\r\nab",
            "head 200\n  content-length: 2\n  CONTENT-LENGTH: 2\ndata \"ab\"\nend\nOK reusable");
-    expect("HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nab", "head 200\n  content-length: 2, 2\ndata \"ab\"\nend\nOK reusable");
+    expect("HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nab",
+           "head 200\n  content-length: 2, 2\ndata \"ab\"\nend\nOK reusable");
     /* Bytes behind the response belong to nobody. */
     expect("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nabHTTP/1.1 200 OK\r\n\r\n",
            "head 200\n  content-length: 2\ndata \"ab\"\nend\nOK left over");
@@ -257,9 +265,11 @@ TR_TEST(h1_status_line, "/http1/response/status_line")
 {
     expect("HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", "head 200\n  content-length: 0\nend\nOK reusable");
     expect("HTTP/1.1 404 \r\ncontent-length: 0\r\n\r\n", "head 404\n  content-length: 0\nend\nOK reusable");
-    expect("HTTP/1.1 999 Request denied\r\ncontent-length: 0\r\n\r\n", "head 999\n  content-length: 0\nend\nOK reusable");
+    expect("HTTP/1.1 999 Request denied\r\ncontent-length: 0\r\n\r\n",
+           "head 999\n  content-length: 0\nend\nOK reusable");
     expect("HTTP/1.9 200 OK\r\ncontent-length: 0\r\n\r\n", "head 200\n  content-length: 0\nend\nOK reusable");
-    expect("HTTP/1.1 200 \xc3\xa4\xe4\t!\r\ncontent-length: 0\r\n\r\n", "head 200\n  content-length: 0\nend\nOK reusable");
+    expect("HTTP/1.1 200 \xc3\xa4\xe4\t!\r\ncontent-length: 0\r\n\r\n",
+           "head 200\n  content-length: 0\nend\nOK reusable");
 }
 
 TR_TEST_OOM(h1_chunked, "/http1/response/chunked")
@@ -270,12 +280,14 @@ TR_TEST_OOM(h1_chunked, "/http1/response/chunked")
            "fail H1_PROTOCOL http1.chunk_end\nH1_PROTOCOL");
     expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n"
            "5\r\nhello\r\n1;name=\"a;b\"\r\n \r\n0C ;x\r\nbig\r\n\r\nworld\r\n000\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\n",
-           "head 200\n  Transfer-Encoding: Chunked\ndata \"hello big<0d><0a><0d><0a>world\"\nend\n  X-Sum: 1\n  x-sum: 2\nOK reusable");
+           "head 200\n  Transfer-Encoding: Chunked\ndata \"hello big<0d><0a><0d><0a>world\"\nend\n  X-Sum: 1\n  "
+           "x-sum: 2\nOK reusable");
 }
 
 TR_TEST(h1_chunked_empty, "/http1/response/chunked_empty")
 {
-    expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "head 200\n  Transfer-Encoding: chunked\nend\nOK reusable");
+    expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "head 200\n  Transfer-Encoding: chunked\nend\nOK reusable");
     expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
            "head 200\n  Transfer-Encoding: chunked\n  Connection: close\nend\nOK");
 }
@@ -284,7 +296,8 @@ TR_TEST(h1_eof_body, "/http1/response/until_close")
 {
     expect("HTTP/1.1 200 OK\r\n\r\nall of\r\n\r\nthis", "head 200\ndata \"all of<0d><0a><0d><0a>this\"\nend\nOK");
     expect("HTTP/1.1 200 OK\r\n\r\n", "head 200\nend\nOK");
-    expect("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nx", "head 200\n  Connection: keep-alive\ndata \"x\"\nend\nOK");
+    expect("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nx",
+           "head 200\n  Connection: keep-alive\ndata \"x\"\nend\nOK");
 }
 
 TR_TEST(h1_keep_alive, "/http1/response/keep_alive")
@@ -296,22 +309,26 @@ TR_TEST(h1_keep_alive, "/http1/response/keep_alive")
            "head 200\n  Content-Length: 0\n  Connection: keep-alive, CLOSE\nend\nOK");
     tr_field_t close = {TR_SLICE_LIT("Connection"), TR_SLICE_LIT("close")};
     run_t how = {.fields = &close, .num_fields = 1};
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "head 200\n  Content-Length: 0\nend\nOK");
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+               "head 200\n  Content-Length: 0\nend\nOK");
 }
 
 TR_TEST(h1_no_body, "/http1/response/no_body")
 {
     expect("HTTP/1.1 204 No Content\r\n\r\n", "head 204\nend\nOK reusable");
-    expect("HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", "head 304\n  Content-Length: 10\nend\nOK reusable");
+    expect("HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n",
+           "head 304\n  Content-Length: 10\nend\nOK reusable");
     run_t how = {.method = "HEAD"};
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), "head 200\n  Content-Length: 10\nend\nOK reusable");
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"),
+               "head 200\n  Content-Length: 10\nend\nOK reusable");
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
                "head 200\n  Transfer-Encoding: chunked\nend\nOK reusable");
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\n\r\n"), "head 200\nend\nOK reusable");
     /* Methods are case-sensitive: this is no HEAD. */
     how.method = "head";
     how.eof = true;
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"), "head 200\n  Content-Length: 1\ndata \"x\"\nend\nOK reusable");
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"),
+               "head 200\n  Content-Length: 1\ndata \"x\"\nend\nOK reusable");
 }
 
 TR_TEST(h1_connect, "/http1/response/connect")
@@ -319,14 +336,16 @@ TR_TEST(h1_connect, "/http1/response/connect")
     run_t how = {.method = "CONNECT"};
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 Established\r\nContent-Length: 10\r\n\r\n\x16\x03\x03"),
                "head 200\n  Content-Length: 10\nend\nOK left over");
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 407 Who?\r\nContent-Length: 1\r\n\r\nx"), "head 407\n  Content-Length: 1\ndata \"x\"\nend\nOK reusable");
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 407 Who?\r\nContent-Length: 1\r\n\r\nx"),
+               "head 407\n  Content-Length: 1\ndata \"x\"\nend\nOK reusable");
 }
 
 TR_TEST(h1_informational, "/http1/response/informational")
 {
     expect("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 9\r\n\r\n"
            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
-           "info 100\ninfo 103\n  Link: </a>\n  Content-Length: 9\nhead 200\n  Content-Length: 1\ndata \"x\"\nend\nOK reusable");
+           "info 100\ninfo 103\n  Link: </a>\n  Content-Length: 9\nhead 200\n  Content-Length: 1\ndata "
+           "\"x\"\nend\nOK reusable");
     char many[17 * 40 + 1] = "";
     char expected[17 * 10 + 80] = "";
     for (int i = 0; i < 17; i++) {
@@ -343,7 +362,8 @@ TR_TEST(h1_informational, "/http1/response/informational")
 TR_TEST(h1_upgrade, "/http1/response/upgrade")
 {
     expect("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "fail H1_PROTOCOL http1.upgrade\nH1_PROTOCOL");
-    tr_field_t fields[] = {{TR_SLICE_LIT("Connection"), TR_SLICE_LIT("Upgrade")}, {TR_SLICE_LIT("Upgrade"), TR_SLICE_LIT("x")}};
+    tr_field_t fields[] = {{TR_SLICE_LIT("Connection"), TR_SLICE_LIT("Upgrade")},
+                           {TR_SLICE_LIT("Upgrade"), TR_SLICE_LIT("x")}};
     run_t how = {.fields = fields, .num_fields = 2};
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n\x81"),
                "head 101\n  Upgrade: x\nend\nOK left over");
@@ -358,13 +378,22 @@ TR_TEST(h1_truncated, "/http1/response/truncated")
     expect("HTTP/1.1 100 Continue\r\n\r\n", "info 100\nfail CLOSED_EARLY http1.eof_in_head\nCLOSED_EARLY");
     expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
            "head 200\n  Content-Length: 5\ndata \"hell\"\nfail BODY_TRUNCATED http1.eof_in_body\nBODY_TRUNCATED");
-    static const char *const cut[] = {"", "5", "5\r\n", "5\r\nhello", "5\r\nhello\r", "5\r\nhello\r\n", "5\r\nhello\r\n0\r\n",
+    static const char *const cut[] = {"",
+                                      "5",
+                                      "5\r\n",
+                                      "5\r\nhello",
+                                      "5\r\nhello\r",
+                                      "5\r\nhello\r\n",
+                                      "5\r\nhello\r\n0\r\n",
                                       "5\r\nhello\r\n0\r\nX: y\r\n"};
     for (size_t i = 0; i < TR_ARRAY_LEN(cut); i++) {
         char response[200], expected[200];
-        (void)snprintf(response, sizeof(response), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s", cut[i]);
-        (void)snprintf(expected, sizeof(expected), "head 200\n  Transfer-Encoding: chunked\n%sfail BODY_TRUNCATED http1.eof_in_body\nBODY_TRUNCATED",
-                       i >= 3 ? "data \"hello\"\n" : "");
+        (void)snprintf(response, sizeof(response), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+                       cut[i]);
+        (void)snprintf(
+            expected, sizeof(expected),
+            "head 200\n  Transfer-Encoding: chunked\n%sfail BODY_TRUNCATED http1.eof_in_body\nBODY_TRUNCATED",
+            i >= 3 ? "data \"hello\"\n" : "");
         expect(response, expected);
     }
 }
@@ -373,10 +402,30 @@ TR_TEST(h1_truncated, "/http1/response/truncated")
 TR_TEST(h1_bad_status, "/http1/refused/status_line")
 {
     static const char *const lines[] = {
-        "HTTP/2 200 OK",    "HTTP/2.0 200 OK",     "HTTP/0.9 200 OK",  "http/1.1 200 OK",      "HTTP/1.1  200 OK", "HTTP/1.1 20 OK",
-        "HTTP/1.1 2000 OK", "HTTP/1.1 099 x",      "HTTP/1.1 000 x",   "HTTP/1.1 +20 x",       "HTTP/1.1\t200 OK", "HTTP/1.1 200\tOK",
-        "HTTP/1.1",         "HTTP/1.",             "HTTP/1.a 200 OK",  "HTTP/1.10 200 OK",     " HTTP/1.1 200 OK", "ICY 200 OK",
-        "SSH-2.0-OpenSSH",  "<html>",              "220 smtp ready",   "\xef\xbb\xbfHTTP/1.1", "",                 "HTTP/1.1 200 a\rb",
+        "HTTP/2 200 OK",
+        "HTTP/2.0 200 OK",
+        "HTTP/0.9 200 OK",
+        "http/1.1 200 OK",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 099 x",
+        "HTTP/1.1 000 x",
+        "HTTP/1.1 +20 x",
+        "HTTP/1.1\t200 OK",
+        "HTTP/1.1 200\tOK",
+        "HTTP/1.1",
+        "HTTP/1.",
+        "HTTP/1.a 200 OK",
+        "HTTP/1.10 200 OK",
+        " HTTP/1.1 200 OK",
+        "ICY 200 OK",
+        "SSH-2.0-OpenSSH",
+        "<html>",
+        "220 smtp ready",
+        "\xef\xbb\xbfHTTP/1.1",
+        "",
+        "HTTP/1.1 200 a\rb",
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(lines); i++) {
         char response[200];
@@ -385,7 +434,8 @@ TR_TEST(h1_bad_status, "/http1/refused/status_line")
     }
     /* What is no HTTP/1 is told at once, without waiting for a line that never ends. */
     run_t how = {.eof = false};
-    expect_how(&how, TR_SLICE_LIT("\x00\x00\x12\x04\x00\x00\x00"), "fail H1_PROTOCOL http1.status_line\nH1_PROTOCOL");
+    expect_how(&how, TR_SLICE_LIT("\x00\x00\x12\x04\x00\x00\x00"),
+               "fail H1_PROTOCOL http1.status_line\nH1_PROTOCOL");
     expect_how(&how, TR_SLICE_LIT("HTTP/2"), "fail H1_PROTOCOL http1.status_line\nH1_PROTOCOL");
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK"), "OK running");
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 a\0b\r\n\r\n"), "fail H1_PROTOCOL http1.status_line\nH1_PROTOCOL");
@@ -434,8 +484,12 @@ TR_TEST(h1_smuggling, "/http1/refused/smuggling")
         {"Content-Length: 1;\r\n", "http1.framing"},
         {"Content-Length: \"1\"\r\n", "http1.framing"},
         {"Content-Length:\r\n", "http1.framing"},
-        {"Content-Length: \x0b" "1\r\n", "http1.framing"},
-        {"Content-Length: \xc2\xa0" "1\r\n", "http1.framing"},
+        {"Content-Length: \x0b"
+         "1\r\n",
+         "http1.framing"},
+        {"Content-Length: \xc2\xa0"
+         "1\r\n",
+         "http1.framing"},
         {"Content-Length: 9223372036854775808\r\n", "http1.framing"},
         {"Content-Length: 18446744073709551617\r\n", "http1.framing"},
         {"Content-Length: 99999999999999999999999999999999\r\n", "http1.framing"},
@@ -457,7 +511,9 @@ TR_TEST(h1_smuggling, "/http1/refused/smuggling")
         {"Transfer-Encoding: chunkedx\r\n", "http1.framing"},
         {"Transfer-Encoding: \"chunked\"\r\n", "http1.framing"},
         {"Transfer-Encoding: chunked;q=1\r\n", "http1.framing"},
-        {"Transfer-Encoding: \x0b" "chunked\r\n", "http1.framing"},
+        {"Transfer-Encoding: \x0b"
+         "chunked\r\n",
+         "http1.framing"},
         {"Transfer-Encoding: chun\tked\r\n", "http1.framing"},
         {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n", "http1.framing"},
     };
@@ -467,10 +523,13 @@ TR_TEST(h1_smuggling, "/http1/refused/smuggling")
         (void)snprintf(expected, sizeof(expected), "fail H1_PROTOCOL %s\nH1_PROTOCOL", rows[i].where);
         expect(response, expected);
     }
-    expect("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "fail H1_PROTOCOL http1.framing\nH1_PROTOCOL");
+    expect("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "fail H1_PROTOCOL http1.framing\nH1_PROTOCOL");
     run_t how = {.eof = true};
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"), "fail H1_PROTOCOL http1.field\nH1_PROTOCOL");
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n"), "fail H1_PROTOCOL http1.field\nH1_PROTOCOL");
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n"),
+               "fail H1_PROTOCOL http1.field\nH1_PROTOCOL");
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n"),
+               "fail H1_PROTOCOL http1.field\nH1_PROTOCOL");
 }
 
 TR_TEST(h1_bad_chunks, "/http1/refused/chunks")
@@ -509,9 +568,12 @@ TR_TEST(h1_bad_chunks, "/http1/refused/chunks")
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
         char response[300], expected[200];
-        (void)snprintf(response, sizeof(response), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s", rows[i].body);
-        (void)snprintf(expected, sizeof(expected), "head 200\n  Transfer-Encoding: chunked\n%s%s%sfail H1_PROTOCOL %s\nH1_PROTOCOL",
-                       rows[i].data[0] == 0 ? "" : "data \"", rows[i].data, rows[i].data[0] == 0 ? "" : "\"\n", rows[i].where);
+        (void)snprintf(response, sizeof(response), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+                       rows[i].body);
+        (void)snprintf(expected, sizeof(expected),
+                       "head 200\n  Transfer-Encoding: chunked\n%s%s%sfail H1_PROTOCOL %s\nH1_PROTOCOL",
+                       rows[i].data[0] == 0 ? "" : "data \"", rows[i].data, rows[i].data[0] == 0 ? "" : "\"\n",
+                       rows[i].where);
         expect(response, expected);
     }
 }
@@ -564,8 +626,11 @@ TR_TEST(h1_limits, "/http1/limits/section")
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 204 x\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\ne:5\r\nf:6\r\n\r\n"),
                "fail HEADER_LIMIT http1.section\nHEADER_LIMIT");
     /* Trailers have the same limits. */
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 x\r\nTransfer-Encoding:chunked\r\n\r\n0\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\ne:5\r\nf:6\r\n\r\n"),
-               "head 200\n  Transfer-Encoding: chunked\nfail HEADER_LIMIT http1.section\nHEADER_LIMIT");
+    expect_how(
+        &how,
+        TR_SLICE_LIT("HTTP/1.1 200 "
+                     "x\r\nTransfer-Encoding:chunked\r\n\r\n0\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\ne:5\r\nf:6\r\n\r\n"),
+        "head 200\n  Transfer-Encoding: chunked\nfail HEADER_LIMIT http1.section\nHEADER_LIMIT");
 }
 
 TR_TEST(h1_limits_lines, "/http1/limits/lines")
@@ -614,13 +679,16 @@ TR_TEST(h1_limits_lines, "/http1/limits/lines")
 TR_TEST_OOM(h1_pause, "/http1/flow/pause")
 {
     run_t how = {.eof = true, .pause = true};
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), "head 200\n  Content-Length: 5\ndata \"hello\"\nend\nOK reusable");
-    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"),
+    expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+               "head 200\n  Content-Length: 5\ndata \"hello\"\nend\nOK reusable");
+    expect_how(&how,
+               TR_SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"),
                "head 200\n  Transfer-Encoding: chunked\ndata \"abc\"\nend\nOK reusable");
     expect_how(&how, TR_SLICE_LIT("HTTP/1.1 200 OK\r\n\r\nabc"), "head 200\ndata \"abc\"\nend\nOK");
 }
 
-/* Chunks that are body and nothing else change owner; one that also holds the head is handed over when the head is consumed. */
+/* Chunks that are body and nothing else change owner; one that also holds the head is handed over when the head is
+ * consumed. */
 TR_TEST(h1_chunk_moves, "/http1/flow/chunks_move")
 {
     static log_t log;
@@ -653,7 +721,8 @@ TR_TEST_OOM(h1_many, "/http1/flow/many_exchanges")
         if (code != TR_OK) {
             break;
         }
-        TR_CHECK(!tr_h1_is_idle(h1) && !tr_h1_can_reuse(h1) && !tr_h1_got_bytes(h1) && tr_h1_wrote_all(h1) && tr_h1_wrote_any(h1));
+        TR_CHECK(!tr_h1_is_idle(h1) && !tr_h1_can_reuse(h1) && !tr_h1_got_bytes(h1) && tr_h1_wrote_all(h1) &&
+                 tr_h1_wrote_any(h1));
         code = tr_bufq_append(&in, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", 38);
         code = code == TR_OK && i % 2 == 0 ? tr_bufq_append(&in, "ok", 2) : code;
         code = code == TR_OK ? tr_h1_feed(h1, &in, &err) : code;
@@ -684,7 +753,12 @@ TR_TEST(h1_unasked, "/http1/flow/unasked_bytes")
     TR_CHECK_INT(submit(h1, &log, "GET", NULL, 0, &err), TR_ERR_H1_PROTOCOL);
     tr_h1_free(h1);
     /* Submitted, but nothing was sent yet: the request may go elsewhere. */
-    tr_request_head_t head = {TR_SLICE_LIT("GET"), TR_SLICE_LIT("http"), TR_SLICE_LIT("h"), TR_SLICE_LIT("/"), NULL, 0,
+    tr_request_head_t head = {TR_SLICE_LIT("GET"),
+                              TR_SLICE_LIT("http"),
+                              TR_SLICE_LIT("h"),
+                              TR_SLICE_LIT("/"),
+                              NULL,
+                              0,
                               {false, 0, TR_SLICE_NULL, NULL, NULL}};
     log = (log_t){0};
     TR_CHECK_OK(tr_h1_new(&h1, NULL, &err), &err);
@@ -790,9 +864,15 @@ static const tr_exchange_events_t cutting = {cut_informational, cut_head, cut_da
 static void
 expect_cut(const char *at, bool by_failure, bool whole, tr_code_t expected_code, const char *expected)
 {
-    static const char response[] = "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n";
+    static const char response[] =
+        "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n";
     static log_t log;
-    tr_request_head_t head = {TR_SLICE_LIT("GET"), TR_SLICE_LIT("http"), TR_SLICE_LIT("h"), TR_SLICE_LIT("/"), NULL, 0,
+    tr_request_head_t head = {TR_SLICE_LIT("GET"),
+                              TR_SLICE_LIT("http"),
+                              TR_SLICE_LIT("h"),
+                              TR_SLICE_LIT("/"),
+                              NULL,
+                              0,
                               {false, 0, TR_SLICE_NULL, NULL, NULL}};
     cutter_t cutter = {NULL, at, by_failure, &log};
     tr_err_t err = TR_ERR_INIT;
@@ -821,8 +901,10 @@ TR_TEST(h1_callbacks_cut, "/http1/flow/callbacks_end_it")
     for (int whole = 0; whole < 2; whole++) {
         expect_cut("info", false, whole, TR_ERR_CANCELLED, "info 100\n");
         expect_cut("head", false, whole, TR_ERR_CANCELLED, "info 100\nhead 200\n  Transfer-Encoding: chunked\n");
-        expect_cut("data", false, whole, TR_ERR_CANCELLED, "info 100\nhead 200\n  Transfer-Encoding: chunked\ndata \"a");
-        expect_cut("end", false, whole, TR_OK, "info 100\nhead 200\n  Transfer-Encoding: chunked\ndata \"ab\"\nend\n");
+        expect_cut("data", false, whole, TR_ERR_CANCELLED,
+                   "info 100\nhead 200\n  Transfer-Encoding: chunked\ndata \"a");
+        expect_cut("end", false, whole, TR_OK,
+                   "info 100\nhead 200\n  Transfer-Encoding: chunked\ndata \"ab\"\nend\n");
         expect_cut("", true, whole, TR_ERR_BODY_CODING,
                    "info 100\nhead 200\n  Transfer-Encoding: chunked\ndata \"a\"\nfail BODY_CODING http.decode\n");
     }
@@ -874,12 +956,18 @@ chain_fail(void *arg, const tr_err_t *err, bool not_processed)
     ((chain_t *)arg)->code = err->code;
 }
 
-static const tr_exchange_events_t chain_events = {chain_informational, chain_head, chain_data, chain_end, chain_fail};
+static const tr_exchange_events_t chain_events = {chain_informational, chain_head, chain_data, chain_end,
+                                                  chain_fail};
 
 static tr_code_t
 chain_submit(chain_t *chain)
 {
-    tr_request_head_t head = {TR_SLICE_LIT("GET"), TR_SLICE_LIT("http"), TR_SLICE_LIT("h"), TR_SLICE_LIT("/"), NULL, 0,
+    tr_request_head_t head = {TR_SLICE_LIT("GET"),
+                              TR_SLICE_LIT("http"),
+                              TR_SLICE_LIT("h"),
+                              TR_SLICE_LIT("/"),
+                              NULL,
+                              0,
                               {false, 0, TR_SLICE_NULL, NULL, NULL}};
     return tr_h1_submit(chain->h1, &head, &chain_events, chain, NULL);
 }

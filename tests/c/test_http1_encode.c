@@ -2,9 +2,9 @@
 #include "http1/h1.h"
 #include "tr_test.h"
 
-#define FIELD(name, value)                                                                                             \
-    {                                                                                                                  \
-        TR_SLICE_LIT(name), TR_SLICE_LIT(value)                                                                        \
+#define FIELD(name, value)                      \
+    {                                           \
+        TR_SLICE_LIT(name), TR_SLICE_LIT(value) \
     }
 
 /* A body source that follows a script: each step is a text ("" with TR_OK is not used), a pause or the end. */
@@ -17,7 +17,7 @@ typedef struct script {
     const step_t *steps;
     size_t num;
     size_t at;
-    size_t off;  /* into the step's text */
+    size_t off; /* into the step's text */
     size_t calls_after_end;
 } script_t;
 
@@ -100,7 +100,12 @@ static const tr_exchange_events_t events = {on_informational, on_head, on_data, 
 static tr_request_head_t
 request(const char *method, const char *target, const tr_field_t *fields, size_t num_fields)
 {
-    return (tr_request_head_t){tr_slice_cstr(method), TR_SLICE_LIT("http"), TR_SLICE_LIT("h"), tr_slice_cstr(target), fields, num_fields,
+    return (tr_request_head_t){tr_slice_cstr(method),
+                               TR_SLICE_LIT("http"),
+                               TR_SLICE_LIT("h"),
+                               tr_slice_cstr(target),
+                               fields,
+                               num_fields,
                                {false, 0, TR_SLICE_NULL, NULL, NULL}};
 }
 
@@ -163,10 +168,11 @@ expect(const tr_request_head_t *head, const char *expected)
 
 TR_TEST_OOM(h1_request, "/http1/request/get")
 {
-    const tr_field_t fields[] = {FIELD("Host", "example.com:8080"), FIELD("x-MIXED-case", "a  b\t\xc3\xa4\x01"), FIELD("Empty", ""),
-                                 FIELD("accept", "*/*"), FIELD("accept", "text/html")};
+    const tr_field_t fields[] = {FIELD("Host", "example.com:8080"), FIELD("x-MIXED-case", "a  b\t\xc3\xa4\x01"),
+                                 FIELD("Empty", ""), FIELD("accept", "*/*"), FIELD("accept", "text/html")};
     tr_request_head_t head = request("GET", "/a?b=%20#c", fields, 5);
-    expect(&head, "GET /a?b=%20#c HTTP/1.1\r\nHost: example.com:8080\r\nx-MIXED-case: a  b\t\xc3\xa4\x01\r\nEmpty:\r\naccept: */*\r\n"
+    expect(&head, "GET /a?b=%20#c HTTP/1.1\r\nHost: example.com:8080\r\nx-MIXED-case: a  "
+                  "b\t\xc3\xa4\x01\r\nEmpty:\r\naccept: */*\r\n"
                   "accept: text/html\r\n\r\n");
     head = request("CONNECT", "example.com:443", fields, 0);
     expect(&head, "CONNECT example.com:443 HTTP/1.1\r\n\r\n");
@@ -237,9 +243,11 @@ TR_TEST_OOM(h1_request_chunked, "/http1/request/chunked")
     const step_t steps[] = {{TR_OK, "a"}, {TR_PAUSED, ""}, {TR_OK, "hello brave new world"}, {TR_EOF, ""}};
     script_t script = {steps, 4, 0, 0, 0};
     head.body = (tr_body_source_t){true, -1, TR_SLICE_NULL, script_read, &script};
-    expect(&head, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n15\r\nhello brave new world\r\n0\r\n\r\n");
+    expect(&head, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n15\r\nhello brave new "
+                  "world\r\n0\r\n\r\n");
     const step_t last[] = {{TR_EOF, "xyz"}};
-    const tr_field_t coding[] = {FIELD("transfer-encoding", "gzip"), FIELD("transfer-encoding", "chunked"), FIELD("Host", "h")};
+    const tr_field_t coding[] = {FIELD("transfer-encoding", "gzip"), FIELD("transfer-encoding", "chunked"),
+                                 FIELD("Host", "h")};
     script = (script_t){last, 1, 0, 0, 0};
     head.fields = coding;
     head.num_fields = 3;
@@ -297,8 +305,8 @@ refuse(const tr_request_head_t *head, tr_code_t expected, const char *in_message
     TR_CHECK_OK(tr_h1_new(&h1, NULL, &err), &err);
     tr_code_t code = tr_h1_submit(h1, head, &events, &result, &err);
     if (code != expected || err.code != code) {
-        tr_test_fail(__FILE__, __LINE__, "%.*s gives %s, not %s", (int)head->target.len, (const char *)head->target.data,
-                     tr_err_name(code), tr_err_name(expected));
+        tr_test_fail(__FILE__, __LINE__, "%.*s gives %s, not %s", (int)head->target.len,
+                     (const char *)head->target.data, tr_err_name(code), tr_err_name(expected));
     }
     TR_CHECK(in_message == NULL || strstr(err.msg, in_message) != NULL);
     /* Nothing is sent, nothing is called, and the connection is as good as before. */
@@ -316,18 +324,20 @@ refuse(const tr_request_head_t *head, tr_code_t expected, const char *in_message
 
 TR_TEST(h1_request_refused, "/http1/request/refused")
 {
-    static const char *const methods[] = {"", "GET ", "G ET", "GET\r\nX: y", "GE\tT", "G\xc3\x84T", "GET:", "(GET)", "GET\x7f"};
+    static const char *const methods[] = {"",           "GET ", "G ET",  "GET\r\nX: y", "GE\tT",
+                                          "G\xc3\x84T", "GET:", "(GET)", "GET\x7f"};
     for (size_t i = 0; i < TR_ARRAY_LEN(methods); i++) {
         tr_request_head_t head = request(methods[i], "/", NULL, 0);
         refuse(&head, TR_ERR_METHOD_INVALID, NULL);
     }
-    static const char *const targets[] = {"",       " /",       "/ ",        "/a b",     "/a\tb",   "/a\r\nX: y", "/a HTTP/1.1\r\n\r\n",
-                                          "/\n",    "/\x01",    "/\x7f",     "/\xc3\xa4"};
+    static const char *const targets[] = {
+        "", " /", "/ ", "/a b", "/a\tb", "/a\r\nX: y", "/a HTTP/1.1\r\n\r\n", "/\n", "/\x01", "/\x7f", "/\xc3\xa4"};
     for (size_t i = 0; i < TR_ARRAY_LEN(targets); i++) {
         tr_request_head_t head = request("GET", targets[i], NULL, 0);
         refuse(&head, TR_ERR_URL_INVALID, NULL);
     }
-    static const char *const names[] = {"", "a b", "a:", "a\r\nb", " a", "a ", "a\tb", "\xc3\xa4", "a\x7f", "a\x01", "a(", "\"a\"", "a/b"};
+    static const char *const names[] = {"",         "a b",   "a:",    "a\r\nb", " a",    "a ", "a\tb",
+                                        "\xc3\xa4", "a\x7f", "a\x01", "a(",     "\"a\"", "a/b"};
     for (size_t i = 0; i < TR_ARRAY_LEN(names); i++) {
         tr_field_t field = {tr_slice_cstr(names[i]), TR_SLICE_LIT("x")};
         tr_request_head_t head = request("GET", "/", &field, 1);
@@ -336,7 +346,9 @@ TR_TEST(h1_request_refused, "/http1/request/refused")
     static const struct {
         const char *value;
         size_t len;
-    } values[] = {{"a\r\nb", 4}, {"a\nb", 3}, {"a\rb", 3}, {"a\0b", 3}, {"\n", 1}, {"long enough for a word\n", 23}, {"0123456789\r", 11}, {"\0", 1}};
+    } values[] = {{"a\r\nb", 4},        {"a\nb", 3}, {"a\rb", 3},
+                  {"a\0b", 3},          {"\n", 1},   {"long enough for a word\n", 23},
+                  {"0123456789\r", 11}, {"\0", 1}};
     for (size_t i = 0; i < TR_ARRAY_LEN(values); i++) {
         tr_field_t field = {TR_SLICE_LIT("X-Evil"), tr_slice(values[i].value, values[i].len)};
         tr_request_head_t head = request("GET", "/", &field, 1);
@@ -399,7 +411,8 @@ TR_TEST(h1_request_broken_body, "/http1/request/broken_body")
     }
 }
 
-/* The answer is complete before the request: the exchange ends, the rest of the body is not sent, the connection is not reused. */
+/* The answer is complete before the request: the exchange ends, the rest of the body is not sent, the connection is
+ * not reused. */
 TR_TEST(h1_request_early_answer, "/http1/request/early_answer")
 {
     const step_t steps[] = {{TR_OK, "hel"}, {TR_PAUSED, ""}, {TR_OK, "lo"}};

@@ -13,8 +13,9 @@ static const tr_decoder_limits_t usual = {TR_BODY_MAX_DECODED, TR_BODY_RATIO_ALL
 /* gzip of "hello" (no time), then brotli. */
 #define BR_GZIP_HELLO "0b0c801f8b0800000000000203cb48cdc9c9070086a610360500000003"
 /* 64 MiB of zeros by brotli, quality 9. */
-#define BR_BOMB                                                                                                        \
-    "cbffff3f002400e2b14072effff8ffff078004401c1680eefd1fffffff00900088c302d0bdffe3ffff1f001200715800baf77ffcffff0340" \
+#define BR_BOMB                                                                                                    \
+    "cbffff3f002400e2b14072effff8ffff078004401c1680eefd1fffffff00900088c302d0bdffe3ffff1f001200715800baf77ffcffff" \
+    "0340"                                                                                                         \
     "02200e0b40f7fe8fffff7f004800c46101e8defff1ffff0f000980382c00ddfbbffcffff032001108705a07bff07"
 
 /* Compresses with zlib: window_bits as for deflateInit2 (31 gzip, 15 zlib, -15 raw). Returns the length. */
@@ -196,8 +197,9 @@ TR_TEST(coding_none, "/http/coding/none_and_unknown")
     static const struct {
         const char *value;
         bool unknown;
-    } rows[] = {{"", false},        {" , ", false},       {"identity", false},    {"Identity, identity", false}, {"compress", true},
-                {"gzip, foo", true}, {"foo, gzip", true}, {"gzip;q=1", true},     {"\"gzip\"", true},            {"aws-chunked", true}};
+    } rows[] = {{"", false},        {" , ", false},       {"identity", false}, {"Identity, identity", false},
+                {"compress", true}, {"gzip, foo", true},  {"foo, gzip", true}, {"gzip;q=1", true},
+                {"\"gzip\"", true}, {"aws-chunked", true}};
     tr_err_t err = TR_ERR_INIT;
     for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
         tr_decoder_t *decoder = (tr_decoder_t *)&err;
@@ -208,7 +210,8 @@ TR_TEST(coding_none, "/http/coding/none_and_unknown")
     }
     tr_decoder_t *decoder = (tr_decoder_t *)&err;
     bool unknown;
-    TR_CHECK_INT(tr_decoder_new(&decoder, &unknown, TR_SLICE_LIT("gzip,gzip,gzip,gzip,gzip,gzip"), &usual, &err), TR_ERR_BODY_CODING);
+    TR_CHECK_INT(tr_decoder_new(&decoder, &unknown, TR_SLICE_LIT("gzip,gzip,gzip,gzip,gzip,gzip"), &usual, &err),
+                 TR_ERR_BODY_CODING);
     TR_CHECK(decoder == NULL);
     tr_decoder_free(NULL);
 }
@@ -414,7 +417,8 @@ TR_TEST(coding_bomb_inside, "/http/coding/bomb_between_codings")
     decode(&out, "gzip, br", tr_slice(bomb, bomb_len), &limits, 0);
     TR_CHECK_INT(out.code, TR_ERR_BODY_CODING); /* zeros are no gzip */
     TR_CHECK_INT(tr_mem_live(), before);
-    /* A raw deflate stream that ends at once, with 1 MiB behind it: the outer coding's output alone passes the limit. */
+    /* A raw deflate stream that ends at once, with 1 MiB behind it: the outer coding's output alone passes the
+     * limit. */
     zeros[0] = 0x03;
     len = zlib_pack(once, sizeof(once), zeros, sizeof(zeros), 31);
     limits = (tr_decoder_limits_t){100000, 0, 0};
@@ -455,7 +459,8 @@ TR_TEST(coding_large, "/http/coding/large_body")
     }
     static const char *const codings[] = {"gzip", "deflate", "zstd"};
     for (size_t c = 0; c < TR_ARRAY_LEN(codings); c++) {
-        size_t len = c == 2 ? ZSTD_compress(body, SIZE + 10000, text, SIZE, 1) : zlib_pack(body, SIZE + 10000, text, SIZE, c == 0 ? 31 : -15);
+        size_t len = c == 2 ? ZSTD_compress(body, SIZE + 10000, text, SIZE, 1)
+                            : zlib_pack(body, SIZE + 10000, text, SIZE, c == 0 ? 31 : -15);
         tr_decoder_t *decoder;
         bool unknown;
         tr_err_t err = TR_ERR_INIT;
@@ -463,7 +468,8 @@ TR_TEST(coding_large, "/http/coding/large_body")
         tr_bufq_init(&q, 0);
         TR_CHECK_OK(tr_decoder_new(&decoder, &unknown, tr_slice_cstr(codings[c]), &usual, &err), &err);
         for (size_t at = 0; at < len; at += 16384) {
-            TR_CHECK_OK(tr_decoder_feed(decoder, &q, tr_slice(body + at, TR_MIN(len - at, (size_t)16384)), &err), &err);
+            TR_CHECK_OK(tr_decoder_feed(decoder, &q, tr_slice(body + at, TR_MIN(len - at, (size_t)16384)), &err),
+                        &err);
         }
         TR_CHECK_OK(tr_decoder_finish(decoder, &q, &err), &err);
         TR_CHECK_INT(q.len, SIZE);

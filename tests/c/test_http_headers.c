@@ -93,7 +93,8 @@ TR_TEST(headers_allocations, "/http/headers/two_allocations")
     void *entries = headers.entries;
     uint8_t *bytes = headers.bytes.base;
     for (int i = 0; i < 12; i++) {
-        TR_CHECK_INT(tr_headers_add(&headers, TR_SLICE_LIT("content-type"), TR_SLICE_LIT("text/html; utf-8")), TR_OK);
+        TR_CHECK_INT(tr_headers_add(&headers, TR_SLICE_LIT("content-type"), TR_SLICE_LIT("text/html; utf-8")),
+                     TR_OK);
     }
     TR_CHECK_INT(tr_mem_live() - before, 2);
     TR_CHECK(headers.entries == entries && headers.bytes.base == bytes);
@@ -149,10 +150,30 @@ TR_TEST(http_length, "/http/syntax/content_length")
         const char *text;
         int64_t value; /* -1: refused */
     } rows[] = {
-        {"0", 0},      {"7", 7},     {"007", 7},     {"5, 5", 5},   {"5,05 , 5", 5}, {"9223372036854775807", INT64_MAX},
-        {"", -1},      {" ", -1},    {",", -1},      {"5,", -1},    {",5", -1},      {"5, 6", -1},
-        {"+5", -1},    {"-5", -1},   {"5a", -1},     {"0x5", -1},   {"5 5", -1},     {"9223372036854775808", -1},
-        {"5.0", -1},   {"5;5", -1},  {"\"5\"", -1},  {"5,,5", -1},  {"18446744073709551616", -1}, {"92233720368547758070", -1},
+        {"0", 0},
+        {"7", 7},
+        {"007", 7},
+        {"5, 5", 5},
+        {"5,05 , 5", 5},
+        {"9223372036854775807", INT64_MAX},
+        {"", -1},
+        {" ", -1},
+        {",", -1},
+        {"5,", -1},
+        {",5", -1},
+        {"5, 6", -1},
+        {"+5", -1},
+        {"-5", -1},
+        {"5a", -1},
+        {"0x5", -1},
+        {"5 5", -1},
+        {"9223372036854775808", -1},
+        {"5.0", -1},
+        {"5;5", -1},
+        {"\"5\"", -1},
+        {"5,,5", -1},
+        {"18446744073709551616", -1},
+        {"92233720368547758070", -1},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
         uint64_t value = 0;

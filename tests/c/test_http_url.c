@@ -39,8 +39,8 @@ check_refused(tr_slice_t text, tr_code_t expected)
     tr_arena_init(&arena);
     tr_code_t code = tr_url_parse(&url, &arena, text, &err);
     if (code != expected || err.code != expected) {
-        tr_test_fail(__FILE__, __LINE__, "%.*s gives %s, not %s", (int)TR_MIN(text.len, (size_t)100), (const char *)text.data,
-                     tr_err_name(code), tr_err_name(expected));
+        tr_test_fail(__FILE__, __LINE__, "%.*s gives %s, not %s", (int)TR_MIN(text.len, (size_t)100),
+                     (const char *)text.data, tr_err_name(code), tr_err_name(expected));
     }
     tr_arena_cleanup(&arena);
 }
@@ -52,7 +52,8 @@ TR_TEST_OOM(url_parts, "/http/url/parts")
     tr_err_t err = TR_ERR_INIT;
     tr_slice_t text;
     tr_arena_init(&arena);
-    tr_code_t code = tr_url_parse(&url, &arena, TR_SLICE_LIT("HTTPS://us%20er:p@ss@Example.COM:8443/a b/%7e?q=\xc3\xa4&r#fr ag"), &err);
+    tr_code_t code = tr_url_parse(
+        &url, &arena, TR_SLICE_LIT("HTTPS://us%20er:p@ss@Example.COM:8443/a b/%7e?q=\xc3\xa4&r#fr ag"), &err);
     code = code == TR_OK ? tr_url_text(&text, &arena, &url, false) : code;
     if (code != TR_OK) {
         TR_CHECK(tr_test_oom_running());
@@ -147,33 +148,99 @@ TR_TEST(url_texts, "/http/url/texts")
 TR_TEST(url_refused, "/http/url/refused")
 {
     static const char *const invalid[] = {
-        "http://h:65536/", "http://h:99999999999999999999/", "http://h:-1/", "http://h:+1/", "http://h:8a/", "http://h: 80/", "http://h:80:80/",
-        "http://a b/", "http://a%20b/", "http://%61/", "http://a<b/", "http://a>b/", "http://a\"b/", "http://a^b/", "http://a|b/", "http://a{b/",
-        "http://a`b/", "http://a]b/", "http://a[b/", "http://..", "http://a..b/", "http://.a/", "http://a../",
-        "http://b\xc3\xbc" "cher.example/", "http://\xff/",
-        "http://h\\@evil.example/", "http://h\\evil/", "http://\\h/", "http://a\\b@h/",
-        "http://[::1/", "http://::1/", "http://[::1]x/", "http://[::1]]/", "http://[]/", "http://[h]/", "http://[1.2.3.4]/", "http://[1]/",
-        "http://[1:2:3:4:5:6:7]/", "http://[1:2:3:4:5:6:7:8:9]/", "http://[1:2:3:4:5:6:7:8::]/", "http://[1::2::3]/", "http://[:1::]/",
-        "http://[:::]/", "http://[1:]/", "http://[12345::]/", "http://[g::]/", "http://[::1.2.3]/", "http://[::1.2.3.256]/", "http://[::1.2.3.04]/",
-        "http://[1:2:3:4:5:6:7:1.2.3.4]/", "http://[::1.2.3.4:5]/", "http://[fe80::1%eth0]/", "http://[fe80::1%25]/", "http://[fe80::1%25a%41]/",
-        "http://[fe80::1%25a/b]/", "http://[::1%2]/", "http://x[::1]/", "http://[::1]:x/",
+        "http://h:65536/",
+        "http://h:99999999999999999999/",
+        "http://h:-1/",
+        "http://h:+1/",
+        "http://h:8a/",
+        "http://h: 80/",
+        "http://h:80:80/",
+        "http://a b/",
+        "http://a%20b/",
+        "http://%61/",
+        "http://a<b/",
+        "http://a>b/",
+        "http://a\"b/",
+        "http://a^b/",
+        "http://a|b/",
+        "http://a{b/",
+        "http://a`b/",
+        "http://a]b/",
+        "http://a[b/",
+        "http://..",
+        "http://a..b/",
+        "http://.a/",
+        "http://a../",
+        "http://b\xc3\xbc"
+        "cher.example/",
+        "http://\xff/",
+        "http://h\\@evil.example/",
+        "http://h\\evil/",
+        "http://\\h/",
+        "http://a\\b@h/",
+        "http://[::1/",
+        "http://::1/",
+        "http://[::1]x/",
+        "http://[::1]]/",
+        "http://[]/",
+        "http://[h]/",
+        "http://[1.2.3.4]/",
+        "http://[1]/",
+        "http://[1:2:3:4:5:6:7]/",
+        "http://[1:2:3:4:5:6:7:8:9]/",
+        "http://[1:2:3:4:5:6:7:8::]/",
+        "http://[1::2::3]/",
+        "http://[:1::]/",
+        "http://[:::]/",
+        "http://[1:]/",
+        "http://[12345::]/",
+        "http://[g::]/",
+        "http://[::1.2.3]/",
+        "http://[::1.2.3.256]/",
+        "http://[::1.2.3.04]/",
+        "http://[1:2:3:4:5:6:7:1.2.3.4]/",
+        "http://[::1.2.3.4:5]/",
+        "http://[fe80::1%eth0]/",
+        "http://[fe80::1%25]/",
+        "http://[fe80::1%25a%41]/",
+        "http://[fe80::1%25a/b]/",
+        "http://[::1%2]/",
+        "http://x[::1]/",
+        "http://[::1]:x/",
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(invalid); i++) {
-        check_refused(tr_slice_cstr(invalid[i]), strcmp(invalid[i], "http://::1/") == 0 ? TR_ERR_URL_NO_HOST : TR_ERR_URL_INVALID);
+        check_refused(tr_slice_cstr(invalid[i]),
+                      strcmp(invalid[i], "http://::1/") == 0 ? TR_ERR_URL_NO_HOST : TR_ERR_URL_INVALID);
     }
-    static const char *const no_host[] = {"http://", "http:///x", "http://:80/", "http://u@/", "http://u:p@:80/", "http:", "https:x", "http:/x",
-                                          "http://?q", "http://#f", "http://."};
+    static const char *const no_host[] = {"http://",         "http:///x", "http://:80/", "http://u@/",
+                                          "http://u:p@:80/", "http:",     "https:x",     "http:/x",
+                                          "http://?q",       "http://#f", "http://."};
     for (size_t i = 0; i < TR_ARRAY_LEN(no_host); i++) {
         check_refused(tr_slice_cstr(no_host[i]), TR_ERR_URL_NO_HOST);
     }
-    static const char *const scheme[] = {"", "h", "/x", "//h/x", "example.com", "localhost:8080", "ftp://h/", "file:///etc/passwd", "javascript:x",
-                                         "httpx://h/", "ht tp://h/", "://h/", "1http://h/", " http://h/", "data:,x", "gopher://h"};
+    static const char *const scheme[] = {"",
+                                         "h",
+                                         "/x",
+                                         "//h/x",
+                                         "example.com",
+                                         "localhost:8080",
+                                         "ftp://h/",
+                                         "file:///etc/passwd",
+                                         "javascript:x",
+                                         "httpx://h/",
+                                         "ht tp://h/",
+                                         "://h/",
+                                         "1http://h/",
+                                         " http://h/",
+                                         "data:,x",
+                                         "gopher://h"};
     for (size_t i = 0; i < TR_ARRAY_LEN(scheme); i++) {
         check_refused(tr_slice_cstr(scheme[i]), TR_ERR_URL_SCHEME);
     }
     /* Control characters anywhere. */
-    static const char *const places[] = {"?http://h/", "http?://h/", "http://?h/", "http://h?/", "http://h:8?0/", "http://u?@h/", "http://h/?", "http://h/?q?",
-                                         "http://h/#?"};
+    static const char *const places[] = {"?http://h/", "http?://h/",    "http://?h/",
+                                         "http://h?/", "http://h:8?0/", "http://u?@h/",
+                                         "http://h/?", "http://h/?q?",  "http://h/#?"};
     for (int c = 0; c < 0x21; c++) {
         for (size_t i = 0; i < TR_ARRAY_LEN(places); i++) {
             char text[40];
@@ -220,7 +287,8 @@ check_resolve(const char *base_text, const char *reference, const char *expected
     } else {
         tr_slice_t text = text_of(&arena, &url);
         if (!tr_slice_eq(text, tr_slice_cstr(expected))) {
-            tr_test_fail(__FILE__, __LINE__, "%s + %s is %s, not %s", base_text, reference, (const char *)text.data, expected);
+            tr_test_fail(__FILE__, __LINE__, "%s + %s is %s, not %s", base_text, reference, (const char *)text.data,
+                         expected);
         }
     }
     tr_arena_cleanup(&arena);
@@ -358,9 +426,12 @@ TR_TEST(url_resolve_long, "/http/url/resolve_bounded")
 
 TR_TEST(url_is_ip, "/http/url/host_is_ip")
 {
-    static const char *const ips[] = {"1.2.3.4", "0.0.0.0", "255.255.255.255", "::", "::1", "fe80::1%eth0", "1:2:3:4:5:6:7:8", "::1.2.3.4"};
-    static const char *const names[] = {"", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.4.", "a.b.c.d", "1.2.3.4%eth0", "localhost",
-                                        ":", ":::", "1::2::3", "fe80::1%", "[::1]", "1.2.3.", ".1.2.3.4", "1..2.3", "::1%a%b"};
+    static const char *const ips[] = {
+        "1.2.3.4", "0.0.0.0", "255.255.255.255", "::", "::1", "fe80::1%eth0", "1:2:3:4:5:6:7:8", "::1.2.3.4"};
+    static const char *const names[] = {"",         "1",        "1.2.3",   "1.2.3.4.5",    "1.2.3.256",
+                                        "01.2.3.4", "1.2.3.4.", "a.b.c.d", "1.2.3.4%eth0", "localhost",
+                                        ":",        ":::",      "1::2::3", "fe80::1%",     "[::1]",
+                                        "1.2.3.",   ".1.2.3.4", "1..2.3",  "::1%a%b"};
     for (size_t i = 0; i < TR_ARRAY_LEN(ips); i++) {
         TR_CHECK(tr_host_is_ip(tr_slice_cstr(ips[i])));
     }

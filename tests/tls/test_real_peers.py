@@ -136,17 +136,6 @@ def test_resumption_with_retry(client: Run, pairs: dict[str, Pair]) -> None:
     assert [(line["resumed"], line["retried"]) for line in seen] == [(False, True), (True, True), (True, True)]
 
 
-def test_cookie(client: Run, pairs: dict[str, Pair]) -> None:
-    port = free_port()  # without -www, which knows no cookies
-    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_3", "-stateless"]
-    files = ["-cert", str(pairs["p256"].cert), "-key", str(pairs["p256"].key)]
-    with start("s_server", [*command, *files], {"tls": port}) as peer:
-        (seen,) = client(peer, "--timeout", "300", "--send", "x")
-        (other,) = client(peer, "--timeout", "300", "--send", "x", "--groups", "25,29", "--shares", "25")
-    assert seen["retried"]
-    assert other["retried"]
-
-
 def test_small_and_padded_records(client: Run, pairs: dict[str, Pair]) -> None:
     with start_s_server(pairs["rsa"], "-max_send_frag", "512", "-record_padding", "1000") as peer:
         (seen,) = client(peer)

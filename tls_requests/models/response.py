@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
-import datetime
-import json as _json
-from typing import TYPE_CHECKING, Any
-
 from .. import _core
 from ..exceptions import Base64DecodeError, HTTPError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import datetime
+    from typing import Any
+
     from .cookies import Cookies
     from .encoders import StreamEncoder
     from .headers import Headers
@@ -61,7 +60,6 @@ class Response(_core.Response):
         self.history = history if isinstance(history, list) else []
         self._default_encoding = default_encoding
         self._http_version = "HTTP/1.1"
-        self._elapsed = datetime.timedelta(0)
         self._closed = False
         self._is_stream_consumed = False
         if stream is None:
@@ -289,7 +287,9 @@ class Response(_core.Response):
 
     def json(self, **kwargs: Any) -> Any:
         """Parse the body as JSON. Keywords go to `json.loads`. Raises json.JSONDecodeError."""
-        return _json.loads(self.text, **kwargs)
+        from json import loads
+
+        return loads(self.text, **kwargs)
 
     # -------------------------------------------------------------------------------------------------------- methods
 
@@ -455,6 +455,8 @@ def _make_next(self: Response) -> Request | None:
 
 
 def _make_encoding(self: Response) -> str:
+    import codecs
+
     encoding: Any = self.charset
     if not encoding:
         encoding = self._default_encoding
@@ -477,6 +479,8 @@ def _make_text(self: Response) -> str:
     content = self.content
     if not content:
         return ""
+    import codecs
+
     try:
         # Without finalising: an incomplete sequence at the very end is dropped.
         return codecs.getincrementaldecoder(self.encoding)(errors="replace").decode(content)
@@ -484,10 +488,16 @@ def _make_text(self: Response) -> str:
         return content.decode("utf-8", "replace")
 
 
+def _make_elapsed(self: Response) -> datetime.timedelta:
+    from datetime import timedelta
+
+    return timedelta(microseconds=self._elapsed_ns / 1000)
+
+
 def _make_id(self: Response) -> str:
     if not self._from_engine:
         return ""
-    from ..client import new_id
+    from .._base import new_id
 
     return new_id()
 
@@ -502,7 +512,7 @@ _LAZY: dict[str, Any] = {
     "_encoding": _make_encoding,
     "_text": _make_text,
     "_id": _make_id,
-    "_elapsed": lambda self: datetime.timedelta(microseconds=self._elapsed_ns / 1000),
+    "_elapsed": _make_elapsed,
     "_http_version": lambda self: _core.Response.http_version.__get__(self),
     "_default_encoding": lambda self: "utf-8" if self._op_encoding is _core.NOT_GIVEN else self._op_encoding,
     # An answer of the engine is read and closed when it is handed out.
