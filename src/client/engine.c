@@ -180,9 +180,12 @@ on_wake(void *arg)
 static void
 run_turn(tr_engine_t *e, uint64_t wait_ns)
 {
+    (void)tr_loop_update(e->loop); /* ops begin with the present, however long nobody drove */
     if (atomic_load_explicit(&e->filled, memory_order_acquire)) {
         run_queue(e);
     }
+    /* A connection that fails at once says so here; after the look at num_ops below the loop would sleep on it. */
+    tr_loop_run_deferred(e->loop);
     if (!tr_list_empty(&e->sinks)) {
         flush_sinks(e);
     }

@@ -6,8 +6,8 @@
 #include "core/mem.h"
 #include "crypto/evp.h"
 
-/* DESIGN. One EVP_CIPHER_CTX holds one direction's key schedule for the connection's life; a record sets the nonce and
- * runs. Nothing is allocated per record. */
+/* DESIGN. One EVP_CIPHER_CTX holds one direction's key schedule for the connection's life; a record sets the nonce
+ * and runs. Nothing is allocated per record. */
 struct tr_aead {
     EVP_CIPHER_CTX *ctx; /* owned; keyed */
 };

@@ -9,11 +9,11 @@
 #include "crypto/ct.h"
 #include "crypto/evp.h"
 
-/* DESIGN. Whoever can tell "padding wrong" from "MAC wrong", by an alert or by time, can decrypt (Vaudenay, Lucky 13).
- * Opening therefore touches the same bytes whatever the padding says: the padding is checked under a mask over all of
- * its possible length; the MAC is computed by libcrypto's constant-time HMAC (OSSL_MAC_PARAM_TLS_DATA_SIZE, which runs
- * as many compressions as the longest possible content needs); the received MAC is picked out of the record under masks;
- * and there is one answer for both failures. */
+/* DESIGN. Whoever can tell "padding wrong" from "MAC wrong", by an alert or by time, can decrypt (Vaudenay, Lucky
+ * 13). Opening therefore touches the same bytes whatever the padding says: the padding is checked under a mask over
+ * all of its possible length; the MAC is computed by libcrypto's constant-time HMAC (OSSL_MAC_PARAM_TLS_DATA_SIZE,
+ * which runs as many compressions as the longest possible content needs); the received MAC is picked out of the
+ * record under masks; and there is one answer for both failures. */
 
 typedef struct cbc_row {
     tr_hash_id_t hash;
@@ -90,7 +90,8 @@ tr_cbc_new(tr_cbc_id_t id, const uint8_t *key, const uint8_t *mac_key, bool seal
     }
     /* The parameter's type lacks const; the name is not written to. */
     OSSL_PARAM params[2] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)EVP_MD_get0_name(evp->md[cbc->row->hash]), 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)EVP_MD_get0_name(evp->md[cbc->row->hash]),
+                                         0),
         OSSL_PARAM_construct_end(),
     };
     cbc->mac = EVP_MAC_CTX_new(evp->hmac);
@@ -223,8 +224,8 @@ check_padding(size_t *out_data_len, const uint8_t *body, size_t body_len, size_t
     return good;
 }
 
-/* Copies the MAC that starts at the secret offset mac_start, in a time and with memory accesses that do not depend on
- * it: first into a ring that starts anywhere, then turned. */
+/* Copies the MAC that starts at the secret offset mac_start, in a time and with memory accesses that do not depend
+ * on it: first into a ring that starts anywhere, then turned. */
 static void
 copy_mac(uint8_t *out, const uint8_t *body, size_t body_len, size_t mac_start, size_t mac_len)
 {
@@ -250,7 +251,8 @@ copy_mac(uint8_t *out, const uint8_t *body, size_t body_len, size_t mac_start, s
     }
 }
 
-/* HMAC over aad and the first data_len bytes of body, in the time that any content of a record of body_len takes. */
+/* HMAC over aad and the first data_len bytes of body, in the time that any content of a record of body_len takes.
+ */
 static bool
 compute_mac(const tr_cbc_t *cbc, uint8_t *out, const uint8_t aad[AAD_LEN], const uint8_t *body, size_t body_len,
             size_t data_len)

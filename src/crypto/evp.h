@@ -11,12 +11,7 @@
 #include "crypto/hash.h"
 #include "crypto/sig.h"
 
-typedef enum tr_evp_curve {
-    TR_EVP_P256,
-    TR_EVP_P384,
-    TR_EVP_P521,
-    TR_EVP__NUM_CURVES
-} tr_evp_curve_t;
+typedef enum tr_evp_curve { TR_EVP_P256, TR_EVP_P384, TR_EVP_P521, TR_EVP__NUM_CURVES } tr_evp_curve_t;
 
 typedef struct tr_evp {
     EVP_MD *md[TR_HASH__NUM];

@@ -133,8 +133,9 @@ tr_hash_once(tr_hash_id_t id, uint8_t *out, tr_slice_t in)
 
 /* ------------------------------------------------------------------------------------- HMAC */
 
-/* HMAC (RFC 2104) over a digest context: the key is padded once, and each message then costs two passes. libcrypto's
- * own HMAC costs several times as much to set up, and a handshake makes some forty of short messages. */
+/* HMAC (RFC 2104) over a digest context: the key is padded once, and each message then costs two passes.
+ * libcrypto's own HMAC costs several times as much to set up, and a handshake makes some forty of short messages.
+ */
 typedef struct hmac {
     const hash_row_t *row;
     EVP_MD_CTX *inner_keyed; /* owned; has absorbed key ^ ipad */

@@ -2,9 +2,9 @@
 
 #include "core/mem.h"
 
-/* DESIGN. One round is written once, as a macro over 25 variables of whatever type has ^ & ~ << >>: 64-bit words, or
- * vectors of four of them where the processor has AVX2. The matrix of a key needs nine independent streams, so four at
- * a time make it more than twice as fast. */
+/* DESIGN. One round is written once, as a macro over 25 variables of whatever type has ^ & ~ << >>: 64-bit words,
+ * or vectors of four of them where the processor has AVX2. The matrix of a key needs nine independent streams, so
+ * four at a time make it more than twice as fast. */
 
 #if defined(__GNUC__) && defined(__x86_64__)
 #define HAVE_AVX2 1
@@ -16,86 +16,129 @@
 
 /* FIPS 202 3.2.5 */
 static const uint64_t round_constants[NUM_ROUNDS] = {
-    0x0000000000000001, 0x0000000000008082, 0x800000000000808a, 0x8000000080008000, 0x000000000000808b, 0x0000000080000001,
-    0x8000000080008081, 0x8000000000008009, 0x000000000000008a, 0x0000000000000088, 0x0000000080008009, 0x000000008000000a,
-    0x000000008000808b, 0x800000000000008b, 0x8000000000008089, 0x8000000000008003, 0x8000000000008002, 0x8000000000000080,
-    0x000000000000800a, 0x800000008000000a, 0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008,
+    0x0000000000000001, 0x0000000000008082, 0x800000000000808a, 0x8000000080008000, 0x000000000000808b,
+    0x0000000080000001, 0x8000000080008081, 0x8000000000008009, 0x000000000000008a, 0x0000000000000088,
+    0x0000000080008009, 0x000000008000000a, 0x000000008000808b, 0x800000000000008b, 0x8000000000008089,
+    0x8000000000008003, 0x8000000000008002, 0x8000000000000080, 0x000000000000800a, 0x800000008000000a,
+    0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008,
 };
 
 #define ROL(v, n) (((v) << (n)) | ((v) >> (64 - (n))))
 
 /* chi on one row of five (FIPS 202 3.2.4); E is the prefix of the new state, i0 the row's first lane. */
-#define CHI(E, i0, i1, i2, i3, i4)  \
-    E##i0 = b0 ^ (~b1 & b2);        \
-    E##i1 = b1 ^ (~b2 & b3);        \
-    E##i2 = b2 ^ (~b3 & b4);        \
-    E##i3 = b3 ^ (~b4 & b0);        \
+#define CHI(E, i0, i1, i2, i3, i4) \
+    E##i0 = b0 ^ (~b1 & b2);       \
+    E##i1 = b1 ^ (~b2 & b3);       \
+    E##i2 = b2 ^ (~b3 & b4);       \
+    E##i3 = b3 ^ (~b4 & b0);       \
     E##i4 = b4 ^ (~b0 & b1)
 
-/* theta, rho, pi, chi, iota: from the variables A0..A24 to E0..E24. Lane x + 5y; rho's offsets are in the ROLs, pi is
- * in which lane each row takes. */
-#define ROUND(A, E, rc)                                \
+/* theta, rho, pi, chi, iota: from the variables A0..A24 to E0..E24. Lane x + 5y; rho's offsets are in the ROLs, pi
+ * is in which lane each row takes. */
+#define ROUND(A, E, rc)                       \
     c0 = A##0 ^ A##5 ^ A##10 ^ A##15 ^ A##20; \
     c1 = A##1 ^ A##6 ^ A##11 ^ A##16 ^ A##21; \
     c2 = A##2 ^ A##7 ^ A##12 ^ A##17 ^ A##22; \
     c3 = A##3 ^ A##8 ^ A##13 ^ A##18 ^ A##23; \
     c4 = A##4 ^ A##9 ^ A##14 ^ A##19 ^ A##24; \
-    d0 = c4 ^ ROL(c1, 1); \
-    d1 = c0 ^ ROL(c2, 1); \
-    d2 = c1 ^ ROL(c3, 1); \
-    d3 = c2 ^ ROL(c4, 1); \
-    d4 = c3 ^ ROL(c0, 1); \
-    b0 = A##0 ^ d0; \
-    b1 = ROL(A##6 ^ d1, 44); \
-    b2 = ROL(A##12 ^ d2, 43); \
-    b3 = ROL(A##18 ^ d3, 21); \
-    b4 = ROL(A##24 ^ d4, 14); \
-    CHI(E, 0, 1, 2, 3, 4); \
-    b0 = ROL(A##3 ^ d3, 28); \
-    b1 = ROL(A##9 ^ d4, 20); \
-    b2 = ROL(A##10 ^ d0, 3); \
-    b3 = ROL(A##16 ^ d1, 45); \
-    b4 = ROL(A##22 ^ d2, 61); \
-    CHI(E, 5, 6, 7, 8, 9); \
-    b0 = ROL(A##1 ^ d1, 1); \
-    b1 = ROL(A##7 ^ d2, 6); \
-    b2 = ROL(A##13 ^ d3, 25); \
-    b3 = ROL(A##19 ^ d4, 8); \
-    b4 = ROL(A##20 ^ d0, 18); \
-    CHI(E, 10, 11, 12, 13, 14); \
-    b0 = ROL(A##4 ^ d4, 27); \
-    b1 = ROL(A##5 ^ d0, 36); \
-    b2 = ROL(A##11 ^ d1, 10); \
-    b3 = ROL(A##17 ^ d2, 15); \
-    b4 = ROL(A##23 ^ d3, 56); \
-    CHI(E, 15, 16, 17, 18, 19); \
-    b0 = ROL(A##2 ^ d2, 62); \
-    b1 = ROL(A##8 ^ d3, 55); \
-    b2 = ROL(A##14 ^ d4, 39); \
-    b3 = ROL(A##15 ^ d0, 41); \
-    b4 = ROL(A##21 ^ d1, 2); \
-    CHI(E, 20, 21, 22, 23, 24); \
+    d0 = c4 ^ ROL(c1, 1);                     \
+    d1 = c0 ^ ROL(c2, 1);                     \
+    d2 = c1 ^ ROL(c3, 1);                     \
+    d3 = c2 ^ ROL(c4, 1);                     \
+    d4 = c3 ^ ROL(c0, 1);                     \
+    b0 = A##0 ^ d0;                           \
+    b1 = ROL(A##6 ^ d1, 44);                  \
+    b2 = ROL(A##12 ^ d2, 43);                 \
+    b3 = ROL(A##18 ^ d3, 21);                 \
+    b4 = ROL(A##24 ^ d4, 14);                 \
+    CHI(E, 0, 1, 2, 3, 4);                    \
+    b0 = ROL(A##3 ^ d3, 28);                  \
+    b1 = ROL(A##9 ^ d4, 20);                  \
+    b2 = ROL(A##10 ^ d0, 3);                  \
+    b3 = ROL(A##16 ^ d1, 45);                 \
+    b4 = ROL(A##22 ^ d2, 61);                 \
+    CHI(E, 5, 6, 7, 8, 9);                    \
+    b0 = ROL(A##1 ^ d1, 1);                   \
+    b1 = ROL(A##7 ^ d2, 6);                   \
+    b2 = ROL(A##13 ^ d3, 25);                 \
+    b3 = ROL(A##19 ^ d4, 8);                  \
+    b4 = ROL(A##20 ^ d0, 18);                 \
+    CHI(E, 10, 11, 12, 13, 14);               \
+    b0 = ROL(A##4 ^ d4, 27);                  \
+    b1 = ROL(A##5 ^ d0, 36);                  \
+    b2 = ROL(A##11 ^ d1, 10);                 \
+    b3 = ROL(A##17 ^ d2, 15);                 \
+    b4 = ROL(A##23 ^ d3, 56);                 \
+    CHI(E, 15, 16, 17, 18, 19);               \
+    b0 = ROL(A##2 ^ d2, 62);                  \
+    b1 = ROL(A##8 ^ d3, 55);                  \
+    b2 = ROL(A##14 ^ d4, 39);                 \
+    b3 = ROL(A##15 ^ d0, 41);                 \
+    b4 = ROL(A##21 ^ d1, 2);                  \
+    CHI(E, 20, 21, 22, 23, 24);               \
     E##0 ^= (rc)
 
-#define DECLARE_LANES(type)                                                     \
-    type a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24; \
-    type e0, e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15, e16, e17, e18, e19, e20, e21, e22, e23, e24; \
+#define DECLARE_LANES(type)                                                                                       \
+    type a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, \
+        a23, a24;                                                                                                 \
+    type e0, e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15, e16, e17, e18, e19, e20, e21, e22, \
+        e23, e24;                                                                                                 \
     type b0, b1, b2, b3, b4, c0, c1, c2, c3, c4, d0, d1, d2, d3, d4
 
 /* get and put name a lane of the caller's state by its number. */
 #define LOAD_LANES(get) \
-    a0 = get(0); a1 = get(1); a2 = get(2); a3 = get(3); a4 = get(4); \
-    a5 = get(5); a6 = get(6); a7 = get(7); a8 = get(8); a9 = get(9); \
-    a10 = get(10); a11 = get(11); a12 = get(12); a13 = get(13); a14 = get(14); \
-    a15 = get(15); a16 = get(16); a17 = get(17); a18 = get(18); a19 = get(19); \
-    a20 = get(20); a21 = get(21); a22 = get(22); a23 = get(23); a24 = get(24)
+    a0 = get(0);        \
+    a1 = get(1);        \
+    a2 = get(2);        \
+    a3 = get(3);        \
+    a4 = get(4);        \
+    a5 = get(5);        \
+    a6 = get(6);        \
+    a7 = get(7);        \
+    a8 = get(8);        \
+    a9 = get(9);        \
+    a10 = get(10);      \
+    a11 = get(11);      \
+    a12 = get(12);      \
+    a13 = get(13);      \
+    a14 = get(14);      \
+    a15 = get(15);      \
+    a16 = get(16);      \
+    a17 = get(17);      \
+    a18 = get(18);      \
+    a19 = get(19);      \
+    a20 = get(20);      \
+    a21 = get(21);      \
+    a22 = get(22);      \
+    a23 = get(23);      \
+    a24 = get(24)
 
 #define STORE_LANES(put) \
-    put(0, a0); put(1, a1); put(2, a2); put(3, a3); put(4, a4); \
-    put(5, a5); put(6, a6); put(7, a7); put(8, a8); put(9, a9); \
-    put(10, a10); put(11, a11); put(12, a12); put(13, a13); put(14, a14); \
-    put(15, a15); put(16, a16); put(17, a17); put(18, a18); put(19, a19); \
-    put(20, a20); put(21, a21); put(22, a22); put(23, a23); put(24, a24)
+    put(0, a0);          \
+    put(1, a1);          \
+    put(2, a2);          \
+    put(3, a3);          \
+    put(4, a4);          \
+    put(5, a5);          \
+    put(6, a6);          \
+    put(7, a7);          \
+    put(8, a8);          \
+    put(9, a9);          \
+    put(10, a10);        \
+    put(11, a11);        \
+    put(12, a12);        \
+    put(13, a13);        \
+    put(14, a14);        \
+    put(15, a15);        \
+    put(16, a16);        \
+    put(17, a17);        \
+    put(18, a18);        \
+    put(19, a19);        \
+    put(20, a20);        \
+    put(21, a21);        \
+    put(22, a22);        \
+    put(23, a23);        \
+    put(24, a24)
 
 static void
 permute(uint64_t lane[25])

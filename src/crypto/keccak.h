@@ -30,9 +30,10 @@ void tr_keccak_absorb(tr_keccak_t *k, const void *data, size_t len);
 void tr_keccak_finish(tr_keccak_t *k, uint8_t suffix);
 void tr_keccak_squeeze(tr_keccak_t *k, uint8_t *out, size_t len);
 
-/* tr_keccak4_seed starts four SHAKE sponges, each with a message of 34 or 33 bytes: the 32 bytes that they share, then
- * tail_len bytes of its own. The first tr_keccak4_permute is then due. */
-void tr_keccak4_seed(tr_keccak4_t *k, size_t rate, const uint8_t shared[32], const uint8_t tail[4][2], size_t tail_len);
+/* tr_keccak4_seed starts four SHAKE sponges, each with a message of 34 or 33 bytes: the 32 bytes that they share,
+ * then tail_len bytes of its own. The first tr_keccak4_permute is then due. */
+void tr_keccak4_seed(tr_keccak4_t *k, size_t rate, const uint8_t shared[32], const uint8_t tail[4][2],
+                     size_t tail_len);
 void tr_keccak4_permute(tr_keccak4_t *k);
 /* tr_keccak4_read copies the first len bytes (a multiple of 8) of sponge j's state. */
 void tr_keccak4_read(const tr_keccak4_t *k, size_t j, uint8_t *out, size_t len);

@@ -9,11 +9,11 @@
 #include "crypto/evp.h"
 #include "crypto/mlkem.h"
 
-/* DESIGN. A group is a classical part, an ML-KEM part, or both; a row says which, and in which order the two stand in
- * shares and secret. X25519 and X448 go through EVP_PKEY. The NIST curves and finite fields go through EC_POINT and
- * BIGNUM directly: EVP_PKEY has no way to make such a key from given bytes, and the private numbers come from the
- * caller's generator so that a fixed seed gives a fixed ClientHello. The functions used (EC_POINT_mul with one scalar,
- * BN_mod_exp_mont_consttime) are libcrypto's constant-time ones. */
+/* DESIGN. A group is a classical part, an ML-KEM part, or both; a row says which, and in which order the two stand
+ * in shares and secret. X25519 and X448 go through EVP_PKEY. The NIST curves and finite fields go through EC_POINT
+ * and BIGNUM directly: EVP_PKEY has no way to make such a key from given bytes, and the private numbers come from
+ * the caller's generator so that a fixed seed gives a fixed ClientHello. The functions used (EC_POINT_mul with one
+ * scalar, BN_mod_exp_mont_consttime) are libcrypto's constant-time ones. */
 
 typedef enum kex_kind {
     KEX_X,  /* X25519, X448: param is not used */
@@ -21,12 +21,7 @@ typedef enum kex_kind {
     KEX_FF  /* param is the length of p */
 } kex_kind_t;
 
-typedef enum kex_hybrid {
-    HYBRID_NONE,
-    HYBRID_MLKEM_FIRST,
-    HYBRID_MLKEM_LAST,
-    HYBRID_KYBER_LAST
-} kex_hybrid_t;
+typedef enum kex_hybrid { HYBRID_NONE, HYBRID_MLKEM_FIRST, HYBRID_MLKEM_LAST, HYBRID_KYBER_LAST } kex_hybrid_t;
 
 typedef struct kex_row {
     uint16_t group;
@@ -136,7 +131,8 @@ static tr_code_t
 refuse(tr_err_t *err, const kex_row_t *row)
 {
     ERR_clear_error();
-    return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 47, "kex.derive", "the server's %s key share is invalid", row->name);
+    return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 47, "kex.derive", "the server's %s key share is invalid",
+                      row->name);
 }
 
 /* ------------------------------------------------------------------------------------- X25519, X448 */
@@ -421,7 +417,8 @@ tr_kex_new(tr_kex_t **out, uint16_t group, const tr_rand_t *rnd, tr_err_t *err)
     tr_code_t code;
     *out = NULL;
     if (row == NULL) {
-        return tr_err_set(err, TR_ERR_TLS_UNSUPPORTED, group, "kex.new", "key exchange group %u is not supported", group);
+        return tr_err_set(err, TR_ERR_TLS_UNSUPPORTED, group, "kex.new", "key exchange group %u is not supported",
+                          group);
     }
     if (tr_crypto__evp() == NULL) {
         return tr_err_set(err, TR_ERR_INTERNAL, 0, "kex.new", "libcrypto lacks an algorithm");
@@ -505,8 +502,8 @@ tr_kex_new_dhe(tr_kex_t **out, tr_slice_t p, tr_slice_t g, const tr_rand_t *rnd,
         p = tr_slice(p.data + 1, p.len - 1);
     }
     if (p.len > DHE_MAX_BITS / 8 || p.len < DHE_MIN_BITS / 8) {
-        return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 71, "kex.new_dhe", "the server's DHE prime has %zu bits: refused",
-                          p.len * 8);
+        return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 71, "kex.new_dhe",
+                          "the server's DHE prime has %zu bits: refused", p.len * 8);
     }
     if (g.len > p.len + 8) {
         return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 47, "kex.new_dhe", "the server's DHE generator is invalid");
@@ -519,8 +516,8 @@ tr_kex_new_dhe(tr_kex_t **out, tr_slice_t p, tr_slice_t g, const tr_rand_t *rnd,
         goto done;
     }
     if (BN_num_bits(prime) < DHE_MIN_BITS) {
-        code = tr_err_set(err, TR_ERR_TLS_PROTOCOL, 71, "kex.new_dhe", "the server's DHE prime has %d bits: refused",
-                          BN_num_bits(prime));
+        code = tr_err_set(err, TR_ERR_TLS_PROTOCOL, 71, "kex.new_dhe",
+                          "the server's DHE prime has %d bits: refused", BN_num_bits(prime));
         goto done;
     }
     if (!BN_is_odd(prime) || BN_is_zero(base) || BN_is_one(base) || BN_ucmp(base, prime) >= 0) {

@@ -3,10 +3,10 @@
 #include "core/mem.h"
 #include "crypto/keccak.h"
 
-/* DESIGN. FIPS 203 with k = 3. Names follow the standard; "algorithm n" below is its numbering. Coefficients are int16_t,
- * signed, not always reduced: each function says what it takes and gives. Products are Montgomery products with R = 2^16
- * (no division, the same time for all values). Nothing branches or indexes on a secret; the sampling of the matrix does,
- * on public bytes. */
+/* DESIGN. FIPS 203 with k = 3. Names follow the standard; "algorithm n" below is its numbering. Coefficients are
+ * int16_t, signed, not always reduced: each function says what it takes and gives. Products are Montgomery products
+ * with R = 2^16 (no division, the same time for all values). Nothing branches or indexes on a secret; the sampling
+ * of the matrix does, on public bytes. */
 
 #if defined(__GNUC__) && !defined(__clang__)
 /* At -O2 gcc 12 does not vectorise the butterflies; it costs a factor of two. */
@@ -18,9 +18,9 @@
 #define Q 3329
 #define DU 10
 #define DV 4
-#define POLY12_LEN 384         /* 256 coefficients of 12 bits */
-#define POLY_DU_LEN (DU * 32)  /* of 10 bits */
-#define POLY_DV_LEN (DV * 32)  /* of 4 bits */
+#define POLY12_LEN 384        /* 256 coefficients of 12 bits */
+#define POLY_DU_LEN (DU * 32) /* of 10 bits */
+#define POLY_DV_LEN (DV * 32) /* of 4 bits */
 #define DK_PKE_LEN (K * POLY12_LEN)
 #define OFFSET_EK DK_PKE_LEN /* in a decapsulation key: dk_pke, ek, H(ek), z */
 #define OFFSET_H (OFFSET_EK + TR_MLKEM768_EK_LEN)
@@ -39,14 +39,14 @@ typedef struct poly {
 
 /* 17^bitrev7(i) * 2^16 mod q, centred (FIPS 203 appendix A, in Montgomery form) */
 static const int16_t zetas[128] = {
-    -1044, -758,  -359,  -1517, 1493,  1422,  287,   202,  -171,  622,   1577,  182,   962,   -1202, -1474, 1468,
-    573,   -1325, 264,   383,   -829,  1458,  -1602, -130, -681,  1017,  732,   608,   -1542, 411,   -205,  -1571,
-    1223,  652,   -552,  1015,  -1293, 1491,  -282,  -1544, 516,  -8,    -320,  -666,  -1618, -1162, 126,   1469,
-    -853,  -90,   -271,  830,   107,   -1421, -247,  -951, -398,  961,   -1508, -725,  448,   -1065, 677,   -1275,
-    -1103, 430,   555,   843,   -1251, 871,   1550,  105,  422,   587,   177,   -235,  -291,  -460,  1574,  1653,
-    -246,  778,   1159,  -147,  -777,  1483,  -602,  1119, -1590, 644,   -872,  349,   418,   329,   -156,  -75,
-    817,   1097,  603,   610,   1322,  -1285, -1465, 384,  -1215, -136,  1218,  -1335, -874,  220,   -1187, -1659,
-    -1185, -1530, -1278, 794,   -1510, -854,  -870,  478,  -108,  -308,  996,   991,   958,   -1460, 1522,  1628,
+    -1044, -758,  -359,  -1517, 1493,  1422,  287,   202,   -171,  622,  1577,  182,   962,   -1202, -1474, 1468,
+    573,   -1325, 264,   383,   -829,  1458,  -1602, -130,  -681,  1017, 732,   608,   -1542, 411,   -205,  -1571,
+    1223,  652,   -552,  1015,  -1293, 1491,  -282,  -1544, 516,   -8,   -320,  -666,  -1618, -1162, 126,   1469,
+    -853,  -90,   -271,  830,   107,   -1421, -247,  -951,  -398,  961,  -1508, -725,  448,   -1065, 677,   -1275,
+    -1103, 430,   555,   843,   -1251, 871,   1550,  105,   422,   587,  177,   -235,  -291,  -460,  1574,  1653,
+    -246,  778,   1159,  -147,  -777,  1483,  -602,  1119,  -1590, 644,  -872,  349,   418,   329,   -156,  -75,
+    817,   1097,  603,   610,   1322,  -1285, -1465, 384,   -1215, -136, 1218,  -1335, -874,  220,   -1187, -1659,
+    -1185, -1530, -1278, 794,   -1510, -854,  -870,  478,   -108,  -308, 996,   991,   958,   -1460, 1522,  1628,
 };
 
 /* ------------------------------------------------------------------------------------- arithmetic modulo q */
@@ -265,7 +265,7 @@ decode_message(poly_t *out, const uint8_t in[32])
 {
     for (size_t i = 0; i < 32; i++) {
         for (size_t j = 0; j < 8; j++) {
-            int16_t mask = (int16_t)-(in[i] >> j & 1);
+            int16_t mask = (int16_t) - (in[i] >> j & 1);
             out->c[8 * i + j] = (int16_t)(mask & ((Q + 1) / 2));
         }
     }

@@ -45,7 +45,8 @@ typedef struct sig_row {
 } sig_row_t;
 
 static const sig_row_t rows[] = {
-    {TR_SIG_ECDSA_P256_SHA256, KEY_EC, TR_HASH_SHA256, false, false, NID_X9_62_prime256v1, "ecdsa_secp256r1_sha256"},
+    {TR_SIG_ECDSA_P256_SHA256, KEY_EC, TR_HASH_SHA256, false, false, NID_X9_62_prime256v1,
+     "ecdsa_secp256r1_sha256"},
     {TR_SIG_RSA_PSS_RSAE_SHA256, KEY_RSA, TR_HASH_SHA256, true, false, 0, "rsa_pss_rsae_sha256"},
     {TR_SIG_RSA_PKCS1_SHA256, KEY_RSA, TR_HASH_SHA256, false, true, 0, "rsa_pkcs1_sha256"},
     {TR_SIG_ECDSA_P384_SHA384, KEY_EC, TR_HASH_SHA384, false, false, NID_secp384r1, "ecdsa_secp384r1_sha384"},
@@ -202,8 +203,10 @@ kind_of(const EVP_PKEY *evp)
         const char *name;
         key_kind_t kind;
     } kinds[] = {
-        {"RSA", KEY_RSA},     {"EC", KEY_EC},           {"ED25519", KEY_ED25519},   {"RSA-PSS", KEY_RSA_PSS},
-        {"ED448", KEY_ED448}, {"ML-DSA-44", KEY_MLDSA44}, {"ML-DSA-65", KEY_MLDSA65}, {"ML-DSA-87", KEY_MLDSA87},
+        {"RSA", KEY_RSA},           {"EC", KEY_EC},
+        {"ED25519", KEY_ED25519},   {"RSA-PSS", KEY_RSA_PSS},
+        {"ED448", KEY_ED448},       {"ML-DSA-44", KEY_MLDSA44},
+        {"ML-DSA-65", KEY_MLDSA65}, {"ML-DSA-87", KEY_MLDSA87},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(kinds); i++) {
         if (EVP_PKEY_is_a(evp, kinds[i].name) == 1) {
@@ -257,14 +260,16 @@ tr_pkey__for_tls(const tr_pkey_t *key)
     return key->kind != KEY_OTHER;
 }
 
-/* libcrypto 3.0's d2i_PUBKEY tries its decoders one after another: 150 to 200 us a key. The two types that nearly all
- * certificates have are taken apart here and given to libcrypto as numbers, which takes 10 (RSA) or 35 us (EC). */
+/* libcrypto 3.0's d2i_PUBKEY tries its decoders one after another: 150 to 200 us a key. The two types that nearly
+ * all certificates have are taken apart here and given to libcrypto as numbers, which takes 10 (RSA) or 35 us (EC).
+ */
 
 /* AlgorithmIdentifier with NULL parameters (RFC 3279 2.3.1), contents of the SEQUENCE */
-static const uint8_t rsa_algorithm[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
+static const uint8_t rsa_algorithm[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7,
+                                        0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
 /* id-ecPublicKey, then the curve (RFC 5480 2.1.1) */
-static const uint8_t ec_p256[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
-                                  0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+static const uint8_t ec_p256[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+                                  0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 static const uint8_t ec_p384[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
                                   0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
 static const uint8_t ec_p521[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
@@ -350,7 +355,8 @@ evp_from_spki(tr_slice_t der)
     /* SubjectPublicKeyInfo (RFC 5280 4.1) */
     if (!tr_der__sub(&outer, TR_DER_SEQUENCE, &rd) || !tr_rd_end(&outer) ||
         !tr_der__take(&rd, TR_DER_SEQUENCE, &algorithm, NULL) ||
-        !tr_der__take(&rd, TR_DER_BIT_STRING, &bits, NULL) || !tr_rd_end(&rd) || bits.len < 1 || bits.data[0] != 0) {
+        !tr_der__take(&rd, TR_DER_BIT_STRING, &bits, NULL) || !tr_rd_end(&rd) || bits.len < 1 ||
+        bits.data[0] != 0) {
         return NULL;
     }
     bits = tr_slice(bits.data + 1, bits.len - 1); /* after the count of unused bits */
@@ -481,7 +487,8 @@ tr_pkey_rsa_encrypt(const tr_pkey_t *key, tr_buf_t *out, tr_slice_t in, tr_err_t
                           "the server's certificate has no RSA key, which the cipher suite needs");
     }
     ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->evp, NULL);
-    if (ctx == NULL || EVP_PKEY_encrypt_init(ctx) != 1 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) != 1 ||
+    if (ctx == NULL || EVP_PKEY_encrypt_init(ctx) != 1 ||
+        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) != 1 ||
         EVP_PKEY_encrypt(ctx, NULL, &len, in.data, in.len) != 1) {
         code = tr_crypto__fail(err, "pkey.rsa_encrypt");
         goto done;

@@ -556,9 +556,9 @@ tr_decoder_new(tr_decoder_t **out, bool *out_unknown, tr_slice_t content_encodin
     }
     decoder->limits = *limits;
     decoder->num_stages = num;
+    /* RFC 9110 8.4: they are listed in the order in which they were applied. */
     for (size_t i = 0; i < num; i++) {
-        decoder->stages[i].kind =
-            kinds[num - 1 - i]; /* RFC 9110 8.4: listed in the order in which they were applied */
+        decoder->stages[i].kind = kinds[num - 1 - i];
     }
     *out = decoder;
     return TR_OK;

@@ -9,19 +9,20 @@
 
 typedef struct tr_url {
     tr_slice_t scheme;   /* "http" or "https", lower case */
-    tr_slice_t host;     /* lower case; an IPv6 address without brackets */
+    tr_slice_t host;     /* lower case; an IPv6 address without brackets, as RFC 5952 writes it, "%zone" behind it */
     uint16_t port;       /* never 0: the scheme's default where none is written */
     bool has_port;       /* a port other than the scheme's default was written */
     bool host_is_ipv6;
-    tr_slice_t userinfo; /* "user:password" as written, percent-encoded; empty: none */
+    tr_slice_t userinfo; /* "user:password" as written, percent-encoded where it must be; empty: none */
     tr_slice_t target;   /* path and query as sent: starts with '/' */
     tr_slice_t path;     /* part of target before '?' */
     tr_slice_t fragment; /* without '#' */
-    tr_slice_t authority; /* host[:port] as Host and :authority want it, IPv6 in brackets, no default port */
+    tr_slice_t authority; /* host[:port] as Host and :authority want it, IPv6 in brackets without zone, no default port */
 } tr_url_t;
 
 /* tr_url_parse reads an absolute URL. Errors: URL_INVALID, URL_SCHEME (detail 0), URL_NO_HOST; nothing is kept then but
- * arena memory. Control characters are refused; TR_URL_MAX bounds the length. */
+ * arena memory. Control characters, and backslashes before the path, are refused; TR_URL_MAX bounds the length. Dot segments stay: they
+ * are the caller's. Port 0 is none. What browsers encode in a path or query besides (quotes, angle brackets, ...) is encoded too. */
 tr_code_t tr_url_parse(tr_url_t *out, tr_arena_t *arena, tr_slice_t text, tr_err_t *err);
 /* tr_url_resolve resolves a reference (a Location value) against base, dot segments removed. The base's fragment is
  * inherited when the reference has none (RFC 9110 10.2.2). userinfo of the base is kept on the same origin only. */

@@ -34,8 +34,7 @@ struct tr_h1 {
     bool reusable; /* another exchange may follow (once idle) */
     bool got_bytes;
     bool in_feed;
-    uint32_t
-        num_exchanges; /* started and ended ones: tells after a callback whether the exchange is still the same */
+    uint32_t num_exchanges; /* started and ended ones: tells after a callback whether it is still the same */
     unsigned num_informational;
     tr_h1_method_t method;
     tr_h1_status_t status;

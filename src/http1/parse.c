@@ -29,8 +29,7 @@ tr_h1__line_next(tr_h1_lines_t *lines, tr_slice_t *out, size_t *out_len, tr_bufq
             *out = tr_slice(data.data, part);
             lines->lent = part;
         } else {
-            /* Of a line that is too long one byte more than allowed is kept, for the caller to look at its start.
-             */
+            /* Of a line that is too long only its start is kept, for the caller to look at. */
             size_t keep = over ? max + 1 - TR_MIN(had, max) : part;
             tr_code_t code = tr_buf_append(&lines->partial, data.data, TR_MIN(keep, part));
             if (code != TR_OK) {
@@ -107,6 +106,23 @@ tr_h1__parse_status(tr_h1_status_t *out, tr_slice_t line, tr_err_t *err)
     return TR_OK;
 }
 
+/* What is wrong with a line whose token of token_len characters is no name. */
+static const char *
+field_fault(tr_slice_t line, size_t token_len)
+{
+    if (token_len == line.len) {
+        return "has no colon";
+    }
+    uint8_t c = line.data[token_len];
+    if (c == ':') {
+        return "has no name";
+    }
+    if (c != ' ' && c != '\t') {
+        return "has a character in its name that is not allowed";
+    }
+    return token_len == 0 ? "is folded or starts with a blank" : "has a blank before the colon";
+}
+
 /* RFC 9112 5 and 5.1: field-name ":" OWS field-value OWS; a blank before the colon is refused, as is a line that
  * continues the one before (5.2, obs-fold). */
 tr_code_t
@@ -114,14 +130,8 @@ tr_h1__parse_field(tr_headers_t *into, tr_slice_t line, tr_err_t *err)
 {
     size_t len = tr_http_token_len(line);
     if (TR_UNLIKELY(len == 0 || len == line.len || line.data[len] != ':')) {
-        uint8_t c = len == line.len ? 0 : line.data[len];
-        const char *what = len == line.len ? "A header line of the server's answer has no colon."
-                           : c == ':'      ? "A header line of the server's answer has no name."
-                           : c != ' ' && c != '\t'
-                               ? "A header name of the server's answer has a character that is not allowed."
-                           : len == 0 ? "A header line of the server's answer is folded or starts with a blank."
-                                      : "A header line of the server's answer has a blank before the colon.";
-        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_field, "%s", what);
+        return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where_field, "A header line of the server's answer %s.",
+                          field_fault(line, len));
     }
     tr_slice_t value = tr_http_trim(tr_slice(line.data + len + 1, line.len - len - 1));
     if (TR_UNLIKELY(!tr_http_is_field_value(value))) {
@@ -183,8 +193,7 @@ tr_h1__parse_framing(tr_h1_framing_t *out, const tr_headers_t *headers, tr_h1_st
 {
     fields_t fields;
     *out = (tr_h1_framing_t){TR_H1_BODY_NONE, 0, false};
-    /* What follows is a tunnel or another protocol: length fields mean nothing (RFC 9110 9.3.6, RFC 9112 6.3 rule
-     * 2). */
+    /* A tunnel or another protocol follows: length fields mean nothing (RFC 9110 9.3.6, RFC 9112 6.3 rule 2). */
     if ((method == TR_H1_CONNECT && status.status / 100 == 2) || status.status == 101) {
         return TR_OK;
     }

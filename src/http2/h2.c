@@ -19,6 +19,13 @@
 /* Frames that go out when the connection ends with a failure: acknowledgements queued before, GOAWAY. */
 #define LAST_WORDS_MAX 65536
 
+/* CONTINUATION frames of one block. nghttp2's own limit is 8, which is below what our header limit allows (256 KiB take 16), and some
+ * versions count each piece in which a frame's head arrives; the flood counter (limits.h) bounds empty ones. */
+#define CONTINUATIONS_MAX 1024
+
+/* Older nghttp2 has no such limit. */
+extern void nghttp2_option_set_max_continuations(nghttp2_option *option, size_t val) __attribute__((weak));
+
 /* ------------------------------------------------------------------------------------------------------------- memory */
 
 static void *
@@ -82,6 +89,9 @@ make_session(tr_h2_t *h2)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_peer_max_concurrent_streams(option, DEFAULT_MAX_STREAMS);
     nghttp2_option_set_max_settings(option, TR_H2_MAX_SETTINGS_ENTRIES);
+    if (nghttp2_option_set_max_continuations != NULL) {
+        nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
+    }
     nghttp2_option_set_max_send_header_block_length(option, REQUEST_BLOCK_MAX);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, ENCODER_TABLE_MAX);
     if (nghttp2_session_client_new3(&h2->session, callbacks, h2, option, &mem_functions) == 0) {

@@ -243,8 +243,8 @@ tr_loop_is_inherited(const tr_loop_t *loop)
     return loop->pid != getpid();
 }
 
-static void
-run_deferred(tr_loop_t *loop)
+void
+tr_loop_run_deferred(tr_loop_t *loop)
 {
     for (int round = 0; round < DEFER_ROUNDS && !tr_list_empty(&loop->deferred); round++) {
         tr_list_t batch;
@@ -270,7 +270,7 @@ tr_loop_free(tr_loop_t *loop)
         return;
     }
     assert(!loop->running);
-    run_deferred(loop); /* objects that were closed last free themselves here */
+    tr_loop_run_deferred(loop); /* objects that were closed last free themselves here */
     if (loop->has_wake_event) {
         (void)event_del(&loop->wake_event);
     }
@@ -344,11 +344,12 @@ tr_loop_run_once(tr_loop_t *loop, uint64_t max_wait_ns)
     assert(!loop->running);
     loop->running = true;
     (void)tr_loop_update(loop);
-    /* What was written or freed since the last turn; a wake that came before it must not wait either. */
-    if (take_wake(loop)) {
+    /* A wake that came before the turn, and what was written, opened or freed since the last one. Either may have done what the caller
+     * waits for, so the turn then only looks at the sockets. */
+    if (take_wake(loop) || !tr_list_empty(&loop->deferred)) {
         max_wait_ns = 0;
     }
-    run_deferred(loop);
+    tr_loop_run_deferred(loop);
     uint64_t deadline = max_wait_ns > UINT64_MAX - loop->now ? UINT64_MAX : loop->now + max_wait_ns;
     deadline = TR_MIN(deadline, tr_timers_next(&loop->timers));
     if (deadline <= loop->now || !tr_list_empty(&loop->deferred)) {
@@ -368,7 +369,7 @@ tr_loop_run_once(tr_loop_t *loop, uint64_t max_wait_ns)
     (void)tr_loop_update(loop);
     (void)take_wake(loop);
     tr_timers_run(&loop->timers, loop->now);
-    run_deferred(loop);
+    tr_loop_run_deferred(loop);
     loop->running = false;
 }
 

@@ -16,7 +16,8 @@ void tr_loop_free(tr_loop_t *loop);
 bool tr_loop_is_inherited(const tr_loop_t *loop);
 
 /* tr_loop_run_once waits for events (at most max_wait_ns; UINT64_MAX: no bound) and handles one batch of them, then due timers, then
- * deferred calls. Returns at once when tr_loop_wake was called. */
+ * deferred calls. Returns without waiting when tr_loop_wake was called, or when calls were deferred since the last turn (they run first).
+ * It may return earlier than asked; a signal ends the wait only at max_wait_ns. */
 void tr_loop_run_once(tr_loop_t *loop, uint64_t max_wait_ns);
 /* tr_loop_wake makes the running or next tr_loop_run_once return soon, after calling the wake callback. Any thread; async-signal-safe;
  * cheap when a wake is pending already. */
@@ -68,5 +69,7 @@ typedef struct tr_defer {
     void *arg;
 } tr_defer_t;
 void tr_loop_defer(tr_loop_t *loop, tr_defer_t *defer);
+/* tr_loop_run_deferred runs what is deferred now, outside of a turn: a caller that decides how long a turn may wait must know what that completes. */
+void tr_loop_run_deferred(tr_loop_t *loop);
 
 #endif

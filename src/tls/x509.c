@@ -23,12 +23,12 @@
 
 /* DESIGN. libcrypto 3.0 takes 130 us and more to parse a certificate, 25 ms for a system's bundle, and a handshake
  * touches two or three certificates. So:
- * - A trust store keeps the roots as DER with their parsed subject names (2 ms a bundle), and gives a root to libcrypto
- *   when a chain first names it as issuer.
+ * - A trust store keeps the roots as DER with their parsed subject names (2 ms a bundle), and gives a root to
+ * libcrypto when a chain first names it as issuer.
  * - What a handshake needs of the leaf (key, key usage, SubjectPublicKeyInfo) is read straight from the DER.
  * - Intermediates are kept parsed, a few of them.
- * - A chain that verified for a name is remembered with the time during which all of its certificates are valid. The
- *   answer depends on nothing else: the store does not change and there is no revocation list. */
+ * - A chain that verified for a name is remembered with the time during which all of its certificates are valid.
+ * The answer depends on nothing else: the store does not change and there is no revocation list. */
 
 /* ------------------------------------------------------------------------------------- reading a certificate */
 
@@ -57,8 +57,7 @@ view_extensions(cert_view_t *out, tr_slice_t body)
     while (!tr_rd_empty(&list)) {
         tr_rd_t extension;
         tr_slice_t oid, critical, value;
-        if (!tr_der__sub(&list, TR_DER_SEQUENCE, &extension) ||
-            !tr_der__take(&extension, TR_DER_OID, &oid, NULL) ||
+        if (!tr_der__sub(&list, TR_DER_SEQUENCE, &extension) || !tr_der__take(&extension, TR_DER_OID, &oid, NULL) ||
             (tr_der__peek(&extension, TR_DER_BOOLEAN) &&
              !tr_der__take(&extension, TR_DER_BOOLEAN, &critical, NULL)) ||
             !tr_der__take(&extension, TR_DER_OCTET_STRING, &value, NULL) || !tr_rd_end(&extension)) {
@@ -87,8 +86,8 @@ view_cert(cert_view_t *out, tr_slice_t der)
     tr_rd_t cert, tbs;
     tr_slice_t skip;
     memset(out, 0, sizeof(*out));
-    if (!tr_der__sub(&rd, TR_DER_SEQUENCE, &cert) || !tr_rd_end(&rd) || !tr_der__sub(&cert, TR_DER_SEQUENCE, &tbs) ||
-        !tr_der__take(&cert, TR_DER_SEQUENCE, &skip, NULL) ||
+    if (!tr_der__sub(&rd, TR_DER_SEQUENCE, &cert) || !tr_rd_end(&rd) ||
+        !tr_der__sub(&cert, TR_DER_SEQUENCE, &tbs) || !tr_der__take(&cert, TR_DER_SEQUENCE, &skip, NULL) ||
         !tr_der__take(&cert, TR_DER_BIT_STRING, &skip, NULL) || !tr_rd_end(&cert)) {
         return false;
     }
@@ -123,7 +122,8 @@ tr_x509_leaf_key(tr_pkey_t **out, tr_slice_t der, tr_err_t *err)
     cert_view_t view;
     *out = NULL;
     if (!view_cert(&view, der)) {
-        return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 42, "x509.leaf_key", "the server's certificate cannot be parsed");
+        return tr_err_set(err, TR_ERR_TLS_PROTOCOL, 42, "x509.leaf_key",
+                          "the server's certificate cannot be parsed");
     }
     tr_code_t code = tr_pkey__from_spki(out, view.spki);
     if (code == TR_ERR_NOMEM) {
@@ -199,8 +199,8 @@ typedef struct root {
     uint8_t der[];
 } root_t;
 
-/* Verified chains: direct-mapped by hash, so a slot is simply taken over. One host or so a slot is enough; 256 slots
- * are 12 KB. */
+/* Verified chains: direct-mapped by hash, so a slot is simply taken over. One host or so a slot is enough; 256
+ * slots are 12 KB. */
 #define NUM_VERIFIED 256
 /* Parsed intermediates: a handful serves most of the web; one takes some 5 KB. */
 #define NUM_PARSED 32
@@ -413,12 +413,11 @@ read_file(tr_buf_t *out, const char *path)
         goto done;
     }
     tr_buf_commit(out, len);
-done:
-    {
-        int saved = errno;
-        (void)fclose(file);
-        errno = saved;
-    }
+done : {
+    int saved = errno;
+    (void)fclose(file);
+    errno = saved;
+}
     return code;
 }
 
@@ -572,8 +571,9 @@ tr_trust_new_from(tr_trust_t **out, const char *path, tr_err_t *err)
         code = tr_err_nomem(err, "x509.trust");
     } else if (code != TR_OK) {
         int reason = errno;
-        code = tr_err_set(err, TR_ERR_TLS_TRUST_STORE, reason, "x509.trust",
-                          "the trusted certificates of verify=\"%.80s\" cannot be read: %s", path, strerror(reason));
+        code =
+            tr_err_set(err, TR_ERR_TLS_TRUST_STORE, reason, "x509.trust",
+                       "the trusted certificates of verify=\"%.80s\" cannot be read: %s", path, strerror(reason));
     } else if (trust->num_roots == 0) {
         code = tr_err_set(err, TR_ERR_TLS_TRUST_STORE, 0, "x509.trust",
                           "there is no certificate in verify=\"%.80s\": it should be PEM", path);
@@ -758,8 +758,8 @@ date_text(char out[16], const ASN1_TIME *time)
         (void)snprintf(out, 16, "?");
         return;
     }
-    (void)snprintf(out, 16, "%04u-%02u-%02u", (unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
-                   (unsigned)tm.tm_mday % 100u);
+    (void)snprintf(out, 16, "%04u-%02u-%02u", (unsigned)(tm.tm_year + 1900) % 10000u,
+                   (unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u);
 }
 
 /* The names that a certificate is for, as "a, b, c". */
@@ -844,12 +844,12 @@ report_chain(tr_err_t *err, uint8_t *out_alert, const X509_STORE_CTX *ctx, const
     X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
     bool is_leaf = X509_STORE_CTX_get_error_depth(ctx) == 0;
     *out_alert = alert_for(reason);
-    if (reason == X509_V_ERR_OUT_OF_MEM || reason == X509_V_ERR_UNSPECIFIED || reason == X509_V_OK || cert == NULL) {
+    if (reason == X509_V_ERR_OUT_OF_MEM || reason == X509_V_ERR_UNSPECIFIED || reason == X509_V_OK ||
+        cert == NULL) {
         *out_alert = 80; /* internal_error: nothing is known about the certificate */
-        return reason == X509_V_ERR_OUT_OF_MEM
-                   ? tr_err_nomem(err, where)
-                   : tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where,
-                                "the certificate of %.60s could not be checked", host);
+        return reason == X509_V_ERR_OUT_OF_MEM ? tr_err_nomem(err, where)
+                                               : tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where,
+                                                            "the certificate of %.60s could not be checked", host);
     }
     if (is_leaf) {
         (void)snprintf(name, sizeof(name), "%.60s", host);
@@ -861,7 +861,8 @@ report_chain(tr_err_t *err, uint8_t *out_alert, const X509_STORE_CTX *ctx, const
     case X509_V_ERR_CERT_HAS_EXPIRED:
         date_text(date, X509_get0_notAfter(cert));
         return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where,
-                          "the certificate of %s has expired on %s; renew it, or check this machine's clock", name, date);
+                          "the certificate of %s has expired on %s; renew it, or check this machine's clock", name,
+                          date);
     case X509_V_ERR_CERT_NOT_YET_VALID:
         date_text(date, X509_get0_notBefore(cert));
         return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where,
@@ -892,8 +893,8 @@ report_chain(tr_err_t *err, uint8_t *out_alert, const X509_STORE_CTX *ctx, const
         return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where,
                           "the certificate of %s is not for TLS servers (extended key usage)", name);
     default:
-        return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where, "the certificate of %s was not accepted: %s", name,
-                          X509_verify_cert_error_string(reason));
+        return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, reason, where, "the certificate of %s was not accepted: %s",
+                          name, X509_verify_cert_error_string(reason));
     }
 }
 
@@ -916,7 +917,8 @@ check_name(X509 *leaf, const char *host, uint8_t *out_alert, tr_err_t *err)
         if (len > 0 && host[len - 1] == '.') {
             len--; /* the root's empty label is in no certificate */
         }
-        /* To libcrypto a leading dot means "any subdomain of", and a star in both names is a letter like any other. */
+        /* To libcrypto a leading dot means "any subdomain of", and a star in both names is a letter like any other.
+         */
         matches = len > 0 && host[0] != '.' && strchr(host, '*') == NULL
                       ? X509_check_host(leaf, host, len, flags, NULL)
                       : 0;
@@ -953,10 +955,10 @@ give_roots(const tr_trust_t *trust, const X509_NAME *name)
     return added;
 }
 
-/* Gives libcrypto the roots that a chain can end in: those whose subject is an issuer or a subject in the chain, then
- * the issuers of these, for roots that are not self-signed. */
+/* Gives libcrypto the roots that a chain can end in: those whose subject is an issuer or a subject in the chain,
+ * then the issuers of these, for roots that are not self-signed. */
 static void
-give_trusted(const tr_trust_t *trust, X509 *leaf, const STACK_OF(X509) *others)
+give_trusted(const tr_trust_t *trust, X509 *leaf, const STACK_OF(X509) * others)
 {
     (void)pthread_mutex_lock(&trust->state->lock);
     bool added = give_roots(trust, X509_get_subject_name(leaf));
@@ -1055,8 +1057,8 @@ verified_before(trust_state_t *state, const uint8_t key[32], int64_t now_s)
 {
     const verified_t *slot = &state->verified[key[0] % NUM_VERIFIED];
     (void)pthread_mutex_lock(&state->lock);
-    bool found = slot->until_s != 0 && memcmp(slot->key, key, 32) == 0 && now_s >= slot->from_s &&
-                 now_s <= slot->until_s;
+    bool found =
+        slot->until_s != 0 && memcmp(slot->key, key, 32) == 0 && now_s >= slot->from_s && now_s <= slot->until_s;
     (void)pthread_mutex_unlock(&state->lock);
     return found;
 }
@@ -1075,7 +1077,7 @@ seconds_of(int64_t *out, const ASN1_TIME *epoch, const ASN1_TIME *time)
 }
 
 static void
-remember_verified(trust_state_t *state, const uint8_t key[32], const STACK_OF(X509) *chain)
+remember_verified(trust_state_t *state, const uint8_t key[32], const STACK_OF(X509) * chain)
 {
     verified_t entry = {{0}, INT64_MIN, INT64_MAX};
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
@@ -1114,12 +1116,12 @@ set_rules(X509_STORE_CTX *ctx, int64_t now_s)
            X509_STORE_CTX_set_trust(ctx, X509_TRUST_SSL_SERVER) == 1;
 }
 
-/* Builds and checks the chain; ctx holds it afterwards. libcrypto follows one issuer per certificate and does not come
- * back from a dead end (a cross certificate of a root that is not trusted here, or an expired one, beside one that would
- * do). So where it ends at a certificate that the server sent, that one is taken out and the rest is tried: each turn
- * has one certificate less. The first failure is the one to report. */
+/* Builds and checks the chain; ctx holds it afterwards. libcrypto follows one issuer per certificate and does not
+ * come back from a dead end (a cross certificate of a root that is not trusted here, or an expired one, beside one
+ * that would do). So where it ends at a certificate that the server sent, that one is taken out and the rest is
+ * tried: each turn has one certificate less. The first failure is the one to report. */
 static tr_code_t
-verify_chain(const tr_trust_t *trust, X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(X509) *others, const char *host,
+verify_chain(const tr_trust_t *trust, X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(X509) * others, const char *host,
              int64_t now_s, uint8_t *out_alert, tr_err_t *err)
 {
     tr_code_t first = TR_OK;
@@ -1136,7 +1138,8 @@ verify_chain(const tr_trust_t *trust, X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(
         }
         X509 *culprit = X509_STORE_CTX_get_current_cert(ctx);
         int at = -1;
-        for (int i = 0; culprit != NULL && X509_STORE_CTX_get_error_depth(ctx) > 0 && i < sk_X509_num(others); i++) {
+        for (int i = 0; culprit != NULL && X509_STORE_CTX_get_error_depth(ctx) > 0 && i < sk_X509_num(others);
+             i++) {
             at = sk_X509_value(others, i) == culprit ? i : at;
         }
         if (at < 0) {
@@ -1161,7 +1164,8 @@ tr_x509_verify(const tr_trust_t *trust, const tr_slice_t *certs, size_t num_cert
     tr_code_t code = TR_OK;
     *out_alert = 42;
     if (num_certs == 0) {
-        return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, X509_V_ERR_UNSPECIFIED, where, "the server sent no certificate");
+        return tr_err_set(err, TR_ERR_TLS_CERTIFICATE, X509_V_ERR_UNSPECIFIED, where,
+                          "the server sent no certificate");
     }
     num_certs = TR_MIN(num_certs, (size_t)TR_TLS_MAX_CHAIN_CERTS);
     code = verified_key(key, certs, num_certs, host);

@@ -129,7 +129,7 @@ TR_TEST_OOM(cookiejar_basic, "/client/cookiejar/basic")
     if (code == TR_OK) {
         code = tr_cookiejar_set(jar, &own, &err);
     }
-    char name[8];
+    char name[16];
     for (int i = 0; code == TR_OK && i < 100; i++) { /* more than fits the stack's list */
         (void)snprintf(name, sizeof(name), "n%d", i);
         own.name = tr_slice_cstr(name);

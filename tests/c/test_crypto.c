@@ -17,11 +17,11 @@ hex(const char *text)
     return tr_slice(data, len);
 }
 
-#define CHECK_HEX(got, got_len, text)                                                                                  \
-    do {                                                                                                               \
-        tr_slice_t want_ = hex(text);                                                                                  \
-        TR_CHECK_INT((got_len), want_.len);                                                                            \
-        TR_CHECK_MEM((got), want_.data, want_.len);                                                                    \
+#define CHECK_HEX(got, got_len, text)               \
+    do {                                            \
+        tr_slice_t want_ = hex(text);               \
+        TR_CHECK_INT((got_len), want_.len);         \
+        TR_CHECK_MEM((got), want_.data, want_.len); \
     } while (0)
 
 /* ------------------------------------------------------------------------------------- random numbers */
@@ -186,9 +186,9 @@ TR_TEST(crypto_hkdf, "/crypto/hash/hkdf")
     TR_CHECK_INT(tr_hkdf_expand(TR_HASH_SHA256, okm, 42, tr_slice(prk, 32), hex("f0f1f2f3f4f5f6f7f8f9")), TR_OK);
     CHECK_HEX(okm, 42, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     /* A.3: no salt, no info */
-    TR_CHECK_INT(tr_hkdf_extract(TR_HASH_SHA256, prk, TR_SLICE_NULL,
-                                 hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b")),
-                 TR_OK);
+    TR_CHECK_INT(
+        tr_hkdf_extract(TR_HASH_SHA256, prk, TR_SLICE_NULL, hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b")),
+        TR_OK);
     CHECK_HEX(prk, 32, "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04");
     TR_CHECK_INT(tr_hkdf_expand(TR_HASH_SHA256, okm, 42, tr_slice(prk, 32), TR_SLICE_NULL), TR_OK);
     CHECK_HEX(okm, 42, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
@@ -208,18 +208,19 @@ TR_TEST(crypto_expand_label, "/crypto/hash/expand_label")
     TR_CHECK_INT(tr_hkdf_extract(TR_HASH_SHA256, early, TR_SLICE_NULL, tr_slice(zeros, 32)), TR_OK);
     CHECK_HEX(early, 32, "33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a");
     TR_CHECK_INT(tr_hash_once(TR_HASH_SHA256, empty, TR_SLICE_NULL), TR_OK);
-    TR_CHECK_INT(tr_hkdf_expand_label(TR_HASH_SHA256, derived, 32, tr_slice(early, 32), "derived", tr_slice(empty, 32)),
-                 TR_OK);
+    TR_CHECK_INT(
+        tr_hkdf_expand_label(TR_HASH_SHA256, derived, 32, tr_slice(early, 32), "derived", tr_slice(empty, 32)),
+        TR_OK);
     CHECK_HEX(derived, 32, "6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba");
     TR_CHECK_INT(tr_hkdf_extract(TR_HASH_SHA256, secret, tr_slice(derived, 32),
                                  hex("8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d")),
                  TR_OK);
     CHECK_HEX(secret, 32, "1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac");
-    TR_CHECK_INT(tr_hkdf_expand_label(TR_HASH_SHA256, traffic, 32, tr_slice(secret, 32), "c hs traffic", transcript),
-                 TR_OK);
+    TR_CHECK_INT(
+        tr_hkdf_expand_label(TR_HASH_SHA256, traffic, 32, tr_slice(secret, 32), "c hs traffic", transcript), TR_OK);
     CHECK_HEX(traffic, 32, "b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21");
-    TR_CHECK_INT(tr_hkdf_expand_label(TR_HASH_SHA256, traffic, 32, tr_slice(secret, 32), "s hs traffic", transcript),
-                 TR_OK);
+    TR_CHECK_INT(
+        tr_hkdf_expand_label(TR_HASH_SHA256, traffic, 32, tr_slice(secret, 32), "s hs traffic", transcript), TR_OK);
     CHECK_HEX(traffic, 32, "b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38");
     TR_CHECK_INT(tr_hkdf_expand_label(TR_HASH_SHA256, key, 16, tr_slice(traffic, 32), "key", TR_SLICE_NULL), TR_OK);
     CHECK_HEX(key, 16, "3fce516009c21727d0f2e4e86ee403bc");
@@ -263,21 +264,29 @@ static const aead_answer_t aead_answers[] = {
     /* The GCM specification (McGrew, Viega), test cases 4 and 16 */
     {TR_AEAD_AES_128_GCM, "feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
      "feedfacedeadbeeffeedfacedeadbeefabaddad2",
-     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
-     "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091"
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de"
+     "657ba637b39",
+     "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5aac84aa051ba30b396a0aa"
+     "c973d58e091"
      "5bc94fbc3221a5db94fae95ae7121a47"},
-    {TR_AEAD_AES_256_GCM, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
-     "feedfacedeadbeeffeedfacedeadbeefabaddad2",
-     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
-     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+    {TR_AEAD_AES_256_GCM, "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+     "cafebabefacedbaddecaf888", "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de"
+     "657ba637b39",
+     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7"
+     "a0abcc9f662"
      "76fc6ece0f4e1768cddf8853bb2d551b"},
     /* RFC 8439 2.8.2 */
     {TR_AEAD_CHACHA20_POLY1305, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
      "070000004041424344454647", "50515253c0c1c2c3c4c5c6c7",
-     "4c616469657320616e642047656e746c656d656e206f662074686520636c617373206f66202739393a204966204920636f756c64206f6666657220"
-     "796f75206f6e6c79206f6e652074697020666f7220746865206675747572652c2073756e73637265656e20776f756c642062652069742e",
-     "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5"
-     "b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b6116"
+     "4c616469657320616e642047656e746c656d656e206f662074686520636c617373206f66202739393a204966204920636f756c64206f6"
+     "666657220"
+     "796f75206f6e6c79206f6e652074697020666f7220746865206675747572652c2073756e73637265656e20776f756c642062652069742"
+     "e",
+     "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060"
+     "b2905d6a5"
+     "b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b611"
+     "6"
      "1ae10b594f09e26a7e902ecbd0600691"},
 };
 
@@ -316,15 +325,17 @@ TR_TEST_OOM(crypto_aead_known, "/crypto/aead/known_answers")
         for (size_t bit = 0; bit < sealed.len * 8; bit += 3) {
             memcpy(buf, sealed.data, sealed.len);
             buf[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-            TR_CHECK_INT(tr_aead_open(open, buf, nonce.data, aad, tr_slice(buf, sealed.len)), TR_ERR_TLS_BAD_RECORD);
+            TR_CHECK_INT(tr_aead_open(open, buf, nonce.data, aad, tr_slice(buf, sealed.len)),
+                         TR_ERR_TLS_BAD_RECORD);
         }
         for (size_t len = 0; len < sealed.len; len++) {
             memcpy(buf, sealed.data, sealed.len);
             TR_CHECK_INT(tr_aead_open(open, buf, nonce.data, aad, tr_slice(buf, len)), TR_ERR_TLS_BAD_RECORD);
         }
         memcpy(buf, sealed.data, sealed.len);
-        TR_CHECK_INT(tr_aead_open(open, buf, nonce.data, tr_slice(aad.data, aad.len - 1), tr_slice(buf, sealed.len)),
-                     TR_ERR_TLS_BAD_RECORD);
+        TR_CHECK_INT(
+            tr_aead_open(open, buf, nonce.data, tr_slice(aad.data, aad.len - 1), tr_slice(buf, sealed.len)),
+            TR_ERR_TLS_BAD_RECORD);
         memcpy(buf, sealed.data, sealed.len);
         TR_CHECK_INT(tr_aead_open(open, buf, nonce.data, aad, tr_slice(buf, sealed.len)), TR_OK);
         TR_CHECK_MEM(buf, text.data, text.len);
@@ -349,7 +360,8 @@ TR_TEST(crypto_aead_lengths, "/crypto/aead/lengths")
         TR_CHECK(seal != NULL && open != NULL);
         for (size_t i = 0; i < TR_ARRAY_LEN(lens); i++) {
             nonce[11] = (uint8_t)i;
-            TR_CHECK_INT(tr_aead_seal(seal, buf, nonce, TR_SLICE_NULL, tr_slice(text, lens[i]), TR_SLICE_NULL), TR_OK);
+            TR_CHECK_INT(tr_aead_seal(seal, buf, nonce, TR_SLICE_NULL, tr_slice(text, lens[i]), TR_SLICE_NULL),
+                         TR_OK);
             TR_CHECK_INT(tr_aead_open(open, buf, nonce, TR_SLICE_NULL, tr_slice(buf, lens[i] + TR_AEAD_TAG_LEN)),
                          TR_OK);
             TR_CHECK_MEM(buf, text, lens[i]);
@@ -468,7 +480,8 @@ TR_TEST(crypto_cbc_padding, "/crypto/cbc/every_padding")
                 size_t data_len = more + (block_len - (mac_len + padding) % block_len) % block_len;
                 size_t body_len = make_body(body, cbc_cases[c].hash, data, data_len, padding);
                 raw_cbc(cbc_cases[c].cipher, block_len, record, body, body_len);
-                TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, block_len + body_len)), TR_OK);
+                TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, block_len + body_len)),
+                             TR_OK);
                 TR_CHECK_INT(out_len, data_len);
                 TR_CHECK_MEM(out, data, data_len);
                 /* One wrong padding byte, at either end and in the middle. */
@@ -505,7 +518,8 @@ TR_TEST(crypto_cbc_refused, "/crypto/cbc/refused")
         size_t out_len;
         tr_cbc_t *open = tr_cbc_new(cbc_cases[c].id, cbc_key, cbc_mac_key, false);
         TR_CHECK(open != NULL);
-        /* Padding that claims more than the record holds beside a MAC, for all lengths; also all-padding records. */
+        /* Padding that claims more than the record holds beside a MAC, for all lengths; also all-padding records.
+         */
         for (size_t body_len = block_len; body_len <= 320; body_len += block_len) {
             for (unsigned value = 0; value < 256; value++) {
                 memset(body, (int)value, body_len);
@@ -549,7 +563,8 @@ TR_TEST(crypto_cbc_etm, "/crypto/cbc/encrypt_then_mac")
         for (size_t len = 0; len <= sizeof(data); len += 9) {
             size_t record_len, out_len;
             TR_CHECK_INT(tr_cbc_seal(seal, record, &record_len, cbc_iv, cbc_aad, tr_slice(data, len)), TR_OK);
-            /* RFC 7366 3: the MAC covers sequence number, type, version, the length of IV and ciphertext, and these. */
+            /* RFC 7366 3: the MAC covers sequence number, type, version, the length of IV and ciphertext, and
+             * these. */
             size_t sealed_len = record_len - mac_len;
             uint8_t len_bytes[2] = {(uint8_t)(sealed_len >> 8), (uint8_t)sealed_len};
             tr_slice_t parts[3] = {tr_slice(cbc_aad, 11), tr_slice(len_bytes, 2), tr_slice(record, sealed_len)};
@@ -566,7 +581,8 @@ TR_TEST(crypto_cbc_etm, "/crypto/cbc/encrypt_then_mac")
                 record[i] ^= 0x10;
             }
             for (size_t cut = 0; cut < record_len; cut++) {
-                TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, cut)), TR_ERR_TLS_BAD_RECORD);
+                TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, cut)),
+                             TR_ERR_TLS_BAD_RECORD);
             }
         }
         /* A right MAC over a wrong padding: too long, and uneven. */
@@ -578,8 +594,9 @@ TR_TEST(crypto_cbc_etm, "/crypto/cbc/encrypt_then_mac")
             raw_cbc(cbc_cases[c].cipher, block_len, record, body, 2 * block_len);
             uint8_t len_bytes[2] = {0, (uint8_t)(3 * block_len)};
             tr_slice_t parts[3] = {tr_slice(cbc_aad, 11), tr_slice(len_bytes, 2), tr_slice(record, 3 * block_len)};
-            TR_CHECK_INT(tr_hmac(cbc_cases[c].hash, record + 3 * block_len, tr_slice(cbc_mac_key, mac_len), parts, 3),
-                         TR_OK);
+            TR_CHECK_INT(
+                tr_hmac(cbc_cases[c].hash, record + 3 * block_len, tr_slice(cbc_mac_key, mac_len), parts, 3),
+                TR_OK);
             TR_CHECK_INT(tr_cbc_open(open, out, &out_len, cbc_aad, tr_slice(record, 3 * block_len + mac_len)),
                          TR_ERR_TLS_BAD_RECORD);
         }

@@ -1,6 +1,6 @@
-/* Secrets must not steer branches or memory accesses. Under valgrind, memory that holds a secret is marked undefined, and
- * memcheck then reports every branch and every index that depends on it; elsewhere these tests only run the code.
- * tests/crypto/test_constant_time.py runs them under valgrind. */
+/* Secrets must not steer branches or memory accesses. Under valgrind, memory that holds a secret is marked
+ * undefined, and memcheck then reports every branch and every index that depends on it; elsewhere these tests only
+ * run the code. tests/crypto/test_constant_time.py runs them under valgrind. */
 #include "core/mem.h"
 #include "crypto/mlkem.h"
 #include "tr_test.h"
@@ -40,7 +40,7 @@ TR_TEST(ct_mlkem, "/crypto/constant_time/mlkem")
     TR_CHECK(ok);
     /* A right and a wrong ciphertext: whether it was rejected must not show. */
     for (int wrong = 0; wrong < 2; wrong++) {
-        MARK_SECRET(dk, 1152);                                   /* s */
+        MARK_SECRET(dk, 1152);                                 /* s */
         MARK_SECRET(dk + TR_MLKEM768_DK_LEN - 32, (size_t)32); /* z */
         tr_mlkem768_decaps(other, ct, dk);
         MARK_PUBLIC(other, sizeof(other));

@@ -1,5 +1,5 @@
-/* Key exchange and signatures: known answers from RFCs, agreement with libcrypto's own implementation as the peer, and
- * what must be refused. */
+/* Key exchange and signatures: known answers from RFCs, agreement with libcrypto's own implementation as the peer,
+ * and what must be refused. */
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -22,11 +22,11 @@ hex(const char *text)
     return tr_slice(data, len);
 }
 
-#define CHECK_HEX(got, got_len, text)                                                                                  \
-    do {                                                                                                               \
-        tr_slice_t want_ = hex(text);                                                                                  \
-        TR_CHECK_INT((got_len), want_.len);                                                                            \
-        TR_CHECK_MEM((got), want_.data, want_.len);                                                                    \
+#define CHECK_HEX(got, got_len, text)               \
+    do {                                            \
+        tr_slice_t want_ = hex(text);               \
+        TR_CHECK_INT((got_len), want_.len);         \
+        TR_CHECK_MEM((got), want_.data, want_.len); \
     } while (0)
 
 /* A generator that gives these bytes, in order, and fails when they are used up. */
@@ -153,8 +153,9 @@ TR_TEST(kex_libcrypto, "/crypto/kex/libcrypto_as_peer")
         uint16_t group;
         const char *type, *curve;
     } cases[] = {
-        {TR_GROUP_X25519, "X25519", NULL}, {TR_GROUP_X448, "X448", NULL},      {TR_GROUP_P256, "EC", "P-256"},
-        {TR_GROUP_P384, "EC", "P-384"},    {TR_GROUP_P521, "EC", "P-521"},     {TR_GROUP_FFDHE2048, "DH", "ffdhe2048"},
+        {TR_GROUP_X25519, "X25519", NULL},       {TR_GROUP_X448, "X448", NULL},
+        {TR_GROUP_P256, "EC", "P-256"},          {TR_GROUP_P384, "EC", "P-384"},
+        {TR_GROUP_P521, "EC", "P-521"},          {TR_GROUP_FFDHE2048, "DH", "ffdhe2048"},
         {TR_GROUP_FFDHE3072, "DH", "ffdhe3072"},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(cases); i++) {
@@ -247,12 +248,13 @@ TR_TEST(kex_refused, "/crypto/kex/invalid_shares")
     memset(share, 0xff, sizeof(share));
     check_refused(kex, tr_slice(share, 256)); /* above p */
     /* p - 1: RFC 7919 A.1 */
-    tr_slice_t p = hex("FFFFFFFFFFFFFFFFADF85458A2BB4A9AAFDC5620273D3CF1D8B9C583CE2D3695A9E13641146433FBCC939DCE249B3EF9"
-                       "7D2FE363630C75D8F681B202AEC4617AD3DF1ED5D5FD65612433F51F5F066ED0856365553DED1AF3B557135E7F57C935"
-                       "984F0C70E0E68B77E2A689DAF3EFE8721DF158A136ADE73530ACCA4F483A797ABC0AB182B324FB61D108A94BB2C8E3FB"
-                       "B96ADAB760D7F4681D4F42A3DE394DF4AE56EDE76372BB190B07A7C8EE0A6D709E02FCE1CDF7E2ECC03404CD28342F61"
-                       "9172FE9CE98583FF8E4F1232EEF28183C3FE3B1B4C6FAD733BB5FCBC2EC22005C58EF1837D1683B2C6F34A26C1B2EFFA"
-                       "886B423861285C97FFFFFFFFFFFFFFFF");
+    tr_slice_t p =
+        hex("FFFFFFFFFFFFFFFFADF85458A2BB4A9AAFDC5620273D3CF1D8B9C583CE2D3695A9E13641146433FBCC939DCE249B3EF9"
+            "7D2FE363630C75D8F681B202AEC4617AD3DF1ED5D5FD65612433F51F5F066ED0856365553DED1AF3B557135E7F57C935"
+            "984F0C70E0E68B77E2A689DAF3EFE8721DF158A136ADE73530ACCA4F483A797ABC0AB182B324FB61D108A94BB2C8E3FB"
+            "B96ADAB760D7F4681D4F42A3DE394DF4AE56EDE76372BB190B07A7C8EE0A6D709E02FCE1CDF7E2ECC03404CD28342F61"
+            "9172FE9CE98583FF8E4F1232EEF28183C3FE3B1B4C6FAD733BB5FCBC2EC22005C58EF1837D1683B2C6F34A26C1B2EFFA"
+            "886B423861285C97FFFFFFFFFFFFFFFF");
     TR_CHECK_INT(p.len, 256);
     memcpy(share, p.data, p.len);
     share[255]--;
@@ -379,8 +381,8 @@ TR_TEST_OOM(kex_hybrids, "/crypto/kex/hybrids")
 
 TR_TEST(kex_kyber, "/crypto/kex/x25519_kyber768_layout")
 {
-    /* draft-tls-westerbaan-xyber768d00 3: X25519 first, in both shares and in the secret. A ciphertext made of anything
-     * has a secret too (implicit rejection), so the layout shows without an encapsulation. */
+    /* draft-tls-westerbaan-xyber768d00 3: X25519 first, in both shares and in the secret. A ciphertext made of
+     * anything has a secret too (implicit rejection), so the layout shows without an encapsulation. */
     tr_err_t err = TR_ERR_INIT;
     tr_kex_t *ours, *theirs;
     uint8_t seed[TR_MLKEM768_SEED_LEN], ek[TR_MLKEM768_EK_LEN], dk[TR_MLKEM768_DK_LEN];
@@ -417,9 +419,10 @@ TR_TEST(kex_dhe, "/crypto/kex/server_chosen_prime")
     size_t a_len, b_len;
     uint8_t big[1032];
     /* RFC 2409 6.2: the second Oakley group, 1024 bits */
-    tr_slice_t p = hex("FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
-                       "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
-                       "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF");
+    tr_slice_t p =
+        hex("FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
+            "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
+            "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF");
     tr_slice_t g = hex("02");
     TR_CHECK_OK(tr_kex_new_dhe(&a, p, g, &tr_rand_system, &err), &err);
     TR_CHECK_OK(tr_kex_new_dhe(&b, p, g, &tr_rand_system, &err), &err);
@@ -428,8 +431,8 @@ TR_TEST(kex_dhe, "/crypto/kex/server_chosen_prime")
     TR_CHECK_OK(tr_kex_derive(b, out_b, &b_len, tr_kex_share(a), &err), &err);
     TR_CHECK_INT(a_len, b_len);
     TR_CHECK_MEM(out_a, out_b, a_len);
-    /* RFC 5246 8.1.2: no leading zero byte. A peer's share without its own leading zeros is taken: 2 is such a one, and
-     * to the power of our exponent gives our share. */
+    /* RFC 5246 8.1.2: no leading zero byte. A peer's share without its own leading zeros is taken: 2 is such a one,
+     * and to the power of our exponent gives our share. */
     TR_CHECK_OK(tr_kex_derive(a, out_a, &a_len, g, &err), &err);
     tr_slice_t share = tr_kex_share(a);
     size_t zeros = 0;
@@ -445,7 +448,8 @@ TR_TEST(kex_dhe, "/crypto/kex/server_chosen_prime")
     tr_kex_free(a);
     tr_kex_free(b);
     /* Lengths at the bounds, even primes, bad generators */
-    TR_CHECK_INT(tr_kex_new_dhe(&a, tr_slice(p.data + 1, p.len - 1), g, &tr_rand_system, &err), TR_ERR_TLS_PROTOCOL);
+    TR_CHECK_INT(tr_kex_new_dhe(&a, tr_slice(p.data + 1, p.len - 1), g, &tr_rand_system, &err),
+                 TR_ERR_TLS_PROTOCOL);
     TR_CHECK_INT(err.detail, 71);
     memset(big, 0xff, sizeof(big));
     TR_CHECK_INT(tr_kex_new_dhe(&a, tr_slice(big, 1025), g, &tr_rand_system, &err), TR_ERR_TLS_PROTOCOL);
@@ -475,11 +479,25 @@ TR_TEST(kex_dhe, "/crypto/kex/server_chosen_prime")
 /* ------------------------------------------------------------------------------------- signatures */
 
 static const uint16_t all_schemes[] = {
-    TR_SIG_RSA_PKCS1_SHA1,      TR_SIG_ECDSA_SHA1,          TR_SIG_RSA_PKCS1_SHA256,    TR_SIG_ECDSA_P256_SHA256,
-    TR_SIG_RSA_PKCS1_SHA384,    TR_SIG_ECDSA_P384_SHA384,   TR_SIG_RSA_PKCS1_SHA512,    TR_SIG_ECDSA_P521_SHA512,
-    TR_SIG_RSA_PSS_RSAE_SHA256, TR_SIG_RSA_PSS_RSAE_SHA384, TR_SIG_RSA_PSS_RSAE_SHA512, TR_SIG_ED25519,
-    TR_SIG_ED448,               TR_SIG_RSA_PSS_PSS_SHA256,  TR_SIG_RSA_PSS_PSS_SHA384,  TR_SIG_RSA_PSS_PSS_SHA512,
-    TR_SIG_MLDSA44,             TR_SIG_MLDSA65,             TR_SIG_MLDSA87,
+    TR_SIG_RSA_PKCS1_SHA1,
+    TR_SIG_ECDSA_SHA1,
+    TR_SIG_RSA_PKCS1_SHA256,
+    TR_SIG_ECDSA_P256_SHA256,
+    TR_SIG_RSA_PKCS1_SHA384,
+    TR_SIG_ECDSA_P384_SHA384,
+    TR_SIG_RSA_PKCS1_SHA512,
+    TR_SIG_ECDSA_P521_SHA512,
+    TR_SIG_RSA_PSS_RSAE_SHA256,
+    TR_SIG_RSA_PSS_RSAE_SHA384,
+    TR_SIG_RSA_PSS_RSAE_SHA512,
+    TR_SIG_ED25519,
+    TR_SIG_ED448,
+    TR_SIG_RSA_PSS_PSS_SHA256,
+    TR_SIG_RSA_PSS_PSS_SHA384,
+    TR_SIG_RSA_PSS_PSS_SHA512,
+    TR_SIG_MLDSA44,
+    TR_SIG_MLDSA65,
+    TR_SIG_MLDSA87,
 };
 
 static EVP_PKEY *
@@ -539,24 +557,39 @@ typedef struct sig_case {
 } sig_case_t;
 
 static const sig_case_t sig_cases[] = {
-    {"RSA", NULL, 2048,
+    {"RSA",
+     NULL,
+     2048,
      {TR_SIG_RSA_PSS_RSAE_SHA256, TR_SIG_RSA_PSS_RSAE_SHA384, TR_SIG_RSA_PSS_RSAE_SHA512},
      {TR_SIG_RSA_PSS_RSAE_SHA256, TR_SIG_RSA_PSS_RSAE_SHA384, TR_SIG_RSA_PSS_RSAE_SHA512, TR_SIG_RSA_PKCS1_SHA1,
       TR_SIG_RSA_PKCS1_SHA256, TR_SIG_RSA_PKCS1_SHA384, TR_SIG_RSA_PKCS1_SHA512}},
     /* too short for SHA-512 with a salt of 64 bytes */
-    {"RSA", NULL, 1024,
+    {"RSA",
+     NULL,
+     1024,
      {TR_SIG_RSA_PSS_RSAE_SHA256, TR_SIG_RSA_PSS_RSAE_SHA384},
      {TR_SIG_RSA_PSS_RSAE_SHA256, TR_SIG_RSA_PSS_RSAE_SHA384, TR_SIG_RSA_PKCS1_SHA1, TR_SIG_RSA_PKCS1_SHA256,
       TR_SIG_RSA_PKCS1_SHA384, TR_SIG_RSA_PKCS1_SHA512}},
-    {"RSA-PSS", NULL, 2048,
+    {"RSA-PSS",
+     NULL,
+     2048,
      {TR_SIG_RSA_PSS_PSS_SHA256, TR_SIG_RSA_PSS_PSS_SHA384, TR_SIG_RSA_PSS_PSS_SHA512},
      {TR_SIG_RSA_PSS_PSS_SHA256, TR_SIG_RSA_PSS_PSS_SHA384, TR_SIG_RSA_PSS_PSS_SHA512}},
     {"RSA-PSS", "SHA384", 2048, {TR_SIG_RSA_PSS_PSS_SHA384}, {TR_SIG_RSA_PSS_PSS_SHA384}},
-    {"EC", "P-256", 256, {TR_SIG_ECDSA_P256_SHA256},
+    {"EC",
+     "P-256",
+     256,
+     {TR_SIG_ECDSA_P256_SHA256},
      {TR_SIG_ECDSA_P256_SHA256, TR_SIG_ECDSA_P384_SHA384, TR_SIG_ECDSA_P521_SHA512, TR_SIG_ECDSA_SHA1}},
-    {"EC", "P-384", 384, {TR_SIG_ECDSA_P384_SHA384},
+    {"EC",
+     "P-384",
+     384,
+     {TR_SIG_ECDSA_P384_SHA384},
      {TR_SIG_ECDSA_P256_SHA256, TR_SIG_ECDSA_P384_SHA384, TR_SIG_ECDSA_P521_SHA512, TR_SIG_ECDSA_SHA1}},
-    {"EC", "P-521", 521, {TR_SIG_ECDSA_P521_SHA512},
+    {"EC",
+     "P-521",
+     521,
+     {TR_SIG_ECDSA_P521_SHA512},
      {TR_SIG_ECDSA_P256_SHA256, TR_SIG_ECDSA_P384_SHA384, TR_SIG_ECDSA_P521_SHA512, TR_SIG_ECDSA_SHA1}},
     {"ED25519", NULL, 253, {TR_SIG_ED25519}, {TR_SIG_ED25519}},
     {"ED448", NULL, 448, {TR_SIG_ED448}, {TR_SIG_ED448}},
@@ -570,7 +603,7 @@ TR_TEST(sig_matrix, "/crypto/sig/every_scheme_with_every_key")
         const sig_case_t *c = &sig_cases[i];
         tr_pkey_t *private_key, *public_key;
         bool rsa = strncmp(c->type, "RSA", 3) == 0;
-        EVP_PKEY *evp = rsa                        ? make_rsa(c->type, c->bits, c->param)
+        EVP_PKEY *evp = rsa                          ? make_rsa(c->type, c->bits, c->param)
                         : strcmp(c->type, "EC") == 0 ? EVP_EC_gen(c->param)
                                                      : EVP_PKEY_Q_keygen(NULL, NULL, c->type);
         make_keys(&private_key, &public_key, evp);
@@ -667,7 +700,8 @@ TR_TEST_OOM(sig_known, "/crypto/sig/known_answers")
     TR_CHECK(!tr_sig_verify(TR_SIG_ECDSA_P256_SHA256, key, TR_SLICE_LIT("Sample"), sig));
     tr_pkey_free(key);
     /* RFC 8032 7.1, test 2 */
-    key = tr_pkey_from_spki(hex("302a300506032b65700321003d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"));
+    key = tr_pkey_from_spki(
+        hex("302a300506032b65700321003d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"));
     if (key == NULL) {
         TR_CHECK(tr_test_oom_running());
         return;
@@ -724,7 +758,8 @@ TR_TEST(sig_pem, "/crypto/sig/private_keys_from_pem")
     BIO *plain = BIO_new(BIO_s_mem()), *locked = BIO_new(BIO_s_mem()), *sec1 = BIO_new(BIO_s_mem()),
         *pkcs1 = BIO_new(BIO_s_mem());
     TR_CHECK(PEM_write_bio_PrivateKey(plain, evp, NULL, NULL, 0, NULL, NULL) == 1);
-    TR_CHECK(PEM_write_bio_PrivateKey(locked, evp, EVP_aes_128_cbc(), (const unsigned char *)"open", 4, NULL, NULL) == 1);
+    TR_CHECK(PEM_write_bio_PrivateKey(locked, evp, EVP_aes_128_cbc(), (const unsigned char *)"open", 4, NULL,
+                                      NULL) == 1);
     TR_CHECK(PEM_write_bio_PrivateKey_traditional(sec1, evp, NULL, NULL, 0, NULL, NULL) == 1);
     TR_CHECK(PEM_write_bio_PrivateKey_traditional(pkcs1, rsa, NULL, NULL, 0, NULL, NULL) == 1);
     BIO *good[3] = {plain, sec1, pkcs1};
@@ -742,7 +777,8 @@ TR_TEST(sig_pem, "/crypto/sig/private_keys_from_pem")
     TR_CHECK_INT(tr_pkey_from_pem(&key, pem, NULL, &err), TR_ERR_TLS_IDENTITY);
     TR_CHECK_INT(tr_pkey_from_pem(&key, pem, "", &err), TR_ERR_TLS_IDENTITY);
     TR_CHECK_INT(tr_pkey_from_pem(&key, TR_SLICE_NULL, NULL, &err), TR_ERR_TLS_IDENTITY);
-    TR_CHECK_INT(tr_pkey_from_pem(&key, TR_SLICE_LIT("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+    TR_CHECK_INT(tr_pkey_from_pem(&key,
+                                  TR_SLICE_LIT("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
                                   NULL, &err),
                  TR_ERR_TLS_IDENTITY);
     BIO_free(plain);

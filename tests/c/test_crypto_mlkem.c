@@ -1,5 +1,5 @@
-/* ML-KEM-768 on public vectors: project Wycheproof (testvectors_v1, JSON), CCTV (text), and a few answers that stand
- * here. The large files are read from tr_test_vectors() where they are present. */
+/* ML-KEM-768 on public vectors: project Wycheproof (testvectors_v1, JSON), CCTV (text), and a few answers that
+ * stand here. The large files are read from tr_test_vectors() where they are present. */
 #include <zlib.h>
 
 #include "core/mem.h"
@@ -59,7 +59,8 @@ find_hex(field_t *out, const char *p, const char *end, const char *key)
 
 typedef void (*json_case_fn)(const char *p, const char *end, bool valid);
 
-/* Calls fn for each test case of a Wycheproof file; returns how many there were, 0 where the file is not present. */
+/* Calls fn for each test case of a Wycheproof file; returns how many there were, 0 where the file is not present.
+ */
 static unsigned
 each_case(const char *name, json_case_fn fn)
 {
@@ -243,9 +244,9 @@ TR_TEST(mlkem_cctv_strcmp, "/crypto/mlkem/vectors/cctv_strcmp")
 
 TR_TEST(mlkem_cctv_unlucky, "/crypto/mlkem/vectors/cctv_unlucky_sample")
 {
-    /* Sampling the matrix of this key needs more of the stream than usual. The file's d is of the draft of FIPS 203: its
-     * rho is the first half of G(d), where the final standard has G(d || k). So the key is not made again from d;
-     * encapsulation and decapsulation sample the same matrix. */
+    /* Sampling the matrix of this key needs more of the stream than usual. The file's d is of the draft of FIPS
+     * 203: its rho is the first half of G(d), where the final standard has G(d || k). So the key is not made again
+     * from d; encapsulation and decapsulation sample the same matrix. */
     static field_t d, z, ek, dk, m, secret, c;
     uint8_t g[64];
     uint8_t got_ct[TR_MLKEM768_CT_LEN];
@@ -257,7 +258,8 @@ TR_TEST(mlkem_cctv_unlucky, "/crypto/mlkem/vectors/cctv_unlucky_sample")
     TR_CHECK(read_cctv(&z, "unluckysample.txt", "z") && read_cctv(&ek, "unluckysample.txt", "ek"));
     TR_CHECK(read_cctv(&dk, "unluckysample.txt", "dk") && read_cctv(&m, "unluckysample.txt", "m"));
     TR_CHECK(read_cctv(&secret, "unluckysample.txt", "K") && read_cctv(&c, "unluckysample.txt", "c"));
-    TR_CHECK(d.len == 32 && z.len == 32 && m.len == 32 && ek.len == TR_MLKEM768_EK_LEN && dk.len == TR_MLKEM768_DK_LEN);
+    TR_CHECK(d.len == 32 && z.len == 32 && m.len == 32 && ek.len == TR_MLKEM768_EK_LEN &&
+             dk.len == TR_MLKEM768_DK_LEN);
     tr_keccak_init(&k, TR_KECCAK_RATE_512);
     tr_keccak_absorb(&k, d.data, 32);
     tr_keccak_finish(&k, TR_KECCAK_SUFFIX_SHA3);
@@ -457,9 +459,10 @@ TR_TEST(mlkem_bad_keys, "/crypto/mlkem/bad_keys")
 
 TR_TEST(mlkem_kyber, "/crypto/mlkem/kyber768_known_answer")
 {
-    /* Kyber768 round 3: the key of the seed 00 01 .. 3f (the expanded form is ML-KEM's), a ciphertext and its secret made
-     * with Cloudflare's CIRCL v1.3.7 (kem/kyber/kyber768, EncapsulateTo with SHA-256("kyber768 known answer") as seed), and
-     * the secret that its DecapsulateTo gives when bit 0 of byte 5 of the ciphertext is changed. */
+    /* Kyber768 round 3: the key of the seed 00 01 .. 3f (the expanded form is ML-KEM's), a ciphertext and its
+     * secret made with Cloudflare's CIRCL v1.3.7 (kem/kyber/kyber768, EncapsulateTo with SHA-256("kyber768 known
+     * answer") as seed), and the secret that its DecapsulateTo gives when bit 0 of byte 5 of the ciphertext is
+     * changed. */
     uint8_t ek[TR_MLKEM768_EK_LEN];
     uint8_t dk[TR_MLKEM768_DK_LEN];
     uint8_t seed[TR_MLKEM768_SEED_LEN];

@@ -1,4 +1,5 @@
-/* Certificates: chains, names, times, trust stores, client identities. All certificates are made here with libcrypto. */
+/* Certificates: chains, names, times, trust stores, client identities. All certificates are made here with
+ * libcrypto. */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -33,15 +34,7 @@ typedef struct spec {
 } spec_t;
 
 /* Keys are made once: they take most of the time. */
-typedef enum key_id {
-    KEY_ROOT,
-    KEY_INTER,
-    KEY_LEAF,
-    KEY_OTHER_CA,
-    KEY_RSA_2048,
-    KEY_RSA_1024,
-    NUM_KEYS
-} key_id_t;
+typedef enum key_id { KEY_ROOT, KEY_INTER, KEY_LEAF, KEY_OTHER_CA, KEY_RSA_2048, KEY_RSA_1024, NUM_KEYS } key_id_t;
 
 static EVP_PKEY *keys[NUM_KEYS];
 
@@ -79,7 +72,8 @@ make_cert(const spec_t *spec, key_id_t key, X509 *issuer, key_id_t issuer_key)
     X509_NAME *name = X509_NAME_new();
     TR_CHECK(cert != NULL && name != NULL);
     if (spec->name != NULL) {
-        TR_CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)spec->name, -1, -1, 0) == 1);
+        TR_CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)spec->name, -1, -1,
+                                            0) == 1);
     }
     TR_CHECK(X509_set_version(cert, 2) == 1 && ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++) == 1);
     TR_CHECK(X509_set_subject_name(cert, name) == 1);
@@ -117,10 +111,16 @@ der_of(der_t *out, X509 *cert)
     return tr_slice(out->data, out->len);
 }
 
-static const spec_t root_spec = {
-    .name = "Root CA", .basic = "critical,CA:TRUE", .usage = "critical,keyCertSign,cRLSign", .from_days = -1000, .until_days = 3000};
-static const spec_t inter_spec = {
-    .name = "Intermediate CA", .basic = "critical,CA:TRUE,pathlen:0", .usage = "critical,keyCertSign", .from_days = -500, .until_days = 1000};
+static const spec_t root_spec = {.name = "Root CA",
+                                 .basic = "critical,CA:TRUE",
+                                 .usage = "critical,keyCertSign,cRLSign",
+                                 .from_days = -1000,
+                                 .until_days = 3000};
+static const spec_t inter_spec = {.name = "Intermediate CA",
+                                  .basic = "critical,CA:TRUE,pathlen:0",
+                                  .usage = "critical,keyCertSign",
+                                  .from_days = -500,
+                                  .until_days = 1000};
 static const spec_t leaf_spec = {.name = "not.a.name",
                                  .san = "DNS:example.org,DNS:*.wild.example.org,DNS:b*r.example.org,DNS:*.top,"
                                         "IP:192.0.2.7,IP:2001:db8::5",
@@ -208,13 +208,14 @@ verify(const tr_trust_t *trust, const tr_slice_t *certs, size_t num, const char 
     return out;
 }
 
-#define CHECK_OUTCOME(outcome, want_code, want_alert, want_detail)                                                     \
-    do {                                                                                                               \
-        outcome_t o_ = (outcome);                                                                                      \
-        if (o_.code != (want_code) || (o_.code != TR_OK && (o_.alert != (want_alert) || o_.err.detail != (want_detail)))) { \
-            tr_test_fail(__FILE__, __LINE__, "%s gives %s, alert %d, detail %d (%s)", #outcome, tr_err_name(o_.code),  \
-                         o_.alert, (int)o_.err.detail, o_.err.msg);                                                    \
-        }                                                                                                              \
+#define CHECK_OUTCOME(outcome, want_code, want_alert, want_detail)                                \
+    do {                                                                                          \
+        outcome_t o_ = (outcome);                                                                 \
+        if (o_.code != (want_code) ||                                                             \
+            (o_.code != TR_OK && (o_.alert != (want_alert) || o_.err.detail != (want_detail)))) { \
+            tr_test_fail(__FILE__, __LINE__, "%s gives %s, alert %d, detail %d (%s)", #outcome,   \
+                         tr_err_name(o_.code), o_.alert, (int)o_.err.detail, o_.err.msg);         \
+        }                                                                                         \
     } while (0)
 
 TR_TEST(x509_chain, "/tls/x509/chains")
@@ -228,7 +229,8 @@ TR_TEST(x509_chain, "/tls/x509/chains")
     CHECK_OUTCOME(verify(pki.trust, unordered, 4, "example.org", NOW), TR_OK, 0, 0);
     CHECK_OUTCOME(verify(pki.trust, full, 1, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 48,
                   X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
-    CHECK_OUTCOME(verify(pki.trust, full, 0, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_UNSPECIFIED);
+    CHECK_OUTCOME(verify(pki.trust, full, 0, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                  X509_V_ERR_UNSPECIFIED);
     /* Another root: unknown. And with the untrusted root in the chain: self-signed. */
     spec_t other_spec = root_spec;
     other_spec.name = "Another CA";
@@ -259,7 +261,8 @@ TR_TEST(x509_chain, "/tls/x509/chains")
     tr_trust_unref(partial);
     partial = trust_of(&pki.leaf, 1);
     CHECK_OUTCOME(verify(partial, full, 1, "example.org", NOW), TR_OK, 0, 0);
-    CHECK_OUTCOME(verify(partial, full, 1, "example.com", NOW), TR_ERR_TLS_HOSTNAME, 42, X509_V_ERR_HOSTNAME_MISMATCH);
+    CHECK_OUTCOME(verify(partial, full, 1, "example.com", NOW), TR_ERR_TLS_HOSTNAME, 42,
+                  X509_V_ERR_HOSTNAME_MISMATCH);
     tr_trust_unref(partial);
     pki_close(&pki);
 }
@@ -355,7 +358,7 @@ TR_TEST(x509_names, "/tls/x509/names")
         {".wild.example.org", false},
         {"bar.example.org", false}, /* the wildcard must be the whole label */
         {"b*r.example.org", false},
-        {"x.top", false}, /* a wildcard right under a top-level domain */
+        {"x.top", false},      /* a wildcard right under a top-level domain */
         {"not.a.name", false}, /* the common name is not looked at */
         {"192.0.2.7", true},
         {"192.0.2.8", false},
@@ -391,13 +394,15 @@ TR_TEST(x509_names, "/tls/x509/names")
     pki_open(&pki, NULL, NULL, &plain, KEY_LEAF);
     chain[0] = SLICE(pki.leaf_der);
     chain[1] = SLICE(pki.inter_der);
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_HOSTNAME, 42, X509_V_ERR_HOSTNAME_MISMATCH);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_HOSTNAME, 42,
+                  X509_V_ERR_HOSTNAME_MISMATCH);
     pki_close(&pki);
     plain.san = "DNS:192.0.2.7";
     pki_open(&pki, NULL, NULL, &plain, KEY_LEAF);
     chain[0] = SLICE(pki.leaf_der);
     chain[1] = SLICE(pki.inter_der);
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "192.0.2.7", NOW), TR_ERR_TLS_HOSTNAME, 42, X509_V_ERR_IP_ADDRESS_MISMATCH);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "192.0.2.7", NOW), TR_ERR_TLS_HOSTNAME, 42,
+                  X509_V_ERR_IP_ADDRESS_MISMATCH);
     pki_close(&pki);
 }
 
@@ -414,20 +419,23 @@ TR_TEST(x509_weak, "/tls/x509/weak_keys_and_hashes")
     pki_open(&pki, NULL, NULL, NULL, KEY_RSA_1024);
     chain[0] = SLICE(pki.leaf_der);
     chain[1] = SLICE(pki.inter_der);
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_EE_KEY_TOO_SMALL);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                  X509_V_ERR_EE_KEY_TOO_SMALL);
     pki_close(&pki);
     spec.md = "SHA1";
     pki_open(&pki, NULL, NULL, &spec, KEY_LEAF);
     chain[0] = SLICE(pki.leaf_der);
     chain[1] = SLICE(pki.inter_der);
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_CA_MD_TOO_WEAK);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                  X509_V_ERR_CA_MD_TOO_WEAK);
     pki_close(&pki);
     spec = inter_spec;
     spec.md = "SHA1";
     pki_open(&pki, NULL, &spec, NULL, KEY_LEAF);
     chain[0] = SLICE(pki.leaf_der);
     chain[1] = SLICE(pki.inter_der);
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_CA_MD_TOO_WEAK);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                  X509_V_ERR_CA_MD_TOO_WEAK);
     pki_close(&pki);
     /* Nobody relies on a root's own signature. */
     spec = root_spec;
@@ -450,7 +458,8 @@ TR_TEST(x509_rules, "/tls/x509/purposes_and_constraints")
         int detail; /* 0: accepted */
         uint8_t alert;
     } cases[] = {
-        {"client certificate", true, "clientAuth", "digitalSignature", "CA:FALSE", NULL, X509_V_ERR_INVALID_PURPOSE, 43},
+        {"client certificate", true, "clientAuth", "digitalSignature", "CA:FALSE", NULL, X509_V_ERR_INVALID_PURPOSE,
+         43},
         {"both purposes", true, "clientAuth,serverAuth", "digitalSignature", "CA:FALSE", NULL, 0, 0},
         {"no purpose named", true, NULL, NULL, NULL, NULL, 0, 0},
         {"may sign certificates only", true, SERVER_EKU, "keyCertSign", NULL, NULL, X509_V_ERR_INVALID_PURPOSE, 43},
@@ -459,8 +468,10 @@ TR_TEST(x509_rules, "/tls/x509/purposes_and_constraints")
         {"CA for mail", false, "emailProtection", "keyCertSign", "CA:TRUE", NULL, X509_V_ERR_INVALID_PURPOSE, 43},
         {"permitted names", false, NULL, "keyCertSign", "CA:TRUE",
          "permitted;DNS:org,permitted;DNS:top,permitted;IP:0.0.0.0/0.0.0.0,permitted;IP:::/::", 0, 0},
-        {"other names", false, NULL, "keyCertSign", "CA:TRUE", "permitted;DNS:com", X509_V_ERR_PERMITTED_VIOLATION, 46},
-        {"excluded name", false, NULL, "keyCertSign", "CA:TRUE", "excluded;DNS:example.org", X509_V_ERR_EXCLUDED_VIOLATION, 46},
+        {"other names", false, NULL, "keyCertSign", "CA:TRUE", "permitted;DNS:com", X509_V_ERR_PERMITTED_VIOLATION,
+         46},
+        {"excluded name", false, NULL, "keyCertSign", "CA:TRUE", "excluded;DNS:example.org",
+         X509_V_ERR_EXCLUDED_VIOLATION, 46},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(cases); i++) {
         spec_t spec = cases[i].of_leaf ? leaf_spec : inter_spec;
@@ -474,8 +485,8 @@ TR_TEST(x509_rules, "/tls/x509/purposes_and_constraints")
         outcome_t got = verify(pki.trust, chain, 2, "example.org", NOW);
         if (got.code != (cases[i].detail == 0 ? TR_OK : TR_ERR_TLS_CERTIFICATE) ||
             (got.code != TR_OK && (got.err.detail != cases[i].detail || got.alert != cases[i].alert))) {
-            tr_test_fail(__FILE__, __LINE__, "%s: %s, alert %d, detail %d (%s)", cases[i].what, tr_err_name(got.code),
-                         got.alert, (int)got.err.detail, got.err.msg);
+            tr_test_fail(__FILE__, __LINE__, "%s: %s, alert %d, detail %d (%s)", cases[i].what,
+                         tr_err_name(got.code), got.alert, (int)got.err.detail, got.err.msg);
         }
         pki_close(&pki);
     }
@@ -508,15 +519,18 @@ TR_TEST(x509_damaged, "/tls/x509/every_byte_counts")
     }
     for (size_t len = 0; len < pki.leaf_der.len; len += 5) {
         chain[0].len = len;
-        CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_UNSPECIFIED);
+        CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                      X509_V_ERR_UNSPECIFIED);
     }
     /* Something behind the certificate; a damaged intermediate. */
     bad.data[pki.leaf_der.len] = 0;
     chain[0].len = pki.leaf_der.len + 1;
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_UNSPECIFIED);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                  X509_V_ERR_UNSPECIFIED);
     chain[0] = SLICE(pki.leaf_der);
     chain[1].len--;
-    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42, X509_V_ERR_UNSPECIFIED);
+    CHECK_OUTCOME(verify(pki.trust, chain, 2, "example.org", NOW), TR_ERR_TLS_CERTIFICATE, 42,
+                  X509_V_ERR_UNSPECIFIED);
     pki_close(&pki);
 }
 
@@ -826,12 +840,12 @@ TR_TEST_OOM(x509_identity, "/tls/x509/identities")
         chain_len = pem_text(chain, sizeof(chain), certs, 2, NULL);
     }
     for (int form = 0; form < 3; form++) {
-        tr_code_t code = form == 0   ? tr_identity_new_from_pem(&identity, tr_slice(chain, chain_len),
-                                                                tr_slice(key_text, key_len), NULL, &err)
-                         : form == 1 ? tr_identity_new_from_pem(&identity, tr_slice(all, all_len),
-                                                                tr_slice(all, all_len), NULL, &err)
-                                     : tr_identity_new_from_pem(&identity, tr_slice(all, all_len), TR_SLICE_NULL,
-                                                                NULL, &err);
+        tr_code_t code =
+            form == 0 ? tr_identity_new_from_pem(&identity, tr_slice(chain, chain_len), tr_slice(key_text, key_len),
+                                                 NULL, &err)
+            : form == 1
+                ? tr_identity_new_from_pem(&identity, tr_slice(all, all_len), tr_slice(all, all_len), NULL, &err)
+                : tr_identity_new_from_pem(&identity, tr_slice(all, all_len), TR_SLICE_NULL, NULL, &err);
         if (code == TR_ERR_NOMEM && tr_test_oom_running()) {
             TR_CHECK(identity == NULL);
             return;
@@ -850,14 +864,17 @@ TR_TEST_OOM(x509_identity, "/tls/x509/identities")
     if (tr_test_oom_running()) {
         return;
     }
-    TR_CHECK_INT(tr_identity_new_from_pem(&identity, tr_slice(chain, chain_len), tr_slice(other, other_len), NULL, &err),
-                 TR_ERR_TLS_IDENTITY);
+    TR_CHECK_INT(
+        tr_identity_new_from_pem(&identity, tr_slice(chain, chain_len), tr_slice(other, other_len), NULL, &err),
+        TR_ERR_TLS_IDENTITY);
     TR_CHECK(identity == NULL);
     TR_CHECK_INT(tr_identity_new_from_pem(&identity, tr_slice(chain, chain_len), TR_SLICE_NULL, NULL, &err),
                  TR_ERR_TLS_IDENTITY);
-    TR_CHECK_INT(tr_identity_new_from_pem(&identity, tr_slice(key_text, key_len), tr_slice(key_text, key_len), NULL, &err),
+    TR_CHECK_INT(
+        tr_identity_new_from_pem(&identity, tr_slice(key_text, key_len), tr_slice(key_text, key_len), NULL, &err),
+        TR_ERR_TLS_IDENTITY);
+    TR_CHECK_INT(tr_identity_new_from_pem(&identity, TR_SLICE_NULL, TR_SLICE_NULL, NULL, &err),
                  TR_ERR_TLS_IDENTITY);
-    TR_CHECK_INT(tr_identity_new_from_pem(&identity, TR_SLICE_NULL, TR_SLICE_NULL, NULL, &err), TR_ERR_TLS_IDENTITY);
     TR_CHECK_INT(tr_identity_new_from_pem(
                      &identity, TR_SLICE_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
                      tr_slice(key_text, key_len), NULL, &err),

@@ -41,16 +41,16 @@ class Session:
     def get(self, url: Any, **arguments: Any) -> tls_requests.Response:
         return self.request("GET", url, **arguments)
 
-    def gather(self, *urls: str) -> list[tls_requests.Response]:
+    def gather(self, *urls: str, **arguments: Any) -> list[tls_requests.Response]:
         """GET all of them at once (by threads where calls block)."""
         if self.loop is None:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(len(urls)) as pool:
-                return list(pool.map(self.client.get, urls))
+                return list(pool.map(lambda url: self.client.get(url, **arguments), urls))
 
         async def all_of_them() -> list[tls_requests.Response]:
-            return list(await asyncio.gather(*(self.client.get(url) for url in urls)))
+            return list(await asyncio.gather(*(self.client.get(url, **arguments) for url in urls)))
 
         return self.loop.run_until_complete(all_of_them())
 

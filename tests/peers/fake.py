@@ -15,7 +15,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .certs import Pair
@@ -143,6 +143,10 @@ class Link:
     def hold(self) -> None:
         """Say nothing until the client closes. A client that never does fails the test."""
         assert self.wait(LINK_SECONDS), "the client never closed the connection"
+
+    def stall(self) -> None:
+        """Not even read, until the test is over."""
+        self.server.closing.wait(LINK_SECONDS)
 
     def reset(self) -> None:
         """End the connection with RST."""
@@ -285,7 +289,7 @@ class Fake:
         self._behave = behave
         self._tls = tls
         self._h2 = h2
-        self._closing = False
+        self.closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._socks: set[socket.socket] = set()
         self._listener = socket.create_server((host, 0), backlog=128)
@@ -297,12 +301,12 @@ class Fake:
         return f"{scheme or self.scheme}://{host}:{self.port}{path}"
 
     def _accept(self) -> None:
-        while not self._closing:
+        while not self.closing.is_set():
             try:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            if self._closing:
+            if self.closing.is_set():
                 sock.close()
                 return
             sock.settimeout(LINK_SECONDS)
@@ -338,7 +342,7 @@ class Fake:
 
     def close(self) -> None:
         """End everything; raises what a behaviour raised."""
-        self._closing = True
+        self.closing.set()
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()  # wakes accept
         self._listener.close()
@@ -395,12 +399,3 @@ def answer_http(reply: bytes | Callable[[Seen], bytes], keep: bool = False) -> C
                 return
 
     return behave
-
-
-@contextlib.contextmanager
-def serving(*args: object, **options: object) -> Iterator[Fake]:
-    fake = Fake(*args, **options)  # type: ignore[arg-type]
-    try:
-        yield fake
-    finally:
-        fake.close()
