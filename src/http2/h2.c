@@ -662,16 +662,7 @@ tr_h2_ping(tr_h2_t *h2, tr_err_t *err)
     if (h2->dead) {
         return die(h2, NULL, err);
     }
-    /* Chromium counts its pings from 1. */
-    uint64_t number = ++h2->num_pings;
-    uint8_t payload[8];
-    for (size_t i = 0; i < sizeof(payload); i++) {
-        payload[i] = (uint8_t)(number >> (8 * (sizeof(payload) - 1 - i)));
-    }
-    if (nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, payload) != 0) {
-        h2->num_pings--;
-        return tr_err_nomem(err, "h2.ping");
-    }
+    h2->ping_due = true;
     return TR_OK;
 }
 
@@ -771,13 +762,36 @@ send_control(tr_h2_t *h2, tr_buf_t *out, sent_kind_t *out_kind)
     return code;
 }
 
+/* A PING goes out behind the HEADERS that wait, as Chromium's does; its pings count from 1. */
+static tr_code_t
+queue_ping(tr_h2_t *h2)
+{
+    uint64_t number = h2->num_pings + 1;
+    uint8_t payload[8];
+    if (!h2->ping_due || h2->num_unsent > 0) {
+        return TR_OK;
+    }
+    for (size_t i = 0; i < sizeof(payload); i++) {
+        payload[i] = (uint8_t)(number >> (8 * (sizeof(payload) - 1 - i)));
+    }
+    if (nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, payload) != 0) {
+        return TR_ERR_NOMEM;
+    }
+    h2->num_pings = number;
+    h2->ping_due = false;
+    return TR_OK;
+}
+
 /* One record: see tr_h2_pull. */
 static tr_code_t
 send_record(tr_h2_t *h2, tr_buf_t *out)
 {
     sent_kind_t kind = SENT_CONTROL;
     size_t start = out->len;
-    tr_code_t code = send_control(h2, out, &kind);
+    tr_code_t code = queue_ping(h2);
+    if (code == TR_OK) {
+        code = send_control(h2, out, &kind);
+    }
     if (!h2->opened && code == TR_OK) {
         h2->opened = true;
         code = tr_h2__write_priority_frames(out, h2->profile);
@@ -900,7 +914,7 @@ tr_h2_got_settings(const tr_h2_t *h2)
 bool
 tr_h2_wants_write(const tr_h2_t *h2)
 {
-    return h2->dead ? h2->last_words.len > 0 : nghttp2_session_want_write(h2->session) != 0;
+    return h2->dead ? h2->last_words.len > 0 : h2->ping_due || nghttp2_session_want_write(h2->session) != 0;
 }
 
 bool

@@ -475,7 +475,11 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
     } else if (frame->hd.type == NGHTTP2_DATA) {
         tr_h2__useful(h2, WORTH_OF_DATA);
     } else if (frame->hd.type == NGHTTP2_GOAWAY && h2->noticed.code == TR_OK) {
-        /* Only nghttp2 itself sends one, when the server broke a rule. */
+        /* Only nghttp2 itself sends one: when the server broke a rule, or (INTERNAL_ERROR) when it found no memory for a header block. */
+        if (frame->goaway.error_code == NGHTTP2_INTERNAL_ERROR) {
+            (void)tr_err_nomem(&h2->noticed, "h2.nghttp2");
+            return 0;
+        }
         (void)tr_err_set(&h2->noticed, TR_ERR_H2_PROTOCOL, (int32_t)frame->goaway.error_code, "h2.frame",
                          "The server broke the HTTP/2 protocol (%s): %.*s", nghttp2_http2_strerror(frame->goaway.error_code),
                          (int)TR_MIN(frame->goaway.opaque_data_len, (size_t)80),
@@ -500,6 +504,8 @@ on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int lib_
             tr_h2__goaway_err(h2, &err);
         } else if (h2->noticed.code != TR_OK) {
             err = h2->noticed;
+        } else if (lib_code == NGHTTP2_ERR_HEADER_COMP || lib_code == NGHTTP2_ERR_NOMEM) {
+            (void)tr_err_nomem(&err, "h2.headers"); /* what the encoder makes of a lack of memory */
         } else {
             (void)tr_err_set(&err, TR_ERR_H2_PROTOCOL, lib_code, "h2.headers", "The request could not be sent: %s.",
                              nghttp2_strerror(lib_code));

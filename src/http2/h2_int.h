@@ -60,6 +60,7 @@ struct tr_h2 {
     unsigned num_unwanted_acks; /* SETTINGS acknowledgements for ALPS: dropped */
     bool opened;         /* the opening frames were pulled */
     bool in_alps;
+    bool ping_due;       /* asked for, not queued yet */
     bool got_first;      /* the server's first frame came */
     bool got_settings;
     bool got_goaway;

@@ -18,11 +18,11 @@
 #include "core/trace.h"
 #include "net/eyeballs.h"
 
-/* Plaintext that may wait in the input queue before reading stops: two reads of the loop's scratch buffer, so that a consumer that takes
+/* Plaintext that may wait in the input queue before reading stops: several reads, so that a consumer that takes
  * everything in `readable` never stops a bulk transfer, and one that does not holds half a megabyte a connection. */
 #define INPUT_MAX ((size_t)512 * 1024)
-/* Plaintext received before the layer above is called, so that it works on bytes that are still in the cache. */
-#define BATCH_MAX ((size_t)64 * 1024)
+/* Plaintext received before the layer above is called, so that it works on bytes that are still in the cache: about one read. */
+#define BATCH_MAX ((size_t)48 * 1024)
 /* Bytes one connection may take in a turn before the others get theirs: 1 MiB is under a millisecond of decryption. */
 #define TURN_MAX ((size_t)1024 * 1024)
 
@@ -83,7 +83,7 @@ watch(tr_conn_t *conn, bool want_read, tr_err_t *err)
 static bool
 wants_input(const tr_conn_t *conn)
 {
-    return (conn->phase == HANDSHAKING || conn->phase == UP) && !conn->paused && conn->input.len < INPUT_MAX;
+    return conn->phase == HANDSHAKING || (conn->phase == UP && !conn->paused && conn->input.len < INPUT_MAX);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the end */

@@ -111,20 +111,32 @@ set_port(tr_address_t *address, uint16_t port)
     }
 }
 
+/* The resolver is sure that there is no such name, or none with an address of that family. */
+static bool
+is_not_found(int eai)
+{
+#ifdef EAI_NODATA
+    if (eai == EAI_NODATA) {
+        return true;
+    }
+#endif
+#ifdef EAI_ADDRFAMILY
+    if (eai == EAI_ADDRFAMILY) {
+        return true;
+    }
+#endif
+    return eai == EAI_NONAME;
+}
+
 static void
 answer_error(const answer_t *answer, const char *host, tr_err_t *err)
 {
     static const char where[] = "net.dns";
-    switch (answer->eai) {
-    case EAI_NONAME:
-#ifdef EAI_NODATA
-    case EAI_NODATA:
-#endif
-#ifdef EAI_ADDRFAMILY
-    case EAI_ADDRFAMILY:
-#endif
+    if (is_not_found(answer->eai)) {
         (void)tr_err_set(err, TR_ERR_DNS_NOT_FOUND, answer->eai, where, "no such host: %s", host);
-        break;
+        return;
+    }
+    switch (answer->eai) {
     case EAI_MEMORY:
         (void)tr_err_set(err, TR_ERR_NOMEM, answer->eai, where, NULL);
         break;
@@ -220,13 +232,8 @@ static void
 cache_put(tr_dns_t *dns, const lookup_t *lookup, answer_t *answer)
 {
     tr_slice_t key = tr_slice(lookup->key, lookup->key_len);
-    if (answer->eai != 0 && answer->eai != EAI_NONAME) {
-#ifdef EAI_NODATA
-        if (answer->eai != EAI_NODATA)
-#endif
-        {
-            return; /* the next try may well succeed */
-        }
+    if (answer->eai != 0 && !is_not_found(answer->eai)) {
+        return; /* the next try may well succeed */
     }
     cached_t *old = tr_map_get(&dns->cache, key);
     if (old != NULL) {

@@ -27,8 +27,9 @@
 /* Deferred calls that defer again run in the same turn, so many times; the rest waits until sockets were looked at. A request written
  * in a callback, sent, answered "writable" and written again takes two. */
 #define DEFER_ROUNDS 8
-/* One read from a socket: half a second-level cache, and sixteen TLS records. */
-#define SCRATCH_LEN ((size_t)256 * 1024)
+/* One read from a socket: four TLS records. Scratch and what is decrypted from it fit the second-level cache together, and the memory for
+ * the plaintext stays below what allocators give back to the system (128 KiB) only to fault it in again. */
+#define SCRATCH_LEN ((size_t)64 * 1024)
 /* libevent adds the timeout to its own clock: a year is far enough from overflow. */
 #define WAIT_MAX_NS ((uint64_t)365 * 86400 * 1000000000u)
 #define FDS_MIN 64

@@ -636,6 +636,14 @@ client_build(core_client_t *self, PyObject *const *args, core_op_t **out)
         call_prepare(self, &call, op) < 0) {
         goto done;
     }
+    if (plain && op->error != NULL && op->error->code == TR_ERR_URL_INVALID) {
+        /* What the URL class refuses is raised, whichever way it was found. */
+        PyObject *text = PyObject_CallFunctionObjArgs(st->helpers.normalize_url, url, Py_None, Py_None, NULL);
+        if (text == NULL) {
+            goto done;
+        }
+        Py_DECREF(text);
+    }
     rc = 1;
     self->life = CLIENT_OPENED;
     *out = op;

@@ -151,14 +151,10 @@ tr_cert_take_list(tr_tls_t *tls, tr_slice_t list, bool tls13)
     static const char where[] = "tls.certificate";
     tr_code_t code;
     tr_slice_t delegated = TR_SLICE_NULL;
-    size_t num = count_entries(list, tls13);
+    size_t num = TR_MIN(count_entries(list, tls13), (size_t)TR_TLS_MAX_CHAIN_CERTS);
     if (list.len == 0) {
         /* RFC 8446 4.4.2.4, RFC 5246 7.4.2: a server's list is never empty. */
         return tr_tls__decode_error(tls, where);
-    }
-    if (num > TR_TLS_MAX_CHAIN_CERTS) {
-        return tr_tls__fail(tls, TR_ALERT_BAD_CERTIFICATE, where, "The server sent a chain of more than %d certificates.",
-                            TR_TLS_MAX_CHAIN_CERTS);
     }
     /* A decompressed message lies in certs_bytes already. */
     bool inside = tls->certs_bytes.data != NULL && list.data >= tls->certs_bytes.data &&
@@ -189,7 +185,9 @@ tr_cert_take_list(tr_tls_t *tls, tr_slice_t list, bool tls13)
                 return code;
             }
         }
-        tls->certs[tls->num_certs++] = der;
+        if (tls->num_certs < num) { /* what is behind the limit is checked for its form alone */
+            tls->certs[tls->num_certs++] = der;
+        }
     }
     tr_pkey_free(tls->peer_key);
     tls->peer_key = NULL;

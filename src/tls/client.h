@@ -189,8 +189,9 @@ struct tr_tls {
     bool ccs_pending;    /* a ChangeCipherSpec goes out before the next record */
     bool ccs_sent;
     bool got_record;     /* the peer's first record was sane */
-    bool key_update_due; /* the peer asked for ours */
-    size_t num_empty;    /* empty records, ignored ChangeCipherSpecs in a row */
+    bool key_update_due; /* the peer asked for ours: before our next application data */
+    size_t num_empty;    /* empty records in a row */
+    size_t num_ccs;      /* ignored ChangeCipherSpecs, of the connection */
     size_t num_warnings;
 };
 
@@ -263,6 +264,8 @@ tr_code_t tr_tls12__change_cipher_spec(tr_tls_t *tls);
 tr_code_t tr_tls12__finished(tr_tls_t *tls, const tr_msg_t *msg);
 
 /* --- stream.c --- */
+/* tr_tls__renew_keys sends a KeyUpdate of TLS 1.3, as tr_tls_write does by itself after many records. */
+tr_code_t tr_tls__renew_keys(tr_tls_t *tls, tr_buf_t *wire, bool ask, tr_err_t *err);
 extern const tr_tls_sink_t tr_tls__stream_sink;
 
 #endif

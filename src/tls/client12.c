@@ -6,6 +6,12 @@
 #define VERIFY_DATA_LEN 12
 #define PREMASTER_RSA_LEN 48
 
+/* ClientCertificateType (RFC 5246 7.4.4, RFC 8422 5.5). */
+enum {
+    CERT_TYPE_RSA = 1,
+    CERT_TYPE_ECDSA = 64
+};
+
 /* A ticket whose lifetime hint says nothing (RFC 5077 3.3), and a session id: BoringSSL's two hours. */
 #define DEFAULT_LIFETIME_S 7200
 
@@ -230,6 +236,25 @@ tr_tls12__server_hello(tr_tls_t *tls, const tr_msg_t *msg, const tr_server_hello
 
 /* --- the server's certificate and key --- */
 
+/* RFC 8422 5.3: the key of an ECDSA certificate is on a curve that was offered. */
+static bool
+is_curve_offered(const tr_tls_t *tls)
+{
+    static const struct {
+        uint16_t scheme, group;
+    } curves[] = {
+        {TR_SIG_ECDSA_P256_SHA256, TR_GROUP_P256},
+        {TR_SIG_ECDSA_P384_SHA384, TR_GROUP_P384},
+        {TR_SIG_ECDSA_P521_SHA512, TR_GROUP_P521},
+    };
+    for (size_t i = 0; i < TR_ARRAY_LEN(curves); i++) {
+        if (tr_sig_usable(curves[i].scheme, tls->peer_key, true)) { /* under 1.3 the scheme names the curve */
+            return tr_hello_offers_group(&tls->hello, curves[i].group);
+        }
+    }
+    return true; /* not on a NIST curve: the signature algorithms decide */
+}
+
 tr_code_t
 tr_tls12__certificate(tr_tls_t *tls, const tr_msg_t *msg)
 {
@@ -246,6 +271,10 @@ tr_tls12__certificate(tr_tls_t *tls, const tr_msg_t *msg)
     if (tr_pkey_is_rsa(tls->peer_key) != (tls->suite->auth == TR_AUTH_RSA)) {
         return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where,
                             "The server's certificate has another type of key than its cipher suite says.");
+    }
+    if (!is_curve_offered(tls)) {
+        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where,
+                            "The server's certificate has a key on a curve that was not offered.");
     }
     bool is_rsa_kx = tls->suite->kx == TR_KX_RSA;
     if (is_rsa_kx ? !tr_x509_allows_encipherment(tls->certs[0]) : !tr_x509_allows_signing(tls->certs[0])) {
@@ -420,6 +449,13 @@ tr_tls12__certificate_request(tr_tls_t *tls, const tr_msg_t *msg)
     tr_code_t code = tr_cert_pick_scheme(tls, schemes);
     if (code != TR_OK) {
         return code;
+    }
+    /* RFC 5246 7.4.6: the certificate's type must be one of those; ecdsa_sign stands for EdDSA too (RFC 8422 5.5). */
+    if (tls->client_scheme != 0 &&
+        memchr(types.data, tr_pkey_is_rsa(tr_identity_key(tls->config.identity)) ? CERT_TYPE_RSA : CERT_TYPE_ECDSA,
+               types.len) == NULL) {
+        return tr_tls__fail_as(tls, TR_ERR_TLS_IDENTITY, TR_ALERT_HANDSHAKE_FAILURE, where,
+                               "The server takes no client certificate with this type of key.");
     }
     tr_tls__set_state(tls, TR_EXPECT_12_DONE);
     return tr_tls__transcript_add(tls, msg->raw);
@@ -621,13 +657,10 @@ tr_tls12__finished(tr_tls_t *tls, const tr_msg_t *msg)
     static const char where[] = "tls.finished";
     uint8_t expected[VERIFY_DATA_LEN];
     tr_code_t code;
-    if (msg->body.len != VERIFY_DATA_LEN) {
-        return tr_tls__decode_error(tls, where);
-    }
     if ((code = verify_data(tls, expected, "server finished")) != TR_OK) {
         return code;
     }
-    if (!tr_memeq_ct(expected, msg->body.data, VERIFY_DATA_LEN)) {
+    if (msg->body.len != VERIFY_DATA_LEN || !tr_memeq_ct(expected, msg->body.data, VERIFY_DATA_LEN)) {
         return tr_tls__fail(tls, TR_ALERT_DECRYPT_ERROR, where, "The server's Finished is wrong.");
     }
     tls->secured = true;

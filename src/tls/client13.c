@@ -599,9 +599,6 @@ tr_tls13__finished(tr_tls_t *tls, const tr_msg_t *msg)
     uint8_t digest[TR_HASH_MAX];
     uint8_t expected[TR_HASH_MAX];
     tr_code_t code;
-    if (msg->body.len != tls->ks.hash_len) {
-        return tr_tls__decode_error(tls, where);
-    }
     if ((code = tr_tls__digest(tls, digest)) != TR_OK) {
         return code;
     }
@@ -609,7 +606,7 @@ tr_tls13__finished(tr_tls_t *tls, const tr_msg_t *msg)
     if (code != TR_OK) {
         return tr_tls__lower(tls, code, where);
     }
-    if (!tr_memeq_ct(expected, msg->body.data, tls->ks.hash_len)) {
+    if (msg->body.len != tls->ks.hash_len || !tr_memeq_ct(expected, msg->body.data, tls->ks.hash_len)) {
         return tr_tls__fail(tls, TR_ALERT_DECRYPT_ERROR, where, "The server's Finished is wrong.");
     }
     tls->secured = true;

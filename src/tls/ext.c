@@ -80,6 +80,7 @@ tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr
     bool is_request = where == TR_EXT_IN_CERTIFICATE_REQUEST || where == TR_EXT_IN_TICKET;
     uint16_t seen[MAX_EXTS];
     size_t num_seen = 0;
+    uint8_t alert = 0;
     tr_rd_t rd = tr_rd(block);
     memset(out, 0, sizeof(*out));
     while (!tr_rd_empty(&rd)) {
@@ -90,7 +91,7 @@ tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr
         }
         for (size_t i = 0; i < num_seen; i++) {
             if (seen[i] == type) {
-                return TR_ALERT_ILLEGAL_PARAMETER; /* RFC 8446 4.2: not more than one of a type */
+                return TR_ALERT_DECODE_ERROR; /* RFC 8446 4.2: not more than one of a type */
             }
         }
         seen[num_seen++] = type;
@@ -100,15 +101,17 @@ tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr
             if (!fits) {
                 continue; /* RFC 8446 4.3.2, 4.6.1: unrecognized extensions are ignored */
             }
-        } else if (!was_asked_for(hello, where, type)) {
-            return TR_ALERT_UNSUPPORTED_EXTENSION;
+        } else if (!was_asked_for(hello, where, type) || (!fits && where == TR_EXT_IN_SERVER_HELLO_12)) {
+            alert = alert == 0 ? TR_ALERT_UNSUPPORTED_EXTENSION : alert; /* RFC 5246 7.4.1.4, RFC 8446 4.2 */
         } else if (!fits) {
-            return TR_ALERT_ILLEGAL_PARAMETER;
+            alert = alert == 0 ? TR_ALERT_ILLEGAL_PARAMETER : alert; /* RFC 8446 4.2: known, but not there */
         }
-        out->present |= 1u << row;
-        out->bodies[row] = body;
+        if (fits) {
+            out->present |= 1u << row;
+            out->bodies[row] = body;
+        }
     }
-    return 0;
+    return alert;
 }
 
 bool

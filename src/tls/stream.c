@@ -103,9 +103,12 @@ send_alert(tr_tls_t *tls, uint8_t level, uint8_t alert)
 {
     const uint8_t bytes[2] = {level, alert};
     tr_err_t kept = tls->err;
+    if (level == TR_ALERT_FATAL) {
+        tr_buf_clear(&tls->flight); /* messages that a failure overtook would only confuse */
+    }
     uint16_t version = tls->version == 0 && tls->state <= TR_EXPECT_SERVER_HELLO ? tls->config.profile->record_version
                                                                                    : TR_VERSION_12;
-    /* What was sealed under older keys goes first. When memory is short the peer learns nothing, the caller does. */
+    /* When memory is short the peer learns nothing, the caller does. */
     if (flush_flight(tls) == TR_OK && seal(tls, TR_RECORD_ALERT, version, tr_slice(bytes, sizeof(bytes))) == TR_OK) {
         tls->alert_sent = alert;
     }
@@ -181,6 +184,9 @@ on_alert(tr_tls_t *tls, tr_slice_t body)
         }
         return TR_EOF;
     }
+    if (level != TR_ALERT_WARNING && level != TR_ALERT_FATAL) {
+        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where, "The server sent an alert of an unknown level.");
+    }
     /* RFC 8446 6: the level means nothing from 1.3 on, and only user_canceled is no error. */
     bool is_warning = tls->version == TR_VERSION_13 ? alert == TR_ALERT_USER_CANCELED : level == TR_ALERT_WARNING;
     if (is_warning) {
@@ -188,9 +194,6 @@ on_alert(tr_tls_t *tls, tr_slice_t body)
             return tr_tls__fail(tls, TR_ALERT_DECODE_ERROR, where, "The server sends warning alerts without end.");
         }
         return TR_OK;
-    }
-    if (tls->version != TR_VERSION_13 && level != TR_ALERT_FATAL) {
-        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where, "The server sent an alert of an unknown level.");
     }
     tls->alert_received = alert;
     if (alert == TR_ALERT_PROTOCOL_VERSION && tls->version == 0) {
@@ -210,7 +213,7 @@ on_change_cipher_spec(tr_tls_t *tls, tr_slice_t body)
     }
     /* RFC 8446 5: dropped until the peer's Finished. Before its first hello nobody sends one. */
     if (good && tls->version == TR_VERSION_13 && !tls->secured) {
-        if (++tls->num_empty > TR_TLS_MAX_EMPTY_RECORDS) {
+        if (++tls->num_ccs > TR_TLS_MAX_EMPTY_RECORDS) {
             return tr_tls__fail(tls, TR_ALERT_UNEXPECTED_MESSAGE, where,
                                 "The server sends ChangeCipherSpec without end.");
         }
@@ -242,6 +245,7 @@ on_content(tr_tls_t *tls, uint8_t type, tr_slice_t content)
                                       "The server sent an empty handshake record.")
                        : on_empty(tls);
         }
+        tls->num_empty = 0;
         return tr_tls__messages(tls, content);
     case TR_RECORD_ALERT:
         return on_alert(tls, content);
@@ -494,14 +498,7 @@ tr_tls_feed(tr_tls_t *tls, tr_bufq_t *plain, tr_buf_t *wire, tr_slice_t in, size
         }
     }
     if (!tr_failed(code)) {
-        tr_code_t sent = TR_OK;
-        if (tls->key_update_due && !tls->sent_close) {
-            tls->key_update_due = false;
-            sent = tr_tls13__send_key_update(tls, false); /* one answer for however many requests (RFC 8446 4.6.3) */
-        }
-        if (sent == TR_OK) {
-            sent = flush_flight(tls);
-        }
+        tr_code_t sent = flush_flight(tls);
         code = sent == TR_OK ? code : sent;
     }
     return finish(tls, code, err);
@@ -537,11 +534,27 @@ tr_tls_write(tr_tls_t *tls, tr_buf_t *wire, tr_slice_t data, tr_err_t *err)
     } else if (code == TR_OK && tls->sent_close) {
         code = tr_tls__lower(tls, TR_ERR_INTERNAL, "tls.write");
     }
-    if (code == TR_OK && tls->version == TR_VERSION_13 && tls->out.seq >= KEY_UPDATE_AFTER) {
+    if (code == TR_OK && tls->version == TR_VERSION_13 && (tls->key_update_due || tls->out.seq >= KEY_UPDATE_AFTER)) {
+        /* RFC 8446 4.6.3: the answer to a request goes before our next data, one for however many requests. */
+        tls->key_update_due = false;
         code = tr_tls13__send_key_update(tls, false);
     }
     if (code == TR_OK) {
         code = seal(tls, TR_RECORD_DATA, TR_VERSION_12, data);
+    }
+    return finish(tls, code, err);
+}
+
+tr_code_t
+tr_tls__renew_keys(tr_tls_t *tls, tr_buf_t *wire, bool ask, tr_err_t *err)
+{
+    tr_code_t code = tls->failed;
+    tls->wire = wire;
+    if (code == TR_OK && (!tr_tls_handshake_done(tls) || tls->version != TR_VERSION_13 || tls->sent_close)) {
+        code = tr_tls__lower(tls, TR_ERR_INTERNAL, "tls.renew_keys");
+    }
+    if (code == TR_OK) {
+        code = tr_tls13__send_key_update(tls, ask);
     }
     return finish(tls, code, err);
 }

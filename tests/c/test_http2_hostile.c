@@ -609,3 +609,99 @@ TR_TEST(http2_splits, "/http2/hostile/splits")
     }
     tr_buf_cleanup(&in);
 }
+
+/* ------------------------------------------------------------------------------------------------------- out of memory */
+
+typedef struct script {
+    uint8_t bytes[4096];
+    size_t len;
+} script_t;
+
+static void
+say(script_t *script, uint8_t type, uint8_t flags, uint32_t id, const void *payload, size_t len)
+{
+    uint8_t head[9] = {0, (uint8_t)(len >> 8), (uint8_t)len, type, flags, 0, 0, (uint8_t)(id >> 8), (uint8_t)id};
+    TR_CHECK(len + 9 <= sizeof(script->bytes) - script->len);
+    memcpy(script->bytes + script->len, head, 9);
+    memcpy(script->bytes + script->len + 9, payload, len);
+    script->len += len + 9;
+}
+
+/* Settings, an answer with interim answer and trailers, an upload, a refused stream, a push, a PING, GOAWAY, a cancel: whatever
+ * allocation fails, each exchange hears of its end once, or it was cancelled. */
+TR_TEST_OOM(http2_oom_mixed, "/http2/hostile/oom_mixed")
+{
+    static script_t script;
+    static const tr_field_t fields[] = {FIELD("user-agent", "t"), FIELD("cookie", "a=1; b=2"), FIELD("x-custom", "a value that is indexed")};
+    static const tr_body_source_t upload = {.present = true, .len = 9, .bytes = {(const uint8_t *)"123456789", 9}};
+    tr_err_t err = TR_ERR_INIT;
+    exchange_t ex[6];
+    tr_h2_t *h2 = NULL;
+    tr_buf_t out = TR_BUF_INIT;
+    uint8_t block[128];
+    size_t started = 0;
+    script.len = 0;
+    say(&script, 4, 0, 0, "\x00\x03\x00\x00\x00\x64\x00\x01\x00\x00\x20\x00", 12);
+    say(&script, 4, 1, 0, "", 0);
+    size_t len = literal(block, ":status", "103");
+    len += literal(block + len, "link", "x");
+    say(&script, 1, 4, 3, block, len);
+    block[0] = 0x88;
+    block[1] = 0x40; /* with indexing */
+    len = 1 + literal(block + 1, "x-indexed", "some value");
+    block[1] = 0x40;
+    say(&script, 1, 4, 3, block, len);
+    say(&script, 0, 0, 3, "abcdef", 6);
+    len = literal(block, "trailer", "1");
+    say(&script, 1, 5, 3, block, len);
+    say(&script, 3, 0, 5, "\x00\x00\x00\x07", 4);
+    say(&script, 6, 0, 0, "12345678", 8);
+    say(&script, 1, 5, 7, "\x88", 1);
+    say(&script, 7, 0, 0, "\x00\x00\x00\x09\x00\x00\x00\x00", 8);
+
+    tr_code_t code = tr_h2_new(&h2, &firefox_like, TR_SLICE_LIT("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x32"), NULL, &err);
+    for (; code == TR_OK && started < TR_ARRAY_LEN(ex); started++) {
+        tr_request_head_t head = head_of(started == 2 ? "POST" : "GET", "/", fields, TR_ARRAY_LEN(fields));
+        head.body = started == 2 ? upload : (tr_body_source_t){.present = false};
+        code = start(h2, &ex[started], &head, &err);
+        if (code != TR_OK) {
+            break;
+        }
+    }
+    while (code == TR_OK) {
+        tr_buf_clear(&out);
+        code = tr_h2_pull(h2, &out, &err);
+    }
+    if (code == TR_AGAIN) {
+        code = feed(h2, script.bytes, script.len, &err);
+    }
+    if (code == TR_OK && !ex[3].failed) {
+        tr_h2_cancel(h2, ex[3].stream);
+        (void)note(&ex[3], "cancelled");
+    }
+    while (code == TR_OK) {
+        tr_buf_clear(&out);
+        code = tr_h2_pull(h2, &out, &err);
+    }
+    if (!tr_test_oom_running()) {
+        CHECK_LOG(&ex[0], "i103(1) h200(1) d6 t1 e");
+        CHECK_LOG(&ex[1], "d0 f:H2_REFUSED+");
+        CHECK_LOG(&ex[2], "h200(0) d0 t0 e");
+        CHECK_LOG(&ex[3], "cancelled");
+        CHECK_LOG(&ex[4], "d0 f:H2_GOAWAY+");
+        CHECK_LOG(&ex[5], "d0 f:H2_GOAWAY+");
+        TR_CHECK_INT(code, TR_AGAIN);
+    } else if (tr_failed(code)) {
+        TR_CHECK_INT(code, TR_ERR_NOMEM);
+    }
+    if (h2 != NULL) {
+        (void)tr_err_set(&err, TR_ERR_CLOSED_EARLY, 0, "test", NULL);
+        tr_h2_abort(h2, &err);
+        TR_CHECK_INT(tr_h2_num_streams(h2), 0);
+        for (size_t i = 0; i < started; i++) {
+            TR_CHECK(ex[i].ended || ex[i].failed || strstr(ex[i].log, "cancelled") != NULL);
+        }
+    }
+    tr_buf_cleanup(&out);
+    tr_h2_free(h2);
+}

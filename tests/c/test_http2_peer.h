@@ -197,7 +197,10 @@ feed(tr_h2_t *h2, const void *data, size_t len, tr_err_t *err)
 {
     tr_bufq_t q;
     tr_bufq_init(&q, 0);
-    TR_CHECK_INT(tr_bufq_append(&q, data, len), TR_OK);
+    if (tr_bufq_append(&q, data, len) != TR_OK) {
+        TR_CHECK(tr_test_oom_running());
+        return tr_err_nomem(err, "test");
+    }
     tr_code_t code = tr_h2_feed(h2, &q, err);
     TR_CHECK_INT(q.len, 0);
     tr_bufq_cleanup(&q);

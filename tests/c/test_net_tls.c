@@ -242,6 +242,31 @@ TR_TEST(net_tls_alert, "/net/tls/alert_is_sent")
     rig_close(&rig);
 }
 
+/* Up to the ClientHello. */
+TR_TEST_OOM(net_tls_oom, "/net/tls/oom")
+{
+    rig_t rig;
+    uint8_t hello[8192];
+    ssize_t got = -1;
+    if (rig_open(&rig) != TR_OK || open_conn(&rig, 1000 * MS) != TR_OK) {
+        TR_CHECK_INT(rig.err.code, TR_ERR_NOMEM);
+        rig_close(&rig);
+        return;
+    }
+    uint64_t end = tr_loop_update(rig.loop) + 5000 * MS;
+    while (got <= 0 && rig.closed == 0 && tr_loop_now(rig.loop) < end) {
+        tr_loop_run_once(rig.loop, MS);
+        if (rig.peer < 0) {
+            rig.peer = accept(rig.listener, NULL, NULL);
+        }
+        if (rig.peer >= 0) {
+            got = recv(rig.peer, hello, sizeof(hello), MSG_DONTWAIT);
+        }
+    }
+    TR_CHECK(rig.closed == 1 ? rig.code == TR_ERR_NOMEM && tr_test_oom_running() : got > 5 && hello[0] == 22);
+    rig_close(&rig);
+}
+
 /* -------------------------------------------------------------------------------------------------- openssl s_server */
 
 typedef struct server {

@@ -29,8 +29,8 @@ class Session:
         if kind == "sync":
             self.client = tls_requests.Client(**options)
         else:
-            self.loop = asyncio.new_event_loop()
             self.client = tls_requests.AsyncClient(**options)
+            self.loop = asyncio.new_event_loop()
 
     def request(self, method: str, url: Any, **arguments: Any) -> tls_requests.Response:
         if self.loop is None:

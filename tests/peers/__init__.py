@@ -72,6 +72,8 @@ class Peer:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait(5)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Peer:

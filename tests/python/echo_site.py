@@ -25,9 +25,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers or []:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and status not in (204, 304):
             self.wfile.write(body)
 
     def handle_any(self) -> None:

@@ -578,7 +578,7 @@ def test_build_request_and_send(twin, site):
 def test_header_order(twin, site):
     with twin.client(headerOrder=["X-B", "user-agent", "x-a"]) as client:
         client.get(f"{site.base}/echo", headers={"x-a": "1", "x-b": "2"})
-        names = [name.lower() for name, _ in site.seen[-1]["headers"]]
+        names = [name.lower() for name, _ in site.seen[-1]["headers"] if name.lower() != "host"]
         assert names[:3] == ["x-b", "user-agent", "x-a"]
 
 
@@ -726,10 +726,11 @@ def test_pickled_response(twin, site):
 
 
 def test_hand_made_response():
-    response = tls_requests.Response(404, headers={"Content-Type": "text/plain; charset=gbk,utf-8"}, body="\u4f60".encode("gbk"))
-    assert (response.text, response.encoding, response.closed, response.read()) == ("\u4f60", "gbk", False, "\u4f60".encode("gbk"))
+    body = "\u4f60".encode("gbk")
+    response = tls_requests.Response(404, headers={"Content-Type": "text/plain; charset=gbk,utf-8"}, body=body)
+    assert (response.text, response.encoding, response.closed, response.read()) == ("\u4f60", "gbk", False, body)
     response.close()
-    assert response.closed and response.stream is None and response.content == "\u4f60".encode("gbk")
+    assert response.closed and response.stream is None and response.content == body
     with pytest.raises(RuntimeError, match=r"The request instance has not been set on this response\."):
         _ = response.request
     assert tls_requests.Response(200).history == [] and tls_requests.Response(200).http_version == "HTTP/1.1"
