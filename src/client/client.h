@@ -34,6 +34,13 @@ typedef struct tr_engine_stats {
 } tr_engine_stats_t;
 void tr_engine_stats(tr_engine_stats_t *out);
 
+/* tr_trust_shared gives the trusted certificates of a PEM file or directory (tr_trust_new_from), loaded once a process and again when
+ * the file changed (device, inode, size, time): clients with the same verify="ca.pem" share a store and what it has verified. The caller
+ * owns a reference. Reads files; any thread. */
+tr_code_t tr_trust_shared(tr_trust_t **out, const char *path, tr_err_t *err);
+/* tr_trust_forget drops what tr_trust_shared keeps (tests; memory). */
+void tr_trust_forget(void);
+
 /* ----------------------------------------------------------------------------------------------------------- session */
 
 typedef struct tr_session_options {

@@ -343,6 +343,10 @@ io_main(void *arg)
     uint64_t poll_at = clock_ns() + poll_ns;
     while (e->state == TR_ENGINE_RUNNING && e->generation == generation) {
         uint64_t now = clock_ns();
+        if (must_leave(e)) {
+            wait_cond(&e->io_cond, &e->lock, now, now + NS_PER_MS); /* a fork waits for the drive and the lock */
+            continue;
+        }
         bool must_drive = e->urgent || atomic_load(&e->num_async) > 0;
         uint64_t turns = atomic_load_explicit(&e->turns, memory_order_relaxed);
         if (turns != seen_turns) {

@@ -448,6 +448,11 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     tr_err_t err = *cause;
     tr_hconn_t *hconn = op->hconn;
     tr_origin_t *origin = op->origin;
+    if (err.code == TR_ERR_CLOSED_EARLY && op->hop != NULL && op->hop->has_head) {
+        /* TLS without close_notify, or the end of an HTTP/2 connection: the engines below do not know how far each answer came. */
+        (void)tr_err_set(&err, TR_ERR_BODY_TRUNCATED, 0, "op.eof",
+                         "unexpected EOF: the server closed the connection within its answer's body.");
+    }
     bool got = op->got_bytes || (hconn->h1 != NULL && tr_h1_got_bytes(hconn->h1));
     tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, hconn->carried, op->num_replays, op->ask.method};
     tr_retry_t retry = tr_retry_decide(&facts);

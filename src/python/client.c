@@ -216,7 +216,7 @@ verify_from(core_state_t *st, PyObject *value, uint32_t *flags, tr_trust_t **tru
     tr_err_t err = TR_ERR_INIT;
     tr_code_t rc;
     Py_BEGIN_ALLOW_THREADS
-    rc = tr_trust_new_from(trust, PyBytes_AS_STRING(path), &err);
+    rc = tr_trust_shared(trust, PyBytes_AS_STRING(path), &err);
     Py_END_ALLOW_THREADS
     Py_DECREF(path);
     if (tr_failed(rc)) {

@@ -89,14 +89,14 @@ tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr
         if (!tr_rd_u16(&rd, &type) || !tr_rd_vec(&rd, &body, 2) || num_seen == MAX_EXTS) {
             return TR_ALERT_DECODE_ERROR;
         }
+        size_t row = row_of(type);
+        bool fits = row < TR_ARRAY_LEN(table) && (table[row].where & 1u << where) != 0;
         for (size_t i = 0; i < num_seen; i++) {
-            if (seen[i] == type) {
-                return TR_ALERT_DECODE_ERROR; /* RFC 8446 4.2: not more than one of a type */
+            if (seen[i] == type) { /* RFC 8446 4.2: not more than one of a type */
+                return fits ? TR_ALERT_ILLEGAL_PARAMETER : TR_ALERT_DECODE_ERROR;
             }
         }
         seen[num_seen++] = type;
-        size_t row = row_of(type);
-        bool fits = row < TR_ARRAY_LEN(table) && (table[row].where & 1u << where) != 0;
         if (is_request) {
             if (!fits) {
                 continue; /* RFC 8446 4.3.2, 4.6.1: unrecognized extensions are ignored */

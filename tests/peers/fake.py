@@ -153,6 +153,13 @@ class Link:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
+    def notify(self) -> None:
+        """Send TLS's close_notify and do not wait for the client's."""
+        assert isinstance(self.sock, ssl.SSLSocket)
+        self.sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            self.sock.unwrap()
+
     def close(self) -> None:
         """End the connection with FIN; over TLS without close_notify, as many servers do."""
         with contextlib.suppress(OSError):
@@ -380,6 +387,16 @@ class Handshake:
             if self._out.pending:
                 return self._out.read()
             self._in.write(self.link.receive())
+
+    def read_request(self) -> bytes:
+        """Read an HTTP/1.1 request without body."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            try:
+                data += self._tls.read(65536)
+            except ssl.SSLWantReadError:
+                self._in.write(self.link.receive())
+        return data
 
     def seal(self, data: bytes) -> bytes:
         """Application data as records, after the handshake."""
