@@ -294,12 +294,12 @@ tr_cookie_default_path(tr_slice_t request_path)
 bool
 tr_cookie_is_secure(const tr_url_t *url)
 {
-    static const char suffix[] = ".localhost";
+    const tr_slice_t suffix = TR_SLICE_LIT(".localhost");
     tr_slice_t host = url->host;
     if (tr_url_is_https(url) || tr_slice_eq(host, TR_SLICE_LIT("localhost")) || tr_slice_eq(host, TR_SLICE_LIT("::1"))) {
         return true;
     }
-    if (host.len > sizeof(suffix) - 1 && tr_slice_eq(tr_slice(host.data + host.len - sizeof(suffix) + 1, sizeof(suffix) - 1), TR_SLICE_LIT(".localhost"))) {
+    if (host.len > suffix.len && tr_slice_eq(tr_slice(host.data + host.len - suffix.len, suffix.len), suffix)) {
         return true;
     }
     return starts_ieq(host, TR_SLICE_LIT("127.")) && tr_host_is_ip(host);

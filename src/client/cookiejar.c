@@ -453,7 +453,8 @@ tr_code_t
 tr_cookiejar_set(tr_cookiejar_t *jar, const tr_cookie_t *given, tr_err_t *err)
 {
     tr_cookie_t cookie = *given;
-    if (!is_clean(cookie.name, true) || !is_clean(cookie.value, false) || !is_clean(cookie.path, false) || !is_clean(cookie.domain, false)) {
+    if (!is_clean(cookie.name, true) || !is_clean(cookie.value, false) || !is_clean(cookie.path, false) ||
+        !is_clean(cookie.domain, false)) {
         return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, "cookiejar.set", "The cookie \"%.*s\" has characters that must not be sent.",
                           (int)TR_MIN(cookie.name.len, (size_t)64), (const char *)cookie.name.data);
     }

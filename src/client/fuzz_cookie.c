@@ -16,8 +16,8 @@ count(void *arg, const tr_cookie_t *cookie)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const texts[] = {"https://www.example.com/a/b?q", "http://example.com/", "https://x.www.example.com/a", "http://127.0.0.1/",
-                                        "http://localhost/x/", "https://[::1]/"};
+    static const char *const texts[] = {"https://www.example.com/a/b?q", "http://example.com/", "https://x.www.example.com/a",
+                                        "http://127.0.0.1/", "http://localhost/x/", "https://[::1]/"};
     const int64_t now_s = 1790000000;
     tr_url_t urls[TR_ARRAY_LEN(texts)];
     tr_arena_t arena;

@@ -467,6 +467,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
         if (retry == TR_RETRY_HTTP1) {
             origin->needs_http1 = true;
             origin->proto = TR_PROTO_H1;
+            tr_hconn__retire(hconn);
         } else if (hconn->h2 != NULL) {
             tr_hconn__retire(hconn);
         } else {

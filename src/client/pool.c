@@ -286,7 +286,7 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
     tr_link_t *link, *next;
     for (link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
-        if (tr_hconn__can_take(hconn) && !is_too_old(hconn, op)) {
+        if (!origin->needs_http1 && tr_hconn__can_take(hconn) && !is_too_old(hconn, op)) {
             return hconn;
         }
     }

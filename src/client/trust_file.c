@@ -19,6 +19,26 @@ typedef struct trust_file {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static tr_map_t files; /* lock: path to trust_file_t; lives as long as the process */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A fork must not find the lock held by a thread that the child does not have. */
+static void
+before_fork(void)
+{
+    (void)pthread_mutex_lock(&lock);
+}
+
+static void
+after_fork(void)
+{
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static void
+init_once(void)
+{
+    (void)pthread_atfork(before_fork, after_fork, after_fork);
+}
 
 static bool
 drop_file(void *arg, tr_slice_t key, void *value)
@@ -68,6 +88,7 @@ tr_trust_shared(tr_trust_t **out, const char *path, tr_err_t *err)
     struct stat now;
     *out = NULL;
     bool known = stat(path, &now) == 0;
+    (void)pthread_once(&once, init_once);
     (void)pthread_mutex_lock(&lock);
     trust_file_t *file = known ? tr_map_get(&files, key) : NULL;
     if (file != NULL && is_same(file, &now)) {

@@ -420,6 +420,8 @@ fail_reset(tr_h2_stream_t *stream, uint32_t code)
     } else if (code == NGHTTP2_HTTP_1_1_REQUIRED) {
         err_code = TR_ERR_H2_HTTP11_REQUIRED;
         not_processed = stream->expect == EXPECT_HEAD;
+    } else if (code == NGHTTP2_ENHANCE_YOUR_CALM) {
+        err_code = TR_ERR_H2_CALM;
     }
     tr_err_t err;
     (void)tr_err_set(&err, err_code, (int32_t)code, "h2.rst_stream", "The server reset the HTTP/2 stream (%s).",

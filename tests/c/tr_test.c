@@ -14,6 +14,7 @@ typedef struct scrap {
 static tr_test_t *tests;
 static jmp_buf escape;
 static bool oom_running;
+static bool oom_hit; /* the failing allocation of the last run was reached */
 static scrap_t *scraps;
 
 void
@@ -27,7 +28,6 @@ void
 tr_test_fail(const char *file, int line, const char *fmt, ...)
 {
     va_list args;
-    tr_mem_fail_at(0);
     (void)printf("%s:%d: ", file, line);
     va_start(args, fmt);
     (void)vprintf(fmt, args);
@@ -140,6 +140,7 @@ run_once(const tr_test_t *test)
     } else {
         ok = false;
     }
+    oom_hit = tr_mem_fail_hit(); /* turning it off forgets it */
     tr_mem_fail_at(0);
     drop_scraps();
     return ok;
@@ -154,7 +155,6 @@ run_oom(const tr_test_t *test)
         tr_mem_fail_at(n);
         bool ok = run_once(test);
         oom_running = false;
-        bool hit = tr_mem_fail_hit();
         if (!ok) {
             (void)printf("FAIL %s with allocation %llu failing\n", test->name, (unsigned long long)n);
             return false;
@@ -164,7 +164,7 @@ run_oom(const tr_test_t *test)
                          (long long)(tr_mem_live() - before), (unsigned long long)n);
             return false;
         }
-        if (!hit) {
+        if (!oom_hit) {
             return true;
         }
     }
