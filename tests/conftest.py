@@ -11,9 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from peers import Peer  # noqa: E402
-from peers.certs import Authority, Pair  # noqa: E402
-from peers.servers import start_go, start_nghttpd, start_nginx, start_node  # noqa: E402
+from peers import Peer
+from peers.certs import Authority, Pair
+from peers.servers import start_go, start_nghttpd, start_nginx, start_node
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from .models.rotators import HeaderRotator, ProxyRotator, TLSIdentifierRotator
     from .models.urls import URL, Proxy, URLParams
 
-AuthTypes = Optional[
-    Union[tuple[Union[str, bytes], Union[str, bytes]], Callable[..., Any], "Auth", "BasicAuth"]
-]
+AuthTypes = Optional[Union[tuple[Union[str, bytes], Union[str, bytes]], Callable[..., Any], "Auth", "BasicAuth"]]
 URLTypes = Union["URL", str, bytes]
 ProxyTypes = Optional[Union[str, bytes, "Proxy", "URL", "ProxyRotator", list[Any]]]
 URL_ALLOWED_PARAMS = Union[str, bytes, int, float, bool]

@@ -102,7 +102,9 @@ def module_text(rows: list[Row]) -> str:
 
 
 def quote(text: str) -> str:
-    return f"'{text}'" if '"' in text and "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        f"'{text}'" if '"' in text and "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )
 
 
 def page_text(rows: list[Row]) -> str:
@@ -121,7 +123,13 @@ def page_text(rows: list[Row]) -> str:
     for row in rows:
         if row.group != group:
             group = row.group
-            lines += ["", f"## {group[:1].upper()}{group[1:]}", "", "| code | exception | ends | meaning |", "|---|---|---|---|"]
+            lines += [
+                "",
+                f"## {group[:1].upper()}{group[1:]}",
+                "",
+                "| code | exception | ends | meaning |",
+                "|---|---|---|---|",
+            ]
         sentence = row.sentence.replace("|", "\\|")
         lines.append(f"| `{row.name}` | `{row.exception}` | {SCOPES[row.scope]} | {sentence} |")
     return "\n".join([*lines, ""])
@@ -137,7 +145,9 @@ def main(arguments: list[str]) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     if "--check" in arguments and stale:
-        print("out of date, run tools/gen_errors.py:", *(str(path.relative_to(ROOT)) for path in stale), file=sys.stderr)
+        print(
+            "out of date, run tools/gen_errors.py:", *(str(path.relative_to(ROOT)) for path in stale), file=sys.stderr
+        )
         return 1
     return 0
 

@@ -752,8 +752,7 @@ def read_headers(root: Node, profile: Profile, engine: Engine, navigation: list[
     http1: list[tuple[str, str | None]]
     if "http1" in root:
         http1 = [
-            (name, None if name.lower() == "host" else value)
-            for name, value in header_list(root["http1"]["headers"])
+            (name, None if name.lower() == "host" else value) for name, value in header_list(root["http1"]["headers"])
         ]
         if not any(name.lower() == "host" for name, _ in http1):
             root["http1"]["headers"].fail("has no Host")

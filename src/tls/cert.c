@@ -27,9 +27,15 @@ inflate_exactly(uint8_t *out, size_t out_len, tr_slice_t in)
 static bool
 unbrotli_exactly(uint8_t *out, size_t out_len, tr_slice_t in)
 {
-    size_t written = out_len;
-    return BrotliDecoderDecompress(in.len, in.data, &written, out) == BROTLI_DECODER_RESULT_SUCCESS &&
-           written == out_len;
+    /* The function for whole buffers would ignore bytes behind the stream. */
+    BrotliDecoderState *state = BrotliDecoderCreateInstance(NULL, NULL, NULL);
+    size_t in_left = in.len;
+    size_t out_left = out_len;
+    const uint8_t *next_in = in.data;
+    bool ok = state != NULL && BrotliDecoderDecompressStream(state, &in_left, &next_in, &out_left, &out, NULL) ==
+                                   BROTLI_DECODER_RESULT_SUCCESS;
+    BrotliDecoderDestroyInstance(state);
+    return ok && in_left == 0 && out_left == 0;
 }
 
 static bool

@@ -30,7 +30,7 @@ def make_key(kind: str) -> PrivateKey:
     if kind == "rsa":
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     if kind == "rsa1024":
-        return rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - the point of that test
+        return rsa.generate_private_key(public_exponent=65537, key_size=1024)
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     curves: dict[str, ec.EllipticCurve] = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}

@@ -81,9 +81,7 @@ def start_nginx(pair: Pair, big_mib: int = 0, config: str = NGINX) -> Peer:
     root = folder / "root"
     make_site(root, big_mib)
     ports = {"https": free_port(), "https1": free_port(), "http": free_port()}
-    (folder / "nginx.conf").write_text(
-        config.format(folder=folder, root=root, cert=pair.cert, key=pair.key, **ports)
-    )
+    (folder / "nginx.conf").write_text(config.format(folder=folder, root=root, cert=pair.cert, key=pair.key, **ports))
     return start("nginx", [find_program("nginx"), "-p", str(folder), "-c", "nginx.conf"], ports, folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -73,7 +74,7 @@ def measure():
     _core.stats()
     blocks = sys.getallocatedblocks()
     types = [sys.getrefcount(t) for t in (tls_requests.Response, _core.Response, _core._Op, _core.BaseClient, tls_requests.Client)]
-    return blocks, types, len(os.listdir("/proc/self/fd")), threading.active_count(), len(os.listdir("/proc/self/task"))
+    return blocks, types, len(os.listdir("/proc/self/fd")), threading.active_count(), len(os.listdir("/proc/self/task")), _core.stats()["blocks"]
 
 def settle():
     # Answers to cancelled requests come a little later; their connections go, too.
@@ -81,25 +82,24 @@ def settle():
 
 client = tls_requests.Client()
 rounds = {"blocking": blocking, "asynchronous": asynchronous}[sys.argv[2]]
-rounds(20)
+ROUNDS = 25
+for _ in range(3):
+    rounds(ROUNDS)
 settle()
-first = measure()
-rounds(20)
-settle()
-second = measure()
-rounds(60)
-settle()
-third = measure()
-native = _core.stats()["blocks"]
-rounds(60)
-settle()
-fourth = measure()
-native_after = _core.stats()["blocks"]
-print(first, second, third, fourth, native, native_after)
-assert fourth[0] - third[0] < 60, "Python blocks grow with each request"
-assert all(abs(a - b) < 20 for a, b in zip(third[1], fourth[1])), "a type is referenced more and more"
-assert fourth[2] - third[2] < 6 and fourth[3] == third[3] and fourth[4] == third[4]
-assert native_after - native < 200, "engine blocks grow with each request"
+measures = []
+for _ in range(4):
+    rounds(ROUNDS)
+    settle()
+    measures.append(measure())
+print(measures)
+# The interpreter's own caches fill for a while: something that leaks grows in each window.
+windows = list(zip(measures, measures[1:]))
+assert min(b[0] - a[0] for a, b in windows) < ROUNDS // 2, "Python blocks grow with each request"
+assert min(b[5] - a[5] for a, b in windows) < ROUNDS // 2, "engine blocks grow with each request"
+for k in range(5):
+    assert min(b[1][k] - a[1][k] for a, b in windows) < ROUNDS // 2, "a type is referenced more and more"
+first, last = measures[0], measures[-1]
+assert last[2] - first[2] < 6 and last[3] == first[3] and last[4] == first[4], "descriptors or threads grow"
 """
 
 
@@ -145,9 +145,15 @@ def test_many_idle_clients(site):
     assert int(out) < 4096
 
 
-@pytest.mark.parametrize("where", ["waiting", "connecting"])
+@pytest.mark.parametrize("where", ["waiting", "handshaking"])
 def test_interrupt(site, where):
-    url = f"{site.base}/delay/20" if where == "waiting" else "http://10.255.255.1/"
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent:
+        port = silent.getsockname()[1]
+        interrupt(site, f"{site.base}/delay/20" if where == "waiting" else f"https://127.0.0.1:{port}/")
+
+
+def interrupt(site, url):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     code = PRELUDE + textwrap.dedent("""
         client = tls_requests.Client()

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,7 @@ SITUATIONS: dict[str, list[str]] = {
 @pytest.fixture(scope="session")
 def hello_dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("tools") / "hello_dump"
-    sources = [
-        path for layer in ("core", "crypto", "profile") for path in sorted((ROOT / "src" / layer).glob("*.c"))
-    ]
+    sources = [path for layer in ("core", "crypto", "profile") for path in sorted((ROOT / "src" / layer).glob("*.c"))]
     sources += [ROOT / "src" / "tls" / name for name in ("hello.c", "hello_build.c", "ech.c")]
     sources = [path for path in sources if not path.name.startswith("fuzz_")]
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libcrypto"], check=True, stdout=subprocess.PIPE)
@@ -59,13 +57,13 @@ def hello_dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@lru_cache(maxsize=None)
+@cache
 def hellos(program: Path, *options: str) -> list[bytes]:
     done = subprocess.run([program, *options], check=True, stdout=subprocess.PIPE, timeout=60)
     return [bytes.fromhex(line) for line in done.stdout.decode().split()]
 
 
-@lru_cache(maxsize=None)
+@cache
 def capture(name: str) -> Any:
     return json.loads((ROOT / "profiles" / (name + ".json")).read_text(encoding="utf-8"))
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import _core
@@ -162,12 +162,20 @@ def _from_store(record: tuple[str, str, str, str, int, int]) -> Cookie:
         discard=not expires,
         comment=None,
         comment_url=None,
-        rest={"HttpOnly": None} if flags & _HTTP_ONLY else {},
+        rest={"HttpOnly": ""} if flags & _HTTP_ONLY else {},
         rfc2109=False,
     )
 
 
-class RequestsCookieJar(CookieJar, MutableMapping[str, Any]):  # type: ignore[misc]  # both define `clear`
+if TYPE_CHECKING:
+    # To a type checker the jar iterates over cookies, which a mapping from names does not.
+    class _NameMapping:
+        pass
+else:
+    _NameMapping = MutableMapping
+
+
+class RequestsCookieJar(CookieJar, _NameMapping):
     """A `http.cookiejar.CookieJar` that is also a mapping from names to values, as that of the requests library."""
 
     def __init__(self, policy: CookiePolicy | None = None, *, store: Any = None) -> None:
@@ -308,7 +316,7 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, Any]):  # type: ignore[mi
     def __delitem__(self, name: str) -> None:
         remove_cookie_by_name(self, name)
 
-    def update(self, other: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
+    def update(self, other: Any = None, **kwargs: Any) -> None:
         """Take over the cookies of a jar, or the pairs of a mapping."""
         if isinstance(other, CookieJar):
             for cookie in list(other):
@@ -344,13 +352,14 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, Any]):  # type: ignore[mi
     def copy(self) -> RequestsCookieJar:
         """An independent copy."""
         jar = type(self)()
-        jar.set_policy(self._policy)
+        jar.set_policy(self.get_policy())
         jar.update(self)
         return jar
 
     def get_policy(self) -> CookiePolicy:
         """The policy object; what is sent and stored is the engine's decision."""
-        return self._policy
+        policy: CookiePolicy = self.__dict__["_policy"]
+        return policy
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -62,7 +62,8 @@ class TLSLibrary:
         from .. import _core
 
         cls._PATH = cls.find()
-        return _core
+        module: ModuleType = _core
+        return module
 
     @classmethod
     def find(cls) -> str:

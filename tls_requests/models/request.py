@@ -65,7 +65,9 @@ class Request:
         if content is not None and (data is not None or files is not None or json is not None):
             raise TypeError("content cannot be combined with data, files or json")
         if content is not None:
-            self.stream = StreamEncoder.from_bytes(content.encode("utf-8") if isinstance(content, str) else bytes(content))
+            self.stream = StreamEncoder.from_bytes(
+                content.encode("utf-8") if isinstance(content, str) else bytes(content)
+            )
         else:
             self.stream = StreamEncoder(data, files, json)
         self._set_headers(headers, multipart=files is not None)

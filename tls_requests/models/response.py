@@ -265,7 +265,9 @@ class Response(_core.Response):
     @property
     def charset(self) -> str | None:
         """The charset of Content-Type in lower case, or None."""
-        content_type = self._header("content-type") if "_headers" not in self.__dict__ else self.headers.get("content-type")
+        content_type = (
+            self._header("content-type") if "_headers" not in self.__dict__ else self.headers.get("content-type")
+        )
         return None if content_type is None else _charset(content_type)
 
     @property

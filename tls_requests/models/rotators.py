@@ -72,7 +72,8 @@ def _user_agents() -> list[str]:
         for v in ("17.6", "18.0", "18.3", "18.5")
     ]
     agents += [
-        f"Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/{v}.0.0.0 Mobile Safari/537.36" for v in (130, 131, 133, 134)
+        f"Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/{v}.0.0.0 Mobile Safari/537.36"
+        for v in (130, 131, 133, 134)
     ]
     return agents
 
@@ -121,9 +122,9 @@ class BaseRotator(ABC, Generic[T]):
                 index += 1
             elif self.strategy == "weighted":
                 weights = [float(getattr(item, "weight", 1.0)) for item in self.items]
-                yield random.choices(self.items, weights=weights)[0]  # noqa: S311 - not a secret
+                yield random.choices(self.items, weights=weights)[0]
             else:
-                yield random.choice(self.items)  # noqa: S311 - not a secret
+                yield random.choice(self.items)
 
     def _rebuild_iterator(self) -> None:
         if self.strategy not in ("random", "round_robin", "weighted"):
@@ -137,7 +138,7 @@ class BaseRotator(ABC, Generic[T]):
                 raise ValueError("Rotator is empty.")
             if self._iterator is None:
                 self._rebuild_iterator()
-            assert self._iterator is not None  # noqa: S101 - made above
+            assert self._iterator is not None
             item: T = next(self._iterator)
             return item
 

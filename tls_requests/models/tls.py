@@ -174,9 +174,7 @@ class TLSConfig(_BaseConfig):
                 values["customTlsClient"] = {**custom._field_values(), **custom._extra_config}
         cookies = values["requestCookies"]
         if cookies:
-            values["requestCookies"] = [
-                item.to_dict() if isinstance(item, _BaseConfig) else item for item in cookies
-            ]
+            values["requestCookies"] = [item.to_dict() if isinstance(item, _BaseConfig) else item for item in cookies]
         body = values["requestBody"]
         if not body:
             values["requestBody"], values["isByteRequest"] = None, False
@@ -445,9 +443,7 @@ class TLSClient:
         jar = client.cookies.cookiejar
         wanted = {(record[0], record[2], record[3]) for record in jar._store.items(url)}
         cookies = [
-            cls._cookie(cookie)
-            for cookie in jar
-            if (cookie.name, cookie.domain.lstrip("."), cookie.path) in wanted
+            cls._cookie(cookie) for cookie in jar if (cookie.name, cookie.domain.lstrip("."), cookie.path) in wanted
         ]
         return TLSResponse(id=str(uuid.uuid4()), sessionId=session_id, cookies=cookies, success=True)
 

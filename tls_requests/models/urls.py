@@ -171,8 +171,11 @@ def _encode_host(host: str) -> str:
     host = host.lower()
     if not host or _is_ip(host) or ":" in host:
         return host
-    if host.isascii() and _ASCII_HOST.match(host) and ".." not in host and not any(
-        label.startswith("-") for label in host.split(".")
+    if (
+        host.isascii()
+        and _ASCII_HOST.match(host)
+        and ".." not in host
+        and not any(label.startswith("-") for label in host.split("."))
     ):
         return host
     import idna
@@ -412,9 +415,7 @@ class Proxy(URL):
     def from_dict(cls, data: Mapping[str, Any]) -> Proxy:
         """Make a proxy of a mapping with `url` and keywords of the constructor. Raises ProxyError without `url`."""
         if "url" not in data:
-            raise ProxyError(
-                "Missing required key: 'url'. The proxy configuration dictionary must include a 'url'."
-            )
+            raise ProxyError("Missing required key: 'url'. The proxy configuration dictionary must include a 'url'.")
         return cls(data["url"], **{key: value for key, value in data.items() if key not in ("url", "params")})
 
     @classmethod

@@ -167,10 +167,7 @@ def command_diff(args: argparse.Namespace) -> int:
             name for name in ("tls", "http2", "http1") if profile.get(name) and (record.get(name) or name == "tls")
         ]
         for item in found:
-            print(
-                "\n%s\n  expected  %s\n  got       %s"
-                % (item["field"], short(item["expected"]), short(item["got"]))
-            )
+            print("\n%s\n  expected  %s\n  got       %s" % (item["field"], short(item["expected"]), short(item["got"])))
         print("\n%s: compared %s" % ("%d difference(s)" % len(found) if found else "equal", ", ".join(parts)))
     return 1 if found else 0
 
@@ -264,9 +261,7 @@ def main(argv: list[str] | None = None) -> int:
         help="how far to compare request headers (default: values)",
     )
     command.add_argument("--hpack", action="store_true", help="compare the HPACK forms too")
-    command.add_argument(
-        "--records", action="store_true", help="compare how the opening frames lie in TLS records too"
-    )
+    command.add_argument("--records", action="store_true", help="compare how the opening frames lie in TLS records too")
     command.add_argument("--json", action="store_true")
     command.set_defaults(run=command_diff)
 

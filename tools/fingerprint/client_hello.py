@@ -121,9 +121,7 @@ def _extension_fields(number: int, body: bytes) -> dict[str, Any]:
         shares, fields["shares"] = reader.vector(2), []
         while shares.left:
             group = shares.number(2)
-            fields["shares"].append(
-                {"group": "GREASE" if is_grease(group) else group, "length": shares.vector(2).left}
-            )
+            fields["shares"].append({"group": "GREASE" if is_grease(group) else group, "length": shares.vector(2).left})
     elif number == 51764:
         anchors, fields["trust_anchor_ids"] = reader.vector(2), []
         while anchors.left:

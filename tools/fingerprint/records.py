@@ -69,7 +69,5 @@ def summary(record: dict[str, Any]) -> dict[str, Any]:
     """What a client is told about itself."""
     record = with_fingerprints(record)
     return {
-        key: record[key]
-        for key in ("negotiated", "fingerprints", "client_hellos", "http2", "http1")
-        if record.get(key)
+        key: record[key] for key in ("negotiated", "fingerprints", "client_hellos", "http2", "http1") if record.get(key)
     }

@@ -504,11 +504,7 @@ class Server:
     def last_record(self, but: Connection | None = None) -> dict[str, Any] | None:
         with self.lock:
             for connection in reversed(self.connections):
-                if (
-                    connection is not but
-                    and has_request(connection.record)
-                    and not asks_for_last(connection.record)
-                ):
+                if connection is not but and has_request(connection.record) and not asks_for_last(connection.record):
                     return connection.record
         return None
 
