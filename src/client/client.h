@@ -107,8 +107,9 @@ typedef struct tr_op_request {
 tr_op_t *tr_op_new(tr_session_t *session) TR_WARN_UNUSED; /* count 1; NULL: out of memory. References the session */
 tr_op_t *tr_op_ref(tr_op_t *op);
 void tr_op_unref(tr_op_t *op);
-/* tr_op_on_free sets what is called when the last reference goes, on whatever thread that is (the binding queues the release of its objects:
- * it must not touch them there without the interpreter's lock). user is opaque and can be read with tr_op_user. */
+/* tr_op_on_free sets what is called when the last reference goes, on whatever thread that is, with the op's user and the request's body_owner
+ * (the binding queues the release of its objects: it must not touch them there without the interpreter's lock). user is opaque and can be
+ * read with tr_op_user. */
 void tr_op_on_free(tr_op_t *op, void (*fn)(void *user, void *body_owner));
 void tr_op_set_user(tr_op_t *op, void *user);
 void *tr_op_user(const tr_op_t *op);
@@ -121,8 +122,8 @@ tr_code_t tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *e
 tr_code_t tr_op_submit(tr_op_t *op, tr_sink_t *sink, tr_err_t *err);
 /* tr_op_cancel asks for the end of the op: HTTP/2 RST_STREAM(CANCEL), HTTP/1.1 closes the connection. The completion still comes. Any thread. */
 void tr_op_cancel(tr_op_t *op);
-/* tr_op_wait blocks until the op is done or max_ns passed (TR_AGAIN). The caller drives the loop when nobody else does; returns early with
- * TR_AGAIN when interrupted by a signal (EINTR). For ops submitted without a sink. */
+/* tr_op_wait blocks until the op is done or max_ns passed (TR_AGAIN). The caller drives the loop when nobody else does. Comes back with
+ * TR_AGAIN after 50 ms at the latest, so that the caller can look at signals. For ops submitted without a sink; one thread at a time. */
 tr_code_t tr_op_wait(tr_op_t *op, uint64_t max_ns);
 bool tr_op_is_done(const tr_op_t *op); /* acquire: results may be read when true */
 

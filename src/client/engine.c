@@ -123,6 +123,21 @@ flush_sinks(tr_engine_t *e)
     }
 }
 
+bool
+tr_engine__hold(tr_engine_t *e)
+{
+    bool held = e->settling;
+    e->settling = true;
+    return held;
+}
+
+void
+tr_engine__release(tr_engine_t *e, bool held)
+{
+    e->settling = held;
+    tr_engine__settle(e);
+}
+
 void
 tr_engine__settle(tr_engine_t *e)
 {
@@ -162,12 +177,14 @@ run_queue(tr_engine_t *e)
     if (msg == NULL) {
         return;
     }
+    /* One dispatch and one flush for the whole batch; and of many ops that are cancelled together none starts because another made room. */
+    bool held = tr_engine__hold(e);
     while (msg != NULL) {
         tr_msg_t *next = msg->next; /* its object may go with it */
         msg->fn(msg);
         msg = next;
     }
-    tr_engine__settle(e);
+    tr_engine__release(e, held);
 }
 
 static void
@@ -247,6 +264,9 @@ tr_engine__post(tr_engine_t *e, tr_msg_t *msg, bool wait)
     e->urgent = e->urgent || !wait;
     if (wake) {
         atomic_fetch_add(&e->posters, 1);
+    }
+    if (start && wait) {
+        e->left_ns = clock_ns(); /* the caller is about to drive: the thread shall only watch */
     }
     unlock(e);
     if (wake) {
@@ -501,6 +521,7 @@ start_locked(tr_engine_t *e, tr_err_t *err)
         goto fail;
     }
     e->has_thread = true;
+    tr_op__recycle(true);
     return TR_OK;
 fail:
     tr_dns_free(e->dns);
@@ -579,6 +600,7 @@ tr_engine_stop(bool forever)
     e->dns = NULL;
     e->loop = NULL;
     tr_buf_cleanup(&e->scratch);
+    tr_op__recycle(false);
     (void)pthread_cond_broadcast(&e->io_cond);
     (void)pthread_join(e->thread, NULL);
     lock(e);
@@ -612,6 +634,7 @@ before_fork(void)
 {
     tr_engine_t *e = &the_engine;
     tr_keylog__before_fork();
+    tr_op__before_fork();
     lock(e);
     if (e->driving && pthread_equal(e->driver, pthread_self())) {
         return; /* a fork from a signal handler inside the loop: nothing to wait for */
@@ -633,6 +656,7 @@ after_fork_parent(void)
     (void)pthread_cond_broadcast(&e->drive_cond);
     (void)pthread_cond_signal(&e->io_cond);
     unlock(e);
+    tr_op__after_fork();
     tr_keylog__after_fork();
 }
 
@@ -645,6 +669,17 @@ orphan_op(tr_op_t *op)
     op->state = TR_OP_COMPLETED;
     op->waiter = NULL;
     atomic_store(&op->done, true);
+}
+
+/* What a child leaves behind stays reachable, so that leak checkers see that it is meant. The table's size is no limit on anything else. */
+static void
+leave_behind(void *object)
+{
+    static void *left[64];
+    static size_t num;
+    if (num < TR_ARRAY_LEN(left)) {
+        left[num++] = object;
+    }
 }
 
 /* The child drops what it inherited: descriptors are closed without a word on the wire, memory of the loop and of what hangs on it stays
@@ -665,14 +700,17 @@ after_fork_child(void)
         while ((op_link = tr_list_shift(&session->ops)) != NULL) {
             orphan_op(TR_CONTAINER_OF(op_link, tr_op_t, session_link));
         }
+        leave_behind(session->pool);
         session->pool = NULL;
     }
     if (e->loop != NULL) {
         tr_loop_free(e->loop);
+        leave_behind(e->loop);
+        leave_behind(e->dns);
     }
     e->loop = NULL;
     e->dns = NULL;
-    tr_buf_init(&e->scratch);
+    tr_buf_cleanup(&e->scratch);
     tr_trust__after_fork();
     init_lists(e);
     init_cond(&e->io_cond);
@@ -688,6 +726,7 @@ after_fork_child(void)
     atomic_store(&e->num_ops, 0);
     atomic_store(&e->stats.conns_open, 0);
     (void)pthread_mutex_unlock(&e->lock);
+    tr_op__after_fork();
     tr_keylog__after_fork();
 }
 

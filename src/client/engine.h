@@ -95,6 +95,9 @@ bool tr_engine__outlives_pools(tr_engine_t *engine);
 /* tr_engine__settle does what callbacks left to do: starts ready ops, dispatches origins, pulls output. Each entry from the loop
  * into client/ ends with it. On the loop. */
 void tr_engine__settle(tr_engine_t *engine);
+/* tr_engine__hold lets settle do nothing until tr_engine__release, which is given what hold returned and settles. */
+bool tr_engine__hold(tr_engine_t *engine);
+void tr_engine__release(tr_engine_t *engine, bool held);
 /* tr_engine__completed counts and announces a completed op, taking over the engine's reference. On the loop. */
 void tr_engine__completed(tr_engine_t *engine, tr_op_t *op);
 

@@ -12,8 +12,6 @@
 #define PENDING_MAX ((size_t)64 * 1024)
 /* One pull of the HTTP/1.1 engine: a record's worth. */
 #define H1_PULL ((size_t)16384)
-/* A connection attempt whose op has no limit of its own: a little less than Linux's own for a peer that never answers. */
-#define CONNECT_MAX_MS 120000
 /* behaviour.md 14: Chromium sends a PING behind a request after so much silence; engines whose browser does not, ignore the call. */
 #define PING_AFTER_NS (10000 * NS_PER_MS)
 
@@ -368,8 +366,8 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
         return tr_err_nomem(err, "hconn.open");
     }
     hconn->origin = origin;
-    hconn->connect_ms = op->timeouts.connect_ms != 0 ? op->timeouts.connect_ms : CONNECT_MAX_MS;
-    hconn->tls_ms = op->timeouts.tls_ms != 0 ? op->timeouts.tls_ms : CONNECT_MAX_MS;
+    hconn->connect_ms = tr_hconn__limit(op->timeouts.connect_ms);
+    hconn->tls_ms = tr_hconn__limit(op->timeouts.tls_ms);
     hconn->http1_only = origin->needs_http1 || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
     hconn->opened_ns = tr_loop_now(engine->loop);
     hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
@@ -496,6 +494,13 @@ static tr_code_t
 note_sent(tr_op_t *op, const tr_field_t *fields, size_t num)
 {
     tr_headers_t *sent = &op->hop->response.sent;
+    size_t bytes = 0;
+    for (size_t i = 0; i < num; i++) {
+        bytes += fields[i].name.len + fields[i].value.len;
+    }
+    if (tr_headers_reserve(sent, num, bytes) != TR_OK) {
+        return TR_ERR_NOMEM;
+    }
     for (size_t i = 0; i < num; i++) {
         if (tr_headers_add(sent, fields[i].name, fields[i].value) != TR_OK) {
             return TR_ERR_NOMEM;

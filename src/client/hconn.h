@@ -8,6 +8,15 @@
 #include "http2/h2.h"
 #include "net/conn.h"
 
+/* Of a connection attempt or handshake whose op has no limit of its own: a little less than Linux's for a peer that never answers. */
+#define TR_HCONN_CONNECT_MAX_MS 120000
+
+static inline uint32_t
+tr_hconn__limit(uint32_t ms)
+{
+    return ms != 0 ? ms : TR_HCONN_CONNECT_MAX_MS;
+}
+
 typedef enum tr_hconn_state {
     TR_HCONN_CONNECTING,
     TR_HCONN_IDLE,    /* HTTP/1.1, kept */

@@ -1,19 +1,97 @@
 #include "client/op.h"
 
+#include <pthread.h>
+
 #include "client/engine.h"
 #include "client/session.h"
 #include "client/sink.h"
 
+/* Freed ops for the next ones. An op is allocated on a caller's thread and grows on the loop's: the heap pays for that with locks and
+ * slow paths, a few kilobytes at a time. */
+#define MAX_SPARE 128
+
+static struct {
+    pthread_mutex_t lock;
+    tr_op_t *first; /* by sink_next */
+    size_t num;
+    bool on;
+} spare = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, false};
+
+static tr_op_t *
+take_spare(void)
+{
+    (void)pthread_mutex_lock(&spare.lock);
+    tr_op_t *op = spare.first;
+    if (op != NULL) {
+        spare.first = op->sink_next;
+        spare.num--;
+    }
+    (void)pthread_mutex_unlock(&spare.lock);
+    return op;
+}
+
+static void
+give_spare(tr_op_t *op)
+{
+    (void)pthread_mutex_lock(&spare.lock);
+    bool keep = spare.on && spare.num < MAX_SPARE;
+    if (keep) {
+        op->sink_next = spare.first;
+        spare.first = op;
+        spare.num++;
+    }
+    (void)pthread_mutex_unlock(&spare.lock);
+    if (!keep) {
+        tr_free(op);
+    }
+}
+
+void
+tr_op__recycle(bool on)
+{
+    (void)pthread_mutex_lock(&spare.lock);
+    tr_op_t *op = on ? NULL : spare.first;
+    spare.on = on;
+    if (!on) {
+        spare.first = NULL;
+        spare.num = 0;
+    }
+    (void)pthread_mutex_unlock(&spare.lock);
+    while (op != NULL) {
+        tr_op_t *next = op->sink_next;
+        tr_free(op);
+        op = next;
+    }
+}
+
+void
+tr_op__before_fork(void)
+{
+    (void)pthread_mutex_lock(&spare.lock);
+}
+
+void
+tr_op__after_fork(void)
+{
+    (void)pthread_mutex_unlock(&spare.lock);
+}
+
 tr_op_t *
 tr_op_new(tr_session_t *session)
 {
-    tr_op_t *op = tr_calloc(1, sizeof(*op));
+    tr_op_t *op = take_spare();
+    if (op == NULL) {
+        op = tr_malloc(sizeof(*op));
+    }
     if (op == NULL) {
         return NULL;
     }
+    memset(op, 0, offsetof(tr_op_t, small));
     atomic_init(&op->refs, 1);
     op->session = tr_session_ref(session);
     tr_arena_init(&op->arena);
+    op->arena.next = op->small;
+    op->arena.room = sizeof(op->small);
     op->timing = (tr_op_timing_t){.dns_ns = -1, .connect_ns = -1, .tls_ns = -1, .first_byte_ns = -1, .total_ns = -1};
     return op;
 }
@@ -59,7 +137,7 @@ tr_op_unref(tr_op_t *op)
     if (op->on_free != NULL) {
         op->on_free(op->user, op->body_owner);
     }
-    tr_free(op);
+    give_spare(op);
 }
 
 tr_code_t
@@ -112,16 +190,10 @@ static char *
 put_hex(char *p, uintptr_t value)
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned shift = sizeof(value) * 8;
-    bool begun = false;
-    while (shift > 0) {
-        shift -= 4;
-        unsigned digit = (unsigned)(value >> shift) & 15;
-        if (digit != 0 || begun || shift == 0) {
-            *p++ = digits[digit];
-            begun = true;
-        }
-    }
+    do {
+        *p++ = digits[value & 15]; /* lowest digit first: it is read by nobody */
+        value >>= 4;
+    } while (value != 0);
     return p;
 }
 

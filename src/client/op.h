@@ -15,6 +15,9 @@
 #include "http2/h2.h"
 #include "net/loop.h"
 
+/* URL, header fields and response record of a browser's navigation with a few headers of the caller's. */
+#define TR_OP_SMALL 2560
+
 struct tr_hconn;
 struct tr_origin;
 struct tr_engine;
@@ -111,6 +114,9 @@ struct tr_op {
     bool safe_to_retry;
     uint64_t elapsed_ns;
     tr_op_timing_t timing;
+    /* The arena's first room: what a usual request needs, so that an op is one allocation, and that one reused (tr_op__recycle). Last:
+     * nothing clears it. */
+    _Alignas(max_align_t) uint8_t small[TR_OP_SMALL];
 };
 
 /* The message that brings a submitted op to the loop. */
@@ -126,6 +132,11 @@ void tr_op__abort(tr_op_t *op, const tr_err_t *err);
 extern const tr_exchange_events_t tr_op__events;
 /* tr_op__new_hop makes the record of the attempt that starts (dropping an earlier attempt's). TR_ERR_NOMEM. */
 tr_code_t tr_op__new_hop(tr_op_t *op);
+/* tr_op__recycle turns the reuse of freed ops on (while the engine runs) or off, then dropping those that are kept. */
+void tr_op__recycle(bool on);
+/* Around a fork: the lock of the kept ones is free in the child. */
+void tr_op__before_fork(void);
+void tr_op__after_fork(void);
 /* tr_op__source describes the body for the engine. */
 tr_body_source_t tr_op__source(tr_op_t *op);
 /* tr_op__arm sets the timer to what the op waits for next. */

@@ -272,11 +272,11 @@ max_conns(const tr_origin_t *origin)
     return origin->proto == TR_PROTO_H1 ? origin->pool->session->max_h1_per_origin : MAX_H2_PER_ORIGIN;
 }
 
-/* A replay goes out on a connection that was opened for it, unless there may be no more connections. */
+/* A replay goes out on a connection that was opened for it. */
 static bool
 is_too_old(const tr_hconn_t *hconn, const tr_op_t *op)
 {
-    return op->num_replays > 0 && hconn->opened_ns < op->wait_ns && hconn->origin->num_conns < max_conns(hconn->origin);
+    return op->num_replays > 0 && hconn->opened_ns < op->wait_ns;
 }
 
 /* A connection that takes the op at once; NULL: none. */
@@ -286,7 +286,8 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
     tr_link_t *link, *next;
     for (link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
-        if (!origin->needs_http1 && tr_hconn__can_take(hconn) && !is_too_old(hconn, op)) {
+        bool old = is_too_old(hconn, op) && origin->num_conns < max_conns(origin); /* else there is no other */
+        if (!origin->needs_http1 && tr_hconn__can_take(hconn) && !old) {
             return hconn;
         }
     }
@@ -295,6 +296,9 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
         next = tr_list_next(&origin->idle, link);
         if (is_too_old(hconn, op)) {
+            if (origin->num_conns >= max_conns(origin)) {
+                tr_hconn__close(hconn); /* makes room for the new one */
+            }
             continue;
         }
         bool probe = now - hconn->idle_ns > PROBE_NS || !tr_method_is_idempotent(op->ask.method);
@@ -444,10 +448,10 @@ static bool
 is_late(const tr_op_t *op, const tr_hconn_t *hconn, tr_code_t code)
 {
     if (code == TR_ERR_TIMEOUT_CONNECT) {
-        return op->timeouts.connect_ms != 0 && op->timeouts.connect_ms <= hconn->connect_ms;
+        return tr_hconn__limit(op->timeouts.connect_ms) <= hconn->connect_ms;
     }
     if (code == TR_ERR_TIMEOUT_TLS) {
-        return op->timeouts.tls_ms != 0 && op->timeouts.tls_ms <= hconn->tls_ms;
+        return tr_hconn__limit(op->timeouts.tls_ms) <= hconn->tls_ms;
     }
     return true;
 }

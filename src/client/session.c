@@ -136,10 +136,13 @@ tr_session_jar(tr_session_t *session)
 void
 tr_session__abort_ops(tr_session_t *session, const tr_err_t *err)
 {
+    tr_engine_t *engine = tr_engine__self();
     tr_link_t *link;
+    bool held = tr_engine__hold(engine);
     while ((link = tr_list_first(&session->ops)) != NULL) {
         tr_op__abort(TR_CONTAINER_OF(link, tr_op_t, session_link), err);
     }
+    tr_engine__release(engine, held);
 }
 
 void

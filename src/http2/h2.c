@@ -94,6 +94,10 @@ make_session(tr_h2_t *h2)
     }
     nghttp2_option_set_max_send_header_block_length(option, REQUEST_BLOCK_MAX);
     nghttp2_option_set_max_deflate_dynamic_table_size(option, ENCODER_TABLE_MAX);
+    /* Frames of unknown kinds are ignored (RFC 9113 5.5), but counted: nghttp2 tells only of kinds that were asked for. */
+    for (unsigned type = TR_H2_CONTINUATION + 1; type <= UINT8_MAX; type++) {
+        nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
+    }
     if (nghttp2_session_client_new3(&h2->session, callbacks, h2, option, &mem_functions) == 0) {
         code = TR_OK;
     }

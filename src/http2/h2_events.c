@@ -517,12 +517,24 @@ on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int lib_
     return 0;
 }
 
+/* A frame of a kind that we do not know: ignored. */
+static int
+on_extension(nghttp2_session *session, void **payload, const nghttp2_frame_hd *hd, void *user_data)
+{
+    TR_UNUSED(session);
+    TR_UNUSED(hd);
+    TR_UNUSED(user_data);
+    *payload = NULL;
+    return NGHTTP2_ERR_CANCEL;
+}
+
 void
 tr_h2__set_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);

@@ -62,6 +62,7 @@ struct tr_loop {
     int fds_free;              /* first free slot; -1: none */
     pid_t pid;                 /* process that made it */
     bool running;              /* inside tr_loop_run_once */
+    bool waited;               /* the kernel's wait may be just over: now is from before it */
 };
 
 struct tr_watch {
@@ -363,6 +364,7 @@ tr_loop_run_once(tr_loop_t *loop, uint64_t max_wait_ns)
             flags |= EVLOOP_NONBLOCK;
         }
     }
+    loop->waited = true;
     if (event_base_loop(loop->base, flags) < 0) {
         TR_TRACE(TR_TOPIC_NET, "event loop: errno %d", errno);
     }
@@ -437,6 +439,10 @@ on_ready(evutil_socket_t fd, short what, void *arg)
 {
     tr_watch_t *watch = arg;
     TR_UNUSED(fd);
+    if (watch->loop->waited) {
+        watch->loop->waited = false;
+        (void)tr_loop_update(watch->loop); /* the first of the batch: time limits count from here, not from before the wait */
+    }
     int events = ((what & EV_READ) != 0 ? TR_WATCH_READ : 0) | ((what & EV_WRITE) != 0 ? TR_WATCH_WRITE : 0);
     watch->fn(watch->arg, events); /* may free the watch: nothing of it is used afterwards */
 }

@@ -76,7 +76,7 @@ bridge_dispose(core_bridge_t *self)
     if (self->waker != NULL) {
         PyObject *waker = self->waker;
         self->waker = NULL;
-        PyObject *done = PyObject_CallMethod(waker, "stop", NULL);
+        PyObject *done = PyObject_CallMethodNoArgs(waker, self->st->names.stop);
         if (done == NULL) {
             PyErr_WriteUnraisable(waker);
         }

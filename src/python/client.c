@@ -198,7 +198,7 @@ verify_from(core_state_t *st, PyObject *value, uint32_t *flags, tr_trust_t **tru
     if (value == NULL || value == Py_None || value == Py_True) {
         return 0;
     }
-    bool is_path = PyUnicode_Check(value) || PyBytes_Check(value) || PyObject_HasAttrString(value, "__fspath__");
+    bool is_path = PyUnicode_Check(value) || PyBytes_Check(value) || PyObject_HasAttr(value, st->names.fspath);
     int truth = is_path && !PyUnicode_Check(value) ? 1 : PyObject_IsTrue(value);
     if (truth <= 0) {
         if (truth == 0) {

@@ -70,7 +70,7 @@ failure_text(core_op_t *op, const tr_err_t *err)
     PyObject *url = url_without_userinfo(op);
     PyObject *reason = core_str(tr_slice_cstr(err->msg));
     if (url != NULL && reason != NULL && op->method != NULL) {
-        method = PyObject_CallMethod(op->method, "capitalize", NULL);
+        method = PyObject_CallMethodNoArgs(op->method, op->st->names.capitalize);
         if (method != NULL) {
             text = PyUnicode_FromFormat("failed to do request: %U \"%U\": %U", method, url, reason);
         }
@@ -285,7 +285,7 @@ field_pairs(const tr_headers_t *headers, bool as_bytes)
 
 /* What the package's Headers keep: (lower-case name, [values]) in order of first appearance. */
 static PyObject *
-field_items(const tr_headers_t *headers)
+field_items(core_state_t *st, const tr_headers_t *headers)
 {
     size_t num = headers == NULL ? 0 : headers->len;
     PyObject *list = PyList_New(0), *index = PyDict_New();
@@ -303,7 +303,7 @@ field_items(const tr_headers_t *headers)
             name = ascii ? PyUnicode_FromStringAndSize(small, (Py_ssize_t)field.name.len) : core_str(field.name);
         } else {
             PyObject *spelled = core_str(field.name);
-            name = spelled == NULL ? NULL : PyObject_CallMethod(spelled, "lower", NULL);
+            name = spelled == NULL ? NULL : PyObject_CallMethodNoArgs(spelled, st->names.lower);
             Py_XDECREF(spelled);
         }
         rc = name == NULL || value == NULL ? -1 : PyDict_GetItemRef(index, name, &values);
@@ -342,7 +342,7 @@ static PyObject *
 response_get_header_items(PyObject *obj, void *closure)
 {
     TR_UNUSED(closure);
-    return field_items(hop_headers((core_response_t *)obj));
+    return field_items(core_state_of(Py_TYPE(obj)), hop_headers((core_response_t *)obj));
 }
 
 static PyObject *
@@ -350,7 +350,7 @@ response_get_trailer_items(PyObject *obj, void *closure)
 {
     core_response_t *self = (core_response_t *)obj;
     TR_UNUSED(closure);
-    return field_items(self->hop == NULL ? NULL : &self->hop->trailers);
+    return field_items(core_state_of(Py_TYPE(obj)), self->hop == NULL ? NULL : &self->hop->trailers);
 }
 
 static PyObject *

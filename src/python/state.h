@@ -10,9 +10,11 @@
 
 /* Interned names, one field each: X(field, text). */
 #define CORE_NAMES(X)                                                                                                  \
+    X(fspath, "__fspath__")                                                                                            \
     X(add_reader, "add_reader")                                                                                        \
     X(call_exception_handler, "call_exception_handler")                                                                \
     X(call_soon, "call_soon")                                                                                          \
+    X(capitalize, "capitalize")                                                                                        \
     X(context, "context")                                                                                              \
     X(decode, "decode")                                                                                                \
     X(is_closed, "is_closed")                                                                                          \
@@ -26,11 +28,13 @@
     X(pool, "pool")                                                                                                    \
     X(read, "read")                                                                                                    \
     X(tls, "tls")                                                                                                      \
+    X(stop, "stop")                                                                                                    \
     X(total, "total")                                                                                                  \
     X(write, "write")                                                                                                  \
     X(http1, "http1")                                                                                                  \
     X(http2, "http2")                                                                                                  \
     X(auto_, "auto")                                                                                                   \
+    X(lower, "lower")                                                                                                  \
     X(message, "message")                                                                                              \
     X(drain, "drain")
 

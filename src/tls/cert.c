@@ -210,20 +210,8 @@ static tr_code_t
 check_pins(tr_tls_t *tls)
 {
     const tr_tls_config_t *config = &tls->config;
-    if (config->num_pins == 0) {
+    if (config->num_pins == 0 || tr_x509_pinned(tls->certs, tls->num_certs, config->pins, config->num_pins)) {
         return TR_OK;
-    }
-    uint8_t digest[32];
-    for (size_t i = 0; i < tls->num_certs; i++) {
-        tr_code_t code = tr_x509_spki_sha256(tls->certs[i], digest, &tls->err);
-        if (code != TR_OK) {
-            return code;
-        }
-        for (size_t j = 0; j < config->num_pins; j++) {
-            if (memcmp(digest, config->pins[j], sizeof(digest)) == 0) {
-                return TR_OK;
-            }
-        }
     }
     return tr_tls__fail_as(tls, TR_ERR_TLS_PIN, TR_ALERT_BAD_CERTIFICATE, "tls.pins", NULL);
 }

@@ -49,6 +49,9 @@ tr_tls__set_state(tr_tls_t *tls, tr_tls_state_t state)
 
 /* --- failure --- */
 
+static tr_code_t fail_v(tr_tls_t *tls, tr_code_t code, uint8_t alert, const char *where, const char *fmt, va_list args)
+    TR_PRINTF(5, 0);
+
 static tr_code_t
 fail_v(tr_tls_t *tls, tr_code_t code, uint8_t alert, const char *where, const char *fmt, va_list args)
 {
@@ -153,12 +156,25 @@ done:
     return TR_OK;
 }
 
+/* A session that was taken for a ClientHello which never left (no connection came about) is as good as before. */
+static void
+give_session_back(tr_tls_t *tls)
+{
+    bool was_moved = tls->session != NULL && (tls->session->version == TR_VERSION_13 ||
+                                              (tls->config.profile->flags & TR_PROFILE_TICKET12_ONCE) != 0);
+    if (was_moved && tls->state == TR_EXPECT_NOTHING && tls->config.tickets != NULL) {
+        tr_tickets_put(tls->config.tickets, tr_slice_cstr(tls->ticket_key), tls->session);
+        tls->session = NULL;
+    }
+}
+
 void
 tr_tls_free(tr_tls_t *tls)
 {
     if (tls == NULL) {
         return;
     }
+    give_session_back(tls);
     tr_hello_cleanup(&tls->hello);
     tr_session_ticket_free(tls->session);
     tr_session_ticket_free(tls->new_session);
@@ -315,6 +331,19 @@ tr_tls__accept_record_size(tr_tls_t *tls, tr_rd_t rd)
     return TR_OK;
 }
 
+void
+tr_tls__handshake_over(tr_tls_t *tls)
+{
+    tr_hello_cleanup(&tls->hello);
+    tr_session_ticket_free(tls->session);
+    tls->session = NULL;
+    tr_hash_free(tls->transcript);
+    tls->transcript = NULL;
+    tr_pkey_free(tls->peer_key);
+    tls->peer_key = NULL;
+    tr_buf_cleanup(&tls->cookie);
+}
+
 bool
 tr_tls__keeps_sessions(const tr_tls_t *tls)
 {
@@ -366,6 +395,18 @@ tr_tls__signature_ok(const tr_tls_t *tls, uint16_t scheme, tr_slice_t content, t
     }
 #endif
     return tr_sig_verify(scheme, tls->peer_key, content, signature);
+}
+
+bool
+tr_tls__finished_ok(const tr_tls_t *tls, const uint8_t *expected, size_t len, tr_slice_t got)
+{
+#ifdef TR_FUZZ
+    if ((tls->config.flags & TR_TLS_FUZZ_NO_SIGNATURES) != 0) {
+        return true;
+    }
+#endif
+    TR_UNUSED(tls);
+    return got.len == len && tr_memeq_ct(expected, got.data, len);
 }
 
 /* --- ServerHello: which version, which kind --- */

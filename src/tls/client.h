@@ -220,11 +220,15 @@ tr_code_t tr_tls__emit(tr_tls_t *tls, tr_tls_level_t level, tr_slice_t message);
 tr_code_t tr_tls__accept_alpn(tr_tls_t *tls, tr_rd_t rd);
 /* tr_tls__accept_record_size applies the server's record_size_limit (RFC 8449). */
 tr_code_t tr_tls__accept_record_size(tr_tls_t *tls, tr_rd_t rd);
+/* tr_tls__handshake_over frees what only a handshake needs: an idle connection should cost little. */
+void tr_tls__handshake_over(tr_tls_t *tls);
 /* tr_tls__keep_session stores the session, or frees it where sessions are not kept. */
 void tr_tls__keep_session(tr_tls_t *tls, tr_session_ticket_t *session);
 bool tr_tls__keeps_sessions(const tr_tls_t *tls);
 /* tr_tls__new_session starts a session to keep, with what both versions fill alike; NULL: out of memory. */
 tr_session_ticket_t *tr_tls__new_session(const tr_tls_t *tls, uint32_t lifetime_s, tr_slice_t ticket);
+/* tr_tls__finished_ok compares the verify_data of the peer's Finished. */
+bool tr_tls__finished_ok(const tr_tls_t *tls, const uint8_t *expected, size_t len, tr_slice_t got);
 /* tr_tls__signature_ok verifies the peer's signature under tls->peer_key. */
 bool tr_tls__signature_ok(const tr_tls_t *tls, uint16_t scheme, tr_slice_t content, tr_slice_t signature);
 

@@ -660,7 +660,7 @@ tr_tls12__finished(tr_tls_t *tls, const tr_msg_t *msg)
     if ((code = verify_data(tls, expected, "server finished")) != TR_OK) {
         return code;
     }
-    if (msg->body.len != VERIFY_DATA_LEN || !tr_memeq_ct(expected, msg->body.data, VERIFY_DATA_LEN)) {
+    if (!tr_tls__finished_ok(tls, expected, VERIFY_DATA_LEN, msg->body)) {
         return tr_tls__fail(tls, TR_ALERT_DECRYPT_ERROR, where, "The server's Finished is wrong.");
     }
     tls->secured = true;
@@ -677,8 +677,7 @@ tr_tls12__finished(tr_tls_t *tls, const tr_msg_t *msg)
         tr_tls__keep_session(tls, tls->new_session);
         tls->new_session = NULL;
     }
-    tr_hash_free(tls->transcript);
-    tls->transcript = NULL;
+    tr_tls__handshake_over(tls);
     tr_wipe(tls->master, sizeof(tls->master));
     tr_wipe(tls->key_block, sizeof(tls->key_block));
     tls->ends_flight = true;

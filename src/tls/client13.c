@@ -606,7 +606,7 @@ tr_tls13__finished(tr_tls_t *tls, const tr_msg_t *msg)
     if (code != TR_OK) {
         return tr_tls__lower(tls, code, where);
     }
-    if (msg->body.len != tls->ks.hash_len || !tr_memeq_ct(expected, msg->body.data, tls->ks.hash_len)) {
+    if (!tr_tls__finished_ok(tls, expected, tls->ks.hash_len, msg->body)) {
         return tr_tls__fail(tls, TR_ALERT_DECRYPT_ERROR, where, "The server's Finished is wrong.");
     }
     tls->secured = true;
@@ -626,9 +626,7 @@ tr_tls13__finished(tr_tls_t *tls, const tr_msg_t *msg)
         (code = tr_tls__lower(tls, tr_keysched_resumption(&tls->ks, digest), where)) != TR_OK) {
         return code;
     }
-    /* What only the handshake needed. */
-    tr_hash_free(tls->transcript);
-    tls->transcript = NULL;
+    tr_tls__handshake_over(tls);
     tr_wipe(tls->ks.client_handshake, sizeof(tls->ks.client_handshake));
     tr_wipe(tls->ks.server_handshake, sizeof(tls->ks.server_handshake));
     tls->ends_flight = true;

@@ -38,7 +38,7 @@ flush_flight(tr_tls_t *tls)
     /* RFC 8446 5.1: the first ClientHello alone may have another version in its header. */
     uint16_t version = tls->state == TR_EXPECT_NOTHING ? tls->config.profile->record_version : TR_VERSION_12;
     tr_code_t code = seal(tls, TR_RECORD_HANDSHAKE, version, tr_buf_slice(&tls->flight));
-    tr_buf_clear(&tls->flight);
+    tr_buf_cleanup(&tls->flight);
     return code;
 }
 
@@ -500,6 +500,12 @@ tr_tls_feed(tr_tls_t *tls, tr_bufq_t *plain, tr_buf_t *wire, tr_slice_t in, size
     if (!tr_failed(code)) {
         tr_code_t sent = flush_flight(tls);
         code = sent == TR_OK ? code : sent;
+    }
+    /* Between calls only bytes are held that could not be handled yet. */
+    tr_chunk_free(tls->spare);
+    tls->spare = NULL;
+    if (tls->in_partial.len == 0) {
+        tr_buf_cleanup(&tls->in_partial);
     }
     return finish(tls, code, err);
 }

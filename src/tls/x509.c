@@ -188,6 +188,62 @@ parse_cert(tr_slice_t der)
     return cert;
 }
 
+static bool
+has_pinned_key(tr_slice_t der, const uint8_t (*pins)[32], size_t num_pins)
+{
+    uint8_t digest[32];
+    bool found = false;
+    if (tr_x509_spki_sha256(der, digest, NULL) == TR_OK) {
+        for (size_t i = 0; i < num_pins; i++) {
+            found = found || memcmp(digest, pins[i], sizeof(digest)) == 0;
+        }
+    }
+    return found;
+}
+
+/* The first certificate of the list, not used so far, that has signed this one; num_certs: none. */
+static size_t
+find_signer(const tr_slice_t *certs, size_t num_certs, bool *used, X509 *cert, X509 **out)
+{
+    *out = NULL;
+    for (size_t i = 1; i < num_certs; i++) {
+        X509 *candidate = used[i] ? NULL : parse_cert(certs[i]);
+        if (candidate != NULL && X509_check_issued(candidate, cert) == X509_V_OK &&
+            X509_verify(cert, X509_get0_pubkey(candidate)) == 1) {
+            used[i] = true;
+            *out = candidate;
+            return i;
+        }
+        X509_free(candidate);
+    }
+    return num_certs;
+}
+
+bool
+tr_x509_pinned(const tr_slice_t *certs, size_t num_certs, const uint8_t (*pins)[32], size_t num_pins)
+{
+    bool used[TR_TLS_MAX_CHAIN_CERTS] = {false};
+    bool found = false;
+    num_certs = TR_MIN(num_certs, (size_t)TR_TLS_MAX_CHAIN_CERTS);
+    if (num_certs == 0) {
+        return false;
+    }
+    if (has_pinned_key(certs[0], pins, num_pins)) {
+        return true;
+    }
+    X509 *cert = parse_cert(certs[0]);
+    while (cert != NULL && !found) {
+        X509 *signer;
+        size_t i = find_signer(certs, num_certs, used, cert, &signer);
+        found = i < num_certs && has_pinned_key(certs[i], pins, num_pins);
+        X509_free(cert);
+        cert = signer;
+    }
+    X509_free(cert);
+    ERR_clear_error();
+    return found;
+}
+
 /* ------------------------------------------------------------------------------------- trust stores */
 
 typedef struct root {

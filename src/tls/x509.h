@@ -40,5 +40,9 @@ tr_code_t tr_x509_verify(const tr_trust_t *trust, const tr_slice_t *certs, size_
                          int64_t now_s, uint8_t *out_alert, tr_err_t *err);
 /* tr_x509_spki_sha256 hashes the SubjectPublicKeyInfo of a DER certificate (pinning). */
 tr_code_t tr_x509_spki_sha256(tr_slice_t der, uint8_t out[32], tr_err_t *err);
+/* tr_x509_pinned says whether one of the pinned keys (SHA-256 of a SubjectPublicKeyInfo) stands behind the leaf: it is the leaf's
+ * own, or that of a certificate in the list which has signed the leaf, directly or through others of the list. One that merely
+ * lies in the list does not count: anybody could put it there. A root that was not sent cannot be found. */
+bool tr_x509_pinned(const tr_slice_t *certs, size_t num_certs, const uint8_t (*pins)[32], size_t num_pins);
 
 #endif

@@ -880,3 +880,45 @@ TR_TEST_OOM(x509_identity, "/tls/x509/identities")
                      tr_slice(key_text, key_len), NULL, &err),
                  TR_ERR_TLS_IDENTITY);
 }
+
+TR_TEST(x509_pins, "/tls/x509/pins")
+{
+    pki_t pki, other;
+    tr_slice_t chain[4];
+    uint8_t pins[2][32];
+    tr_err_t err = TR_ERR_INIT;
+    spec_t stranger = inter_spec;
+    stranger.name = "Another CA";
+    pki_open(&pki, NULL, NULL, NULL, KEY_LEAF);
+    pki_open(&other, NULL, &stranger, NULL, KEY_RSA_2048);
+    X509 *same_name = make_cert(&inter_spec, KEY_OTHER_CA, NULL, KEY_OTHER_CA); /* as the issuer, with another key */
+    der_t same_name_der;
+    memset(pins, 0, sizeof(pins));
+    chain[0] = SLICE(pki.leaf_der);
+    chain[1] = SLICE(other.leaf_der);
+    chain[2] = SLICE(pki.inter_der);
+    chain[3] = der_of(&same_name_der, same_name);
+    const uint8_t(*const_pins)[32] = (const uint8_t(*)[32])pins;
+    TR_CHECK(!tr_x509_pinned(chain, 4, const_pins, 2));
+    TR_CHECK_OK(tr_x509_spki_sha256(chain[0], pins[1], &err), &err);
+    TR_CHECK(tr_x509_pinned(chain, 1, const_pins, 2)); /* the leaf */
+    TR_CHECK_OK(tr_x509_spki_sha256(SLICE(pki.inter_der), pins[1], &err), &err);
+    TR_CHECK(tr_x509_pinned(chain, 4, const_pins, 2)); /* who signed it, behind one that did not */
+    TR_CHECK(!tr_x509_pinned(chain, 2, const_pins, 2));
+    /* what merely lies in the list, and what only has the issuer's name */
+    TR_CHECK_OK(tr_x509_spki_sha256(chain[1], pins[1], &err), &err);
+    TR_CHECK(!tr_x509_pinned(chain, 4, const_pins, 2));
+    TR_CHECK_OK(tr_x509_spki_sha256(chain[3], pins[1], &err), &err);
+    TR_CHECK(!tr_x509_pinned(chain, 4, const_pins, 2));
+    /* two steps up */
+    chain[1] = SLICE(pki.root_der);
+    TR_CHECK_OK(tr_x509_spki_sha256(chain[1], pins[0], &err), &err);
+    TR_CHECK(tr_x509_pinned(chain, 3, const_pins, 1));
+    TR_CHECK(!tr_x509_pinned(chain, 2, const_pins, 1));
+    TR_CHECK(!tr_x509_pinned(chain, 0, const_pins, 1) && !tr_x509_pinned(chain, 3, const_pins, 0));
+    chain[0] = TR_SLICE_LIT("rubbish");
+    TR_CHECK(!tr_x509_pinned(chain, 3, const_pins, 1));
+    X509_free(same_name);
+    pki_close(&pki);
+    pki_close(&other);
+}

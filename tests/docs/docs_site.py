@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-from fingerprint import server  # noqa: E402
+from fingerprint import server
 
 HOSTS = ("example.com", "example.org", "httpbin.org", "www.python.org")
 CERTIFICATE_NAMES = tuple(f"{host}.localhost" for host in HOSTS)
@@ -117,7 +117,9 @@ class Site(server.Server):
         if connection.tls.selected_alpn_protocol() != "h2":
             time.sleep(delay_of(request))
         if name in ("", "about", "downloads", "events"):
-            return server.Response(200, [("content-type", "text/html; charset=utf-8")], b"" if request.method == "HEAD" else PAGE)
+            return server.Response(
+                200, [("content-type", "text/html; charset=utf-8")], b"" if request.method == "HEAD" else PAGE
+            )
         if name in ("get", "post", "put", "patch", "delete", "anything", "headers", "delay"):
             return server.Response(200, [JSON], json.dumps(echo(request)).encode())
         if name == "gzip":
@@ -161,6 +163,7 @@ class Site(server.Server):
                 return match.group(0)
             raise ValueError(f"{match.group(0)} is a host that the tests do not serve")
 
+        code = re.sub(rf'(["\'])({"|".join(map(re.escape, HOSTS))})\1', r"\1\2.localhost\1", code)  # a cookie's domain
         return URL.sub(replace, code)
 
     def globalize(self, text: str) -> str:

@@ -56,9 +56,9 @@ def test_header_values(lab: Lab, evil: str, where: str) -> None:
     refused(lab, lab.serve(answer), (HeaderError,), headers={"X-Test": value})
 
 
-@pytest.mark.parametrize("value", ["a\r", "a\n", "a\r\n", "\na", "a\x7fb", "a\x01b", "a\x08b"])
-def test_header_values_with_controls(lab: Lab, value: str) -> None:
-    """At the ends, too: stripping them would send something other than what was asked for."""
+@pytest.mark.parametrize("value", ["a\r", "a\n", "a\r\n", "\na", "\0", "\r"])
+def test_header_values_that_end_in_controls(lab: Lab, value: str) -> None:
+    """Refused, not stripped: that would send something other than what was asked for."""
     refused(lab, lab.serve(answer), (HeaderError,), headers={"X-Test": value})
 
 

@@ -162,7 +162,7 @@ def _from_store(record: tuple[str, str, str, str, int, int]) -> Cookie:
         discard=not expires,
         comment=None,
         comment_url=None,
-        rest={"HttpOnly": ""} if flags & _HTTP_ONLY else {},
+        rest={"HttpOnly": None} if flags & _HTTP_ONLY else {},  # type: ignore[dict-item]  # as the parser does
         rfc2109=False,
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-from ..exceptions import HTTPError, RemoteProtocolError
+from ..exceptions import HTTPError, RemoteProtocolError, URLError
 from .encoders import StreamEncoder
 from .urls import URL
 
@@ -32,8 +32,12 @@ def redirect_method(method: str, status: int) -> str:
 def redirect_url(request: Request, location: str) -> URL:
     """Resolve a Location against the request's URL. Raises RemoteProtocolError."""
     base = str(request.url)
+    location = location.strip()
     try:
-        text = urljoin(base, location.strip())
+        parts = urlsplit(location)
+        if "//" in location[: len(parts.scheme) + 3] and not parts.netloc:
+            raise ValueError("no host")  # urljoin would take the request's
+        text = urljoin(base, location)
         url = URL(text)
     except (HTTPError, ValueError) as error:
         raise RemoteProtocolError(f"Invalid URL in 'Location' header: {error}") from None
@@ -63,7 +67,8 @@ def next_request(request: Request, response: Response) -> Request | None:
         return None
     try:
         url = redirect_url(request, location)
-    except RemoteProtocolError:
+        cookies = response.cookies.cookiejar._store.items(str(url))
+    except (RemoteProtocolError, URLError):
         return None
     method = redirect_method(request.method, response.status_code)
     automatic: dict[str, Any] = request._automatic
@@ -92,6 +97,6 @@ def next_request(request: Request, response: Response) -> Request | None:
         if "content-type" in automatic and "content-type" not in following.headers:
             following.headers["content-type"] = automatic["content-type"]
             following._automatic["content-type"] = automatic["content-type"]
-    for cookie in response.cookies.cookiejar._store.items(str(url)):
+    for cookie in cookies:
         following.cookies.cookiejar._store.set(*cookie)
     return following
