@@ -138,9 +138,14 @@ $(VENV)/.demo: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check cryptography
 	@touch $@
 
+# One after another: each uses both cores for itself, and the first failure is the last thing that is shown.
 test: test-packages
 	$(MAKE) --no-print-directory venv ext tools
-	$(MAKE) --no-print-directory lint test-c test-fuzz test-sanitizers test-python
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory test-c
+	$(MAKE) --no-print-directory test-fuzz
+	$(MAKE) --no-print-directory test-sanitizers
+	$(MAKE) --no-print-directory -j1 test-python
 
 test-c:
 	$(MAKE) --no-print-directory check-c

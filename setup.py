@@ -105,8 +105,16 @@ class BuildExtension(build_ext):
         if not hasattr(compiler, "_compile") or not hasattr(compiler, "_setup_compile"):
             return
 
-        def compile_all(sources, output_dir=None, macros=None, include_dirs=None, debug=0, extra_preargs=None,
-                        extra_postargs=None, depends=None):
+        def compile_all(
+            sources,
+            output_dir=None,
+            macros=None,
+            include_dirs=None,
+            debug=0,
+            extra_preargs=None,
+            extra_postargs=None,
+            depends=None,
+        ):
             macros, objects, extra_postargs, pp_opts, build = compiler._setup_compile(
                 output_dir, macros, include_dirs, sources, depends, extra_postargs
             )
@@ -129,8 +137,12 @@ def sources() -> list[str]:
 
 
 def headers() -> list[str]:
-    return [str(path.relative_to(ROOT)) for layer in LAYERS for kind in ("*.h", "*.inc", "*.def")
-            for path in sorted((ROOT / "src" / layer).glob(kind))]
+    return [
+        str(path.relative_to(ROOT))
+        for layer in LAYERS
+        for kind in ("*.h", "*.inc", "*.def")
+        for path in sorted((ROOT / "src" / layer).glob(kind))
+    ]
 
 
 setup(

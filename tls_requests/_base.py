@@ -174,8 +174,12 @@ class BaseClient(_core.BaseClient):
                 if name == "tls_debug":
                     self._warn_renamed("tls_debug", "debug")
                 setting, convert = _ALIASES[key]
-                if given[setting] is NOT_GIVEN and value is not None and not (
-                    key == "timeoutseconds" and any(_option_key(other) == "timeoutmilliseconds" for other in config)
+                if (
+                    given[setting] is NOT_GIVEN
+                    and value is not None
+                    and not (
+                        key == "timeoutseconds" and any(_option_key(other) == "timeoutmilliseconds" for other in config)
+                    )
                 ):
                     setattr(self, setting, convert(value))
             else:
@@ -438,7 +442,7 @@ class BaseClient(_core.BaseClient):
             url=str(request.url),
             body=body,
             proxy=str(request.proxy) if request.proxy is not None else "",
-            timeout=request.timeout,
+            timeout=request.timeout if isinstance(request.timeout, (int, float)) else None,
             http2=self.http2,
             verify=self.verify,
             client_identifier=client_identifier,
@@ -494,7 +498,9 @@ class BaseClient(_core.BaseClient):
         from .models.request import Request, _spelling
 
         spelled = {**(self._spelled or {}), **(_spelling(kwargs.pop("given_headers")) or {})}
-        options = {name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier") if name in kwargs}
+        options: dict[str, Any] = {
+            name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier") if name in kwargs
+        }
         request = Request(method, url, headers=headers, cookies=cookies, **kwargs)
         request._spelling = spelled
         request._client = self
@@ -565,7 +571,7 @@ class BaseClient(_core.BaseClient):
     def _engine_arguments(self, request: Request, identifier: str, follow_redirects: Any) -> tuple[Any, ...]:
         """What `_perform_*` takes for a finished request."""
         request._session_id = self._id
-        options: dict[str, Any] = dict(getattr(request, "_options", {}))
+        options: dict[str, Any] = dict(request._options)
         options["client_identifier"] = identifier
         options["timeout"] = request.timeout
         if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
@@ -605,7 +611,7 @@ class BaseClient(_core.BaseClient):
                         jar.receive(hop._url_text, value)
 
     def _identifier_of(self, request: Request) -> Any:
-        chosen = getattr(request, "_options", {}).get("client_identifier")
+        chosen = request._options.get("client_identifier")
         return self.client_identifier if chosen is None else chosen
 
     @staticmethod

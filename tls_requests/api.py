@@ -45,10 +45,10 @@ def request(
     200
     """
     content = config.pop("content", NOT_GIVEN)
-    send = {} if content is NOT_GIVEN else {"content": content}
+    send: dict[str, Any] = {} if content is NOT_GIVEN else {"content": content}
     if headers is None:
         # headers=None: nothing of the browser's, as with a client.
-        client_headers = {"headers": None}
+        client_headers: dict[str, Any] = {"headers": None}
     else:
         client_headers = {}
         if headers is not NOT_GIVEN:

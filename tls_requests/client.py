@@ -79,11 +79,25 @@ class Client(BaseClient):
         method = method.upper()
         if protocol_racing is allow_http is stream_id is None:
             response = self._blocking(
-                method, url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+                method,
+                url,
+                params,
+                headers,
+                cookies,
+                auth,
+                follow_redirects,
+                timeout,
+                data,
+                files,
+                json,
+                content,
+                kwargs,
             )
             if response is not None:
                 return response
-        given = given_arguments((params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs)
+        given = given_arguments(
+            (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs
+        )
         auth = given.pop("auth", None)
         follow_redirects = given.pop("follow_redirects", None)
         request = self.build_request(
@@ -91,7 +105,9 @@ class Client(BaseClient):
         )
         return self.send(request, auth=auth, follow_redirects=follow_redirects)
 
-    def send(self, request: Request, *, auth: Any = None, follow_redirects: Any = None, stream: bool = False) -> Response:
+    def send(
+        self, request: Request, *, auth: Any = None, follow_redirects: Any = None, stream: bool = False
+    ) -> Response:
         """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks."""
         from .models.request import Request as RequestClass
 
@@ -116,7 +132,9 @@ class Client(BaseClient):
             response.close()
         return response
 
-    def _send(self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None) -> Response:
+    def _send(
+        self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
+    ) -> Response:
         failure = self._failure_of(request)
         if failure is not None:
             return self._failure(request, request.method, str(request.url), *failure)
@@ -141,7 +159,19 @@ class Client(BaseClient):
     ) -> Response:
         """Send a GET request; see `request`."""
         response = self._blocking(
-            "GET", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "GET",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if response is not None:
             return response
@@ -162,7 +192,19 @@ class Client(BaseClient):
     ) -> Response:
         """Send a OPTIONS request; see `request`."""
         response = self._blocking(
-            "OPTIONS", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "OPTIONS",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if response is not None:
             return response
@@ -183,7 +225,19 @@ class Client(BaseClient):
     ) -> Response:
         """Send a HEAD request; see `request`."""
         response = self._blocking(
-            "HEAD", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "HEAD",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if response is not None:
             return response
@@ -204,7 +258,19 @@ class Client(BaseClient):
     ) -> Response:
         """Send a DELETE request; see `request`."""
         response = self._blocking(
-            "DELETE", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "DELETE",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if response is not None:
             return response
@@ -327,11 +393,25 @@ class AsyncClient(BaseClient):
         method = method.upper()
         if protocol_racing is allow_http is stream_id is None:
             op = self._awaitable(
-                method, url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+                method,
+                url,
+                params,
+                headers,
+                cookies,
+                auth,
+                follow_redirects,
+                timeout,
+                data,
+                files,
+                json,
+                content,
+                kwargs,
             )
             if op is not None:
                 return await op
-        given = given_arguments((params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs)
+        given = given_arguments(
+            (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs
+        )
         auth = given.pop("auth", None)
         follow_redirects = given.pop("follow_redirects", None)
         request = await self.abuild_request(
@@ -353,7 +433,19 @@ class AsyncClient(BaseClient):
     ) -> Response:
         """Send a GET request; see `request`."""
         op = self._awaitable(
-            "GET", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "GET",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if op is not None:
             return await op
@@ -374,7 +466,19 @@ class AsyncClient(BaseClient):
     ) -> Response:
         """Send a OPTIONS request; see `request`."""
         op = self._awaitable(
-            "OPTIONS", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "OPTIONS",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if op is not None:
             return await op
@@ -395,7 +499,19 @@ class AsyncClient(BaseClient):
     ) -> Response:
         """Send a HEAD request; see `request`."""
         op = self._awaitable(
-            "HEAD", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "HEAD",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if op is not None:
             return await op
@@ -416,7 +532,19 @@ class AsyncClient(BaseClient):
     ) -> Response:
         """Send a DELETE request; see `request`."""
         op = self._awaitable(
-            "DELETE", url, params, headers, cookies, auth, follow_redirects, timeout, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, NOT_GIVEN, kwargs
+            "DELETE",
+            url,
+            params,
+            headers,
+            cookies,
+            auth,
+            follow_redirects,
+            timeout,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            NOT_GIVEN,
+            kwargs,
         )
         if op is not None:
             return await op
@@ -540,7 +668,9 @@ class AsyncClient(BaseClient):
         identifier = await self.aprepare_client_identifier(self._identifier_of(request))
         if type(self).prepare_config is not AsyncClient.prepare_config:
             self.prepare_config(request, identifier)
-        response: Response = await self._perform_awaitable(*self._engine_arguments(request, identifier, follow_redirects))
+        response: Response = await self._perform_awaitable(
+            *self._engine_arguments(request, identifier, follow_redirects)
+        )
         self._after(request, response)
         return response
 

@@ -329,6 +329,7 @@ on_connected(void *arg)
         TR_TRACE(TR_TOPIC_POOL, "%s: connection %p speaks %s", hconn->origin->host, (void *)hconn, hconn->h2 != NULL ? "h2" : "http/1.1");
         set_state(hconn, hconn->h2 != NULL ? TR_HCONN_SHARED : TR_HCONN_IDLE);
         go_idle(hconn);
+        hconn->up_ns = hconn->idle_ns;
         tr_origin__dirty(hconn->origin);
         tr_hconn__dirty(hconn);
     }

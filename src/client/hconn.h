@@ -38,6 +38,7 @@ typedef struct tr_hconn {
     uint32_t num_requests;  /* started */
     uint32_t num_active;    /* exchanges under way */
     bool carried;           /* an exchange was completed on it */
+    uint64_t up_ns;         /* when it was connected */
     bool http1_only;        /* only that was offered */
     uint32_t connect_ms, tls_ms; /* of who opened it */
     uint64_t opened_ns, idle_ns, received_ns;

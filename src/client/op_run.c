@@ -454,7 +454,8 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
                          "unexpected EOF: the server closed the connection within its answer's body.");
     }
     bool got = op->got_bytes || (hconn->h1 != NULL && tr_h1_got_bytes(hconn->h1));
-    tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, hconn->carried, op->num_replays, op->ask.method};
+    bool kept = hconn->carried || hconn->up_ns < op->wait_ns; /* it was there before the op: it may have been dead for long */
+    tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, kept, op->num_replays, op->ask.method};
     tr_retry_t retry = tr_retry_decide(&facts);
     TR_TRACE(TR_TOPIC_OP, "op %p failed: %s, sent %d, got %d, reused %d: replay %d", (void *)op, err.msg, facts.sent, facts.got_bytes,
              facts.reused, (int)retry);

@@ -301,8 +301,8 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
             }
             continue;
         }
-        bool probe = now - hconn->idle_ns > PROBE_NS || !tr_method_is_idempotent(op->ask.method);
-        if (tr_hconn__can_take(hconn) && (!probe || !hconn->carried || tr_conn_is_alive(hconn->conn))) {
+        bool probe = now - hconn->idle_ns > PROBE_NS || (now != hconn->idle_ns && !tr_method_is_idempotent(op->ask.method));
+        if (tr_hconn__can_take(hconn) && (!probe || tr_conn_is_alive(hconn->conn))) {
             return hconn;
         }
         tr_hconn__close(hconn);

@@ -53,6 +53,9 @@
  * no data; nghttp2 limits its own outgoing queue, these limit what it answers or we count. --- */
 #define TR_H2_MAX_CONTROL_FRAMES 10000
 #define TR_H2_MAX_EMPTY_DATA 1000
+/* Bytes in a row of which no exchange gets anything: DATA of a stream that was cancelled is on its way for a while, but no more of it
+ * than the connection's window (browsers offer 15 MiB). */
+#define TR_H2_MAX_IDLE_BYTES ((size_t)32 << 20)
 #define TR_H2_MAX_SETTINGS_ENTRIES 32
 
 /* --- client --- */

@@ -858,7 +858,12 @@ tr_h2_feed(tr_h2_t *h2, tr_bufq_t *in, tr_err_t *err)
     }
     while (code == TR_OK && (h2->chunk = tr_bufq_shift(in)) != NULL) {
         tr_slice_t bytes = tr_chunk_slice(h2->chunk);
+        h2->idle_bytes += bytes.len;
         ssize_t used = nghttp2_session_mem_recv(h2->session, bytes.data, bytes.len);
+        if (h2->idle_bytes > TR_H2_MAX_IDLE_BYTES && h2->noticed.code == TR_OK) {
+            (void)tr_err_set(&h2->noticed, TR_ERR_H2_PROTOCOL, NGHTTP2_ENHANCE_YOUR_CALM, "h2.flood",
+                             "The server floods the HTTP/2 connection with data that nobody asked for.");
+        }
         tr_chunk_free(h2->chunk); /* NULL when a callback took it over */
         h2->chunk = NULL;
         if (h2->dead) {

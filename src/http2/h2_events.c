@@ -83,6 +83,7 @@ tr_h2__useful(tr_h2_t *h2, uint32_t worth)
 {
     h2->num_control -= TR_MIN(worth, h2->num_control);
     h2->num_empty_data -= TR_MIN(worth, h2->num_empty_data);
+    h2->idle_bytes = 0;
 }
 
 static tr_h2_stream_t *

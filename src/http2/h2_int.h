@@ -68,6 +68,7 @@ struct tr_h2 {
     bool dead;
     uint32_t goaway_code;
     int32_t goaway_last;
+    size_t idle_bytes;    /* received since something useful came */
     uint32_t num_control; /* frames that bring nothing, against useful ones (limits.h) */
     uint32_t num_empty_data;
     uint64_t num_pings, num_pongs;

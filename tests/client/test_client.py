@@ -168,7 +168,8 @@ def test_a_large_body_is_held_once(trget, big_nginx, tmp_path, version):
     out = tmp_path / "out"
     report = trget.load(*version, "--wait", "-n", "2", big_nginx.url("/big"))
     assert report["bytes"] == 2 * (256 << 20)
-    assert report["stats"]["max_rss_kb"] < 290 * 1024
+    if trget.program.parent.name == "plain":  # a sanitizer keeps freed memory
+        assert report["stats"]["max_rss_kb"] < 290 * 1024
     done = trget.run(*version, "--save", str(out), big_nginx.url("/big"))
     assert done.returncode == 0 and out.stat().st_size == 256 << 20
 

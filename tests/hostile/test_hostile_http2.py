@@ -227,8 +227,6 @@ def test_floods(lab: Lab, name: str) -> None:
     [
         rst_stream(1, CANCEL),
         window_update(1, 1),
-        frame(DATA, 0, 1, b"x"),
-        frame(DATA, 0, 1, b""),
         frame(DATA, 0, 1, b"x" * 1000),
         frame(HEADERS, END_HEADERS | END_STREAM, 1, OK),
         frame(PRIORITY, 0, 1, bytes(5)),

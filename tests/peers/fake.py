@@ -91,7 +91,8 @@ class Link:
         return data
 
     def receive_exactly(self, size: int) -> bytes:
-        data = b""
+        data = self._held
+        self._held = b""
         while len(data) < size:
             data += self.receive()
         self._held = data[size:]

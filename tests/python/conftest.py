@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from echo_site import Site, running_site  # noqa: E402
+from echo_site import Site, running_site
 
 
 @pytest.fixture(scope="session")

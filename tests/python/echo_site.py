@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     server: Site
 
     def log_message(self, *_: Any) -> None:
@@ -66,7 +68,11 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "bytes":
             self.answer(200, bytes(range(256)) * (int(parts[1]) // 256), [("Content-Type", "application/octet-stream")])
         elif kind == "text":
-            self.answer(200, "h\u00e9llo".encode(query["charset"][0]), [("Content-Type", f"text/plain; charset={query['charset'][0]}")])
+            self.answer(
+                200,
+                "h\u00e9llo".encode(query["charset"][0]),
+                [("Content-Type", f"text/plain; charset={query['charset'][0]}")],
+            )
         elif kind == "json":
             self.answer(200, b'{"a": [1, 2, {"b": null}]}', [("Content-Type", "application/json")])
         elif kind == "close":

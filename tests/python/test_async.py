@@ -23,7 +23,9 @@ except ImportError:
     uvloop = None
 
 
-@pytest.fixture(params=["asyncio", pytest.param("uvloop", marks=pytest.mark.skipif(uvloop is None, reason="no uvloop"))])
+@pytest.fixture(
+    params=["asyncio", pytest.param("uvloop", marks=pytest.mark.skipif(uvloop is None, reason="no uvloop"))]
+)
 def run(request):
     """asyncio.run on one kind of loop, in debug mode, where any exception that reaches the loop fails the test."""
 
@@ -50,7 +52,19 @@ def run(request):
 
 def test_it_is_a_coroutine(site, run):
     client = tls_requests.AsyncClient()
-    for name in ("get", "post", "put", "patch", "delete", "options", "head", "request", "send", "aclose", "abuild_request"):
+    for name in (
+        "get",
+        "post",
+        "put",
+        "patch",
+        "delete",
+        "options",
+        "head",
+        "request",
+        "send",
+        "aclose",
+        "abuild_request",
+    ):
         assert inspect.iscoroutinefunction(getattr(client, name)), name
 
     async def main():

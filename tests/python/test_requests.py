@@ -100,7 +100,9 @@ def test_bodies(twin, site, way, arguments, body, content_type):
 def test_caller_content_type_wins(twin, site, way):
     with twin.client(**way) as client:
         client.post(f"{site.base}/echo", json={}, headers={"Content-Type": "application/vnd.x+json"})
-    assert [value for name, value in site.seen[-1]["headers"] if name.lower() == "content-type"] == ["application/vnd.x+json"]
+    assert [value for name, value in site.seen[-1]["headers"] if name.lower() == "content-type"] == [
+        "application/vnd.x+json"
+    ]
 
 
 def test_multipart(twin, site):
@@ -200,7 +202,12 @@ def test_params(twin, site, way):
 def test_urls(twin, site, way):
     host = site.base.removeprefix("http://")
     with twin.client(**way) as client:
-        for text in (host + "/echo", "  " + site.base + "/echo", tls_requests.URL(site.base + "/echo"), (site.base + "/echo").encode()):
+        for text in (
+            host + "/echo",
+            "  " + site.base + "/echo",
+            tls_requests.URL(site.base + "/echo"),
+            (site.base + "/echo").encode(),
+        ):
             assert client.get(text).status_code == 200
         response = client.get(site.base + "/echo/a b\u00e9?q=\u00e9#frag")
         assert response.json()["path"] == "/echo/a%20b%C3%A9?q=%C3%A9"
@@ -596,7 +603,12 @@ def test_refused(twin, way):
     assert str(response) == repr(response) == "<Response [0]>"
     error = response.error
     assert type(error) is exceptions.ConnectError
-    assert (error.code, error.phase, error.request_sent, error.safe_to_retry) == ("CONNECT_REFUSED", "connect", False, True)
+    assert (error.code, error.phase, error.request_sent, error.safe_to_retry) == (
+        "CONNECT_REFUSED",
+        "connect",
+        False,
+        True,
+    )
     assert error.response is response and error.request is response.request
     with pytest.raises(exceptions.HTTPError, match="^0 TLS Client Error: failed to do request"):
         response.raise_for_status()
@@ -689,7 +701,13 @@ def test_entering_a_used_client(site):
 
 def test_attributes():
     client = tls_requests.Client(auth=("a", "b"), timeout=5, http2=False, encoding=None, allow_http=True)
-    assert (client.auth, client.timeout, client.http2, client.encoding, client.allow_http) == (("a", "b"), 5, False, None, True)
+    assert (client.auth, client.timeout, client.http2, client.encoding, client.allow_http) == (
+        ("a", "b"),
+        5,
+        False,
+        None,
+        True,
+    )
     assert (client.follow_redirects, client.max_redirects, client.verify) == (True, 9, True)
     assert (client.client_identifier, client.protocol_racing, client.stream_id) == ("chrome_133", False, None)
     assert (client.proxy, client.debug, client.raise_on_error) == (None, False, False)
@@ -718,7 +736,12 @@ def test_pickled_response(twin, site):
         response = client.get(f"{site.base}/redirect/1", cookies={"a": "1"})
     copy = pickle.loads(pickle.dumps(response))
     assert type(copy) is tls_requests.Response
-    assert (copy.status_code, copy.content, copy.text, copy.elapsed) == (200, response.content, response.text, response.elapsed)
+    assert (copy.status_code, copy.content, copy.text, copy.elapsed) == (
+        200,
+        response.content,
+        response.text,
+        response.elapsed,
+    )
     assert str(copy.url) == str(response.url) and dict(copy.headers) == dict(response.headers)
     assert copy.request.method == "GET" and copy.cookies["a"] == "1" and len(copy.history) == 1
     failed = pickle.loads(pickle.dumps(tls_requests.get("http://127.0.0.1:1/")))

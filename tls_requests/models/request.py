@@ -59,6 +59,8 @@ class Request:
         self.allow_http = allow_http
         self.stream_id = stream_id
         self._extra_config: dict[str, Any] = kwargs
+        # Settings of the client that this request has otherwise: verify, http2, client_identifier.
+        self._options: dict[str, Any] = {}
         self._session_id: str | None = None
         self._content: bytes | None = None
         self._has_body = not (data is None and files is None and json is None and content is None)

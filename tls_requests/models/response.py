@@ -327,7 +327,7 @@ class Response(_core.Response):
         else:
             raw = body if isinstance(body, bytes) else body.encode("utf-8")
         response = cls(tls_response.status, headers=tls_response.headers, cookies=tls_response.cookies, body=raw)
-        response._id = tls_response.id or ""
+        response.__dict__["_id"] = tls_response.id or ""
         response.http_version = tls_response.usedProtocol or "HTTP/1.1"
         return response
 
@@ -366,7 +366,7 @@ class Response(_core.Response):
 
 
 def _restore(cls: type[Response], state: dict[str, Any]) -> Response:
-    response = cls.__new__(cls)
+    response: Response = cls.__new__(cls)
     for name, value in state.items():
         setattr(response, name, value)
     return response

@@ -1,0 +1,217 @@
+"""The compiled engine. Only this package uses it; programs use `tls_requests`."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextvars import Context
+from os import PathLike
+from typing import Any, TypeVar, final
+
+from .models.response import Response as PackageResponse
+
+__all__ = [
+    "NOT_GIVEN",
+    "BaseClient",
+    "CookieJar",
+    "NotGiven",
+    "Response",
+    "error_rows",
+    "profile_headers",
+    "profiles",
+    "stats",
+]
+
+_Client = TypeVar("_Client", bound="BaseClient")
+_Cookie = tuple[str, str, str, str, int, int]
+
+@final
+class NotGiven:
+    def __bool__(self) -> bool: ...
+    def __reduce__(self) -> str: ...
+
+NOT_GIVEN: NotGiven
+
+@final
+class _Op:
+    """A request under way. Await it once; it speaks the protocol of asyncio's futures."""
+
+    _asyncio_future_blocking: bool
+    def __await__(self) -> Generator[Any, None, PackageResponse]: ...
+    def __iter__(self) -> Generator[Any, None, PackageResponse]: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, type: Any, value: Any = ..., traceback: Any = ..., /) -> Any: ...
+    def close(self) -> None: ...
+    def add_done_callback(self, callback: Callable[[_Op], object], /, *, context: Context | None = None) -> None: ...
+    def remove_done_callback(self, callback: Callable[[_Op], object], /) -> int: ...
+    def cancel(self, /, msg: Any = None) -> bool: ...
+    def result(self) -> None: ...
+    def exception(self) -> None: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def get_loop(self) -> Any: ...
+
+@final
+class CookieJar:
+    """The cookie store of a client: RFC 6265bis, thread-safe, shared with the engine.
+
+    Cookies are tuples (name, value, domain, path, expires, flags): domain "" goes to every host; expires in seconds
+    since 1970, 0 for the session; flags 1 Secure, 2 HttpOnly, 4 of this host alone, 8/16/32 SameSite lax, strict, none.
+    """
+
+    def __new__(cls) -> CookieJar: ...
+    def __len__(self) -> int: ...
+    def set(
+        self, name: str, value: str, domain: str = "", path: str = "/", expires: int = 0, flags: int = 0, /
+    ) -> None: ...
+    def receive(self, url: str, set_cookie: str, now: int | None = None, /) -> None: ...
+    def header_for(self, url: str, skip: Sequence[str] = (), /) -> str: ...
+    def items(self, url: str | None = None, /) -> list[_Cookie]: ...
+    def remove(self, name: str | None = None, domain: str | None = None, path: str | None = None, /) -> int: ...
+
+class Response:
+    status_code: int
+    history: list[PackageResponse]
+    error: Any
+    _content: bytes
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def http_version(self) -> str: ...
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def timing(self) -> dict[str, Any]: ...
+    @property
+    def _header_items(self) -> list[tuple[str, list[str]]]: ...
+    @property
+    def _trailer_items(self) -> list[tuple[str, list[str]]]: ...
+    @property
+    def _sent(self) -> list[tuple[str, str]]: ...
+    @property
+    def _url_text(self) -> str: ...
+    @property
+    def _method(self) -> str: ...
+    @property
+    def _elapsed_ns(self) -> int: ...
+    @property
+    def _from_engine(self) -> bool: ...
+    @property
+    def _is_final(self) -> bool: ...
+    @property
+    def _is_first(self) -> bool: ...
+    @property
+    def _body_dropped(self) -> bool: ...
+    @property
+    def _op_request(self) -> Any: ...
+    @property
+    def _op_body(self) -> bytes | None: ...
+    @property
+    def _op_encoding(self) -> Any: ...
+    @property
+    def _op_info(self) -> Any: ...
+    def _header(self, name: str, /) -> str | None: ...
+
+class BaseClient:
+    auth: Any
+    proxy: Any
+    timeout: Any
+    follow_redirects: Any
+    max_redirects: Any
+    http2: Any
+    verify: Any
+    client_identifier: Any
+    protocol_racing: Any
+    allow_http: Any
+    stream_id: Any
+    encoding: Any
+    raise_on_error: Any
+    debug: Any
+    _headers: Any
+    _header_rotator: Any
+    _params: Any
+    _hooks: Any
+    _cookies: Any
+    _extra: Any
+    _spelled: Any
+    _jar: CookieJar
+    _life: int
+    _no_browser_headers: bool
+    _no_jar: bool
+    def __new__(cls: type[_Client], *args: Any, **kwargs: Any) -> _Client: ...
+    def _blocking(
+        self,
+        method: str,
+        url: Any,
+        params: Any,
+        headers: Any,
+        cookies: Any,
+        auth: Any,
+        follow_redirects: Any,
+        timeout: Any,
+        data: Any,
+        files: Any,
+        json: Any,
+        content: Any,
+        rest: dict[str, Any],
+        /,
+    ) -> PackageResponse | None: ...
+    def _awaitable(
+        self,
+        method: str,
+        url: Any,
+        params: Any,
+        headers: Any,
+        cookies: Any,
+        auth: Any,
+        follow_redirects: Any,
+        timeout: Any,
+        data: Any,
+        files: Any,
+        json: Any,
+        content: Any,
+        rest: dict[str, Any],
+        /,
+    ) -> _Op | None: ...
+    def _perform_blocking(
+        self,
+        request: Any,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str | bytes, str | bytes | None]],
+        cookies: list[_Cookie],
+        body: bytes | None,
+        body_type: str | None,
+        options: dict[str, Any],
+        /,
+    ) -> PackageResponse: ...
+    def _perform_awaitable(
+        self,
+        request: Any,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str | bytes, str | bytes | None]],
+        cookies: list[_Cookie],
+        body: bytes | None,
+        body_type: str | None,
+        options: dict[str, Any],
+        /,
+    ) -> _Op: ...
+    def _failure(self, request: Any, method: str, url: str, code: str, message: str, /) -> PackageResponse: ...
+    def _set_limits(
+        self,
+        max_h1_per_origin: int,
+        idle_timeout_ms: int,
+        max_header_bytes: int,
+        max_ratio: int,
+        max_decoded: int,
+        keylog_path: str | bytes | PathLike[str] | None,
+        /,
+    ) -> None: ...
+    def _close(self) -> None: ...
+
+def stats() -> dict[str, int]: ...
+def profiles() -> list[str]: ...
+def profile_headers(identifier: str, http2: bool = True, /) -> list[tuple[str, str]]: ...
+def error_rows() -> list[tuple[str, str, str]]: ...
+def _register(helpers: dict[str, Any], classes: tuple[type[BaseClient], ...], /) -> None: ...
+def _shutdown() -> None: ...
