@@ -43,7 +43,7 @@ typedef struct tr_tls_config {
      * lent for the call. */
     void (*keylog)(void *arg, const char *line);
     void *keylog_arg;
-    const uint8_t (*pins)[32]; /* SHA-256 of SubjectPublicKeyInfo, any certificate of the chain; lent */
+    const uint8_t (*pins)[32]; /* SHA-256 of SubjectPublicKeyInfo: the leaf's, or of one sent that signed it (tr_x509_pinned); lent */
     size_t num_pins;
 } tr_tls_config_t;
 

@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
+
 from peers import Peer, free_port, start
 from peers.certs import Authority, Pair
 from peers.servers import build_go, start_gnutls, start_s_server
@@ -70,9 +71,7 @@ def start_go_tls(pair: Pair, *options: str) -> Peer:
 
 
 @pytest.mark.parametrize("profile", [CHROME, FIREFOX, CHROMIUM])
-@pytest.mark.parametrize(
-    "suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
-)
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
 def test_suites_of_13(client: Run, pairs: dict[str, Pair], suite: str, profile: str) -> None:
     with start_s_server(pairs["p256"], "-tls1_3", "-ciphersuites", suite) as peer:
         (seen,) = client(peer, "--profile", profile)
@@ -145,7 +144,9 @@ def test_small_and_padded_records(client: Run, pairs: dict[str, Pair]) -> None:
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 @pytest.mark.parametrize("kind", ["rsa", "p256", "p384", "ed25519"])
-def test_client_certificates(client: Run, authority: Authority, version: str, kind: str, pairs: dict[str, Pair]) -> None:
+def test_client_certificates(
+    client: Run, authority: Authority, version: str, kind: str, pairs: dict[str, Pair]
+) -> None:
     mine = authority.issue(f"client-{kind}", kind=kind, client=True)
     with start_s_server(pairs["p256"], version, "-Verify", "2", "-CAfile", str(authority.pem)) as peer:
         (seen,) = client(peer, "--cert", str(mine.cert), "--key", str(mine.key), "--profile", FIREFOX)
@@ -213,7 +214,9 @@ def test_profiles_with_12(client: Run, pairs: dict[str, Pair], profile: str, kin
     assert seen["version"] == "TLSv1.2"
 
 
-@pytest.mark.parametrize(("group", "number"), [("X25519", 29), ("P-256", 23), ("P-384", 24), ("P-521", 25), ("X448", 30)])
+@pytest.mark.parametrize(
+    ("group", "number"), [("X25519", 29), ("P-256", 23), ("P-384", 24), ("P-521", 25), ("X448", 30)]
+)
 def test_groups_of_12(client: Run, pairs: dict[str, Pair], group: str, number: int) -> None:
     with start_s_server(pairs["rsa"], "-tls1_2", "-groups", group) as peer:
         (seen,) = client(peer, "--groups", f"{number}", "--shares", "")
@@ -262,7 +265,7 @@ def test_ocsp_staple(client: Run, authority: Authority, pairs: dict[str, Pair], 
     builder = ocsp.OCSPResponseBuilder().add_response(
         cert=cert,
         issuer=issuer,
-        algorithm=hashes.SHA1(),  # noqa: S303 - what OCSP uses for its ids
+        algorithm=hashes.SHA1(),  # what OCSP uses for its ids
         cert_status=ocsp.OCSPCertStatus.GOOD,
         this_update=now,
         next_update=now + datetime.timedelta(days=1),
@@ -330,9 +333,7 @@ def test_key_log(client: Run, pairs: dict[str, Pair], tmp_path: Path) -> None:
         ("NORMAL:%COMPAT:-VERS-ALL:+VERS-TLS1.2", [], {"version": "TLSv1.2"}),
     ],
 )
-def test_gnutls(
-    client: Run, pairs: dict[str, Pair], priority: str, options: list[str], expect: dict[str, Any]
-) -> None:
+def test_gnutls(client: Run, pairs: dict[str, Pair], priority: str, options: list[str], expect: dict[str, Any]) -> None:
     with start_gnutls(pairs["rsa"], priority) as peer:
         (seen,) = client(peer, *options)
     assert seen["bytes"] > 0
@@ -367,9 +368,17 @@ def test_gnutls_resumption(client: Run, pairs: dict[str, Pair], version: str) ->
         (["-groups", "24"], ["--profile", CHROME], {"group": "secp384r1", "retried": True}),
         (["-groups", "25"], ["--profile", FIREFOX], {"group": "secp521r1", "retried": True}),
         (["-max", "0x0303"], ["--profile", CHROME], {"version": "TLSv1.2"}),
-        (["-max", "0x0303", "-suites", "0xc012"], ["--suites", ALL_12], {"suite": "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"}),
+        (
+            ["-max", "0x0303", "-suites", "0xc012"],
+            ["--suites", ALL_12],
+            {"suite": "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"},
+        ),
         (["-max", "0x0303", "-suites", "0x000a"], ["--suites", ALL_12], {"suite": "TLS_RSA_WITH_3DES_EDE_CBC_SHA"}),
-        (["-max", "0x0303", "-suites", "0xcca8"], ["--profile", CHROME], {"suite": "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"}),
+        (
+            ["-max", "0x0303", "-suites", "0xcca8"],
+            ["--profile", CHROME],
+            {"suite": "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"},
+        ),
         (["-alpn", "h2,http/1.1"], ["--profile", CHROME], {"alpn": "h2"}),
     ],
 )
