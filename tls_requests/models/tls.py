@@ -187,7 +187,7 @@ class TLSConfig(_BaseConfig):
         return {key: value for key, value in values.items() if value is not None and not key.startswith("_")}
 
     @classmethod
-    def from_kwargs(  # type: ignore[override]  # the documented keywords, then options
+    def from_kwargs(  # the documented keywords, then options
         cls,
         session_id: str | None = None,
         headers: Any = None,
