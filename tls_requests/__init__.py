@@ -102,7 +102,8 @@ def _encode_json(value: Any) -> bytes:
     return encode_json(value)
 
 
-def _normalize_url(url: Any, params: Any, client_params: Any) -> str:
+def _normalize_url(url: Any, params: Any, client_params: Any, plain: bool = False) -> str:
+    """The text of a URL with its parameters. plain: the text is one that URL would leave alone."""
     from .models.urls import URL, URLParams
 
     if params is None and client_params is None:
@@ -110,7 +111,29 @@ def _normalize_url(url: Any, params: Any, client_params: Any) -> str:
     merged = URLParams(client_params)
     if params is not None:
         merged.update(params)
-    return str(URL(url, params=merged))
+    if not plain:
+        return str(URL(url, params=merged))
+    query = str(merged)
+    if not query:
+        return str(URL(url))
+    base, hash_, fragment = url.partition("#")
+    return f"{base}{'&' if '?' in base else '?'}{query}{hash_}{fragment}"
+
+
+def _encode_data(data: Any) -> tuple[bytes, str | None]:
+    """Bytes of a body given as `data`, and the content type that it asks for."""
+    from .models.encoders import UrlencodedEncoder
+
+    encoder = UrlencodedEncoder(data)
+    content_type = encoder.headers.get(b"Content-Type")
+    return b"".join(encoder.render()), content_type.decode("ascii") if content_type else None
+
+
+def _basic_auth(pair: tuple[Any, Any]) -> str:
+    """The Authorization value of a user name and a password."""
+    from .models.auth import BasicAuth
+
+    return BasicAuth(*pair)._header()
 
 
 def _convert_attribute(name: str, value: list[Any]) -> Any:
@@ -134,6 +157,8 @@ _core._register(
         "make_error": exceptions.make_error,
         "normalize_url": _normalize_url,
         "encode_json": _encode_json,
+        "encode_data": _encode_data,
+        "basic_auth": _basic_auth,
         "convert_attribute": _convert_attribute,
         "thread_waker": _thread_waker,
     },

@@ -256,6 +256,13 @@ redirects_from(PyObject *value)
     return overflow < 0 || num < 0 ? 0 : (uint32_t)num;
 }
 
+/* (user, password): the one kind of authentication that needs no Request. */
+static bool
+is_pair(PyObject *auth)
+{
+    return PyTuple_CheckExact(auth) && PyTuple_GET_SIZE(auth) == 2;
+}
+
 static int
 client_refresh(core_client_t *self)
 {
@@ -280,7 +287,7 @@ client_refresh(core_client_t *self)
     settings->max_redirects = redirects_from(attrs[ATTR_max_redirects]);
     PyObject *identifier = attrs[ATTR_client_identifier];
     settings->profile = profile_from(identifier);
-    settings->direct = !is_given(st, attrs[ATTR_auth]) && !is_given(st, attrs[ATTR_proxy]) &&
+    settings->direct = (!is_given(st, attrs[ATTR_auth]) || is_pair(attrs[ATTR_auth])) && !is_given(st, attrs[ATTR_proxy]) &&
                        !is_given(st, attrs[ATTR__header_rotator]) && !is_given(st, attrs[ATTR__extra]) &&
                        (identifier == NULL || PyUnicode_CheckExact(identifier) || identifier == Py_None);
     self->dirty = false;
@@ -479,6 +486,23 @@ call_add_cookies(call_t *call, PyObject *source)
     return rc;
 }
 
+/* (bytes, content type or None) of the package's encoder. */
+static int
+take_encoded(call_t *call, core_op_t *op, PyObject *encoded)
+{
+    if (!PyTuple_Check(encoded) || PyTuple_GET_SIZE(encoded) != 2 || !PyBytes_CheckExact(PyTuple_GET_ITEM(encoded, 0))) {
+        PyErr_SetString(PyExc_TypeError, "the encoder must return bytes and a content type");
+        return -1;
+    }
+    PyObject *type = PyTuple_GET_ITEM(encoded, 1);
+    op->body = Py_NewRef(PyTuple_GET_ITEM(encoded, 0));
+    if (type == Py_None) {
+        return 0;
+    }
+    /* The text must outlive the tuple until tr_op_prepare has copied it. */
+    return core_text(type, &call->request.body_type, "a content type") < 0 ? -1 : core_fields_keep(&call->fields, type);
+}
+
 /* The body from data, json or content. 1 (self->body set when there is one), 0 (needs an encoder of the package), -1. */
 static int
 call_add_body(core_client_t *self, call_t *call, core_op_t *op, PyObject *const *args)
@@ -502,6 +526,13 @@ call_add_body(core_client_t *self, call_t *call, core_op_t *op, PyObject *const 
             if (data != content) {
                 call->request.body_type = TR_SLICE_LIT("application/x-www-form-urlencoded");
             }
+        } else if (data != content) {
+            PyObject *encoded = PyObject_CallOneArg(st->helpers.encode_data, data);
+            if (encoded == NULL || take_encoded(call, op, encoded) < 0) {
+                Py_XDECREF(encoded);
+                return -1;
+            }
+            Py_DECREF(encoded);
         } else {
             return 0;
         }
@@ -567,7 +598,7 @@ client_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     }
     PyObject *hooks = attrs[ATTR__hooks];
     if (!self->settings.direct || (hooks != NULL && hooks != Py_None && (!PyDict_Check(hooks) || PyDict_GET_SIZE(hooks) != 0)) ||
-        !client_chain_untouched(self) || is_given(st, args[ARG_AUTH]) ||
+        !client_chain_untouched(self) || (is_given(st, args[ARG_AUTH]) && !is_pair(args[ARG_AUTH])) ||
         (args[ARG_REST] != Py_None && PyDict_GET_SIZE(args[ARG_REST]) != 0)) {
         return 0;
     }
@@ -590,6 +621,15 @@ client_build(core_client_t *self, PyObject *const *args, core_op_t **out)
         goto done;
     }
     rc = -1;
+    PyObject *auth = is_given(st, args[ARG_AUTH]) ? args[ARG_AUTH] : attrs[ATTR_auth];
+    if (is_given(st, auth)) {
+        PyObject *value = PyObject_CallOneArg(st->helpers.basic_auth, auth);
+        int failed = value == NULL ? -1 : core_fields_set(&call.fields, "authorization", value);
+        Py_XDECREF(value);
+        if (failed < 0) {
+            goto done;
+        }
+    }
     call_take_settings(self, &call);
     if (is_given(st, args[ARG_FOLLOW])) {
         int follow = PyObject_IsTrue(args[ARG_FOLLOW]);
@@ -622,9 +662,10 @@ client_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     if (plain) {
         op->url = Py_NewRef(url);
     } else {
-        PyObject *helper_args[3] = {url, is_given(st, args[ARG_PARAMS]) ? args[ARG_PARAMS] : Py_None,
-                                    is_given(st, attrs[ATTR__params]) ? attrs[ATTR__params] : Py_None};
-        op->url = PyObject_Vectorcall(st->helpers.normalize_url, helper_args, 3, NULL);
+        PyObject *helper_args[4] = {url, is_given(st, args[ARG_PARAMS]) ? args[ARG_PARAMS] : Py_None,
+                                    is_given(st, attrs[ATTR__params]) ? attrs[ATTR__params] : Py_None,
+                                    url_is_plain(url) ? Py_True : Py_False};
+        op->url = PyObject_Vectorcall(st->helpers.normalize_url, helper_args, 4, NULL);
         if (op->url == NULL) {
             goto done;
         }

@@ -102,9 +102,8 @@ fields_drop(core_fields_t *fields, tr_slice_t name, size_t num)
     return num - dropped;
 }
 
-/* Keeps an object alive as long as the fields. */
-static int
-fields_own(core_fields_t *fields, PyObject *obj)
+int
+core_fields_keep(core_fields_t *fields, PyObject *obj)
 {
     if (fields->owned == NULL) {
         fields->owned = PyList_New(0);
@@ -194,7 +193,7 @@ add_items(core_fields_t *fields, PyObject *items, PyObject *spelling, size_t *nu
         if (joined == NULL) {
             return -1;
         }
-        rc = fields_own(fields, joined) < 0 ? -1 : add_one(fields, key, joined, num_before);
+        rc = core_fields_keep(fields, joined) < 0 ? -1 : add_one(fields, key, joined, num_before);
         Py_DECREF(joined);
     }
     return rc;
@@ -223,7 +222,7 @@ core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObj
             rc = add_items(fields, items, spelling, &num_before);
             /* The strings are held by the caller's object; a change from another thread must not free them under us. */
             if (rc == 1) {
-                rc = fields_own(fields, items) < 0 ? -1 : 1;
+                rc = core_fields_keep(fields, items) < 0 ? -1 : 1;
             }
         } else {
             rc = 0;
@@ -234,13 +233,24 @@ core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObj
 }
 
 int
+core_fields_set(core_fields_t *fields, const char *name, PyObject *value)
+{
+    tr_slice_t text;
+    if (core_text(value, &text, name) < 0 || core_fields_keep(fields, value) < 0) {
+        return -1;
+    }
+    (void)fields_drop(fields, tr_slice_cstr(name), fields->len);
+    return fields_push(fields, tr_slice_cstr(name), text);
+}
+
+int
 core_fields_add_pairs(core_fields_t *fields, PyObject *pairs)
 {
     PyObject *seq = PySequence_Fast(pairs, "headers must be a sequence of pairs");
     if (seq == NULL) {
         return -1;
     }
-    int rc = fields_own(fields, seq);
+    int rc = core_fields_keep(fields, seq);
     for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(seq); i++) {
         PyObject *pair = PySequence_Fast_GET_ITEM(seq, i);
         tr_slice_t name, value;

@@ -42,8 +42,10 @@
 #define CORE_HELPERS(X)                                                                                                \
     X(Response)         /* class of what requests return; derives from _core.Response */                              \
     X(make_error)       /* (code name, detail, where, message, request_sent, safe_to_retry, elapsed, response) */      \
-    X(normalize_url)    /* (url, params, client params) -> str; raises URLError */                                     \
+    X(normalize_url)    /* (url, params, client params, plain) -> str; raises URLError */                              \
     X(encode_json)      /* (object) -> bytes */                                                                        \
+    X(encode_data)      /* (data) -> (bytes, content type or None) */                                                  \
+    X(basic_auth)       /* ((user, password)) -> str; raises AuthenticationError */                                    \
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators */       \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */
 
@@ -220,6 +222,10 @@ void core_fields_cleanup(core_fields_t *fields);
  * spelling: a dict from lower-case names to the caller's spelling, or NULL.
  * 1: done; 0: this kind of source wants the Python classes; -1: raised. */
 int core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObject *spelling);
+/* core_fields_keep keeps an object alive as long as the fields. */
+int core_fields_keep(core_fields_t *fields, PyObject *obj);
+/* core_fields_set puts one field at the end in place of all of that name, and keeps the value alive. */
+int core_fields_set(core_fields_t *fields, const char *name, PyObject *value);
 /* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise. */
 int core_fields_add_pairs(core_fields_t *fields, PyObject *pairs);
 bool core_fields_has(const core_fields_t *fields, tr_slice_t name);

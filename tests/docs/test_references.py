@@ -91,7 +91,7 @@ def test_each_file_of_a_layer_is_described(layer: str, page: str) -> None:
 
 def value_of(expression: str) -> int:
     """A constant of limits.h: digits, *, +, << and parentheses."""
-    expression = re.sub(r"\(uint64_t\)", "", expression)
+    expression = re.sub(r"\((uint64_t|size_t)\)", "", expression)
     assert re.fullmatch(r"[0-9*+<() ]+", expression), expression
     return int(eval(expression))
 

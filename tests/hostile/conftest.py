@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from lab import Lab
 from peers import free_port
 from peers.certs import Authority, Pair

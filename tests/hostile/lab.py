@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 import tls_requests
 from peers.certs import Pair
 from peers.fake import Fake, tls_context

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
+
 from lab import Lab
 from peers.fake import DATA, END_HEADERS, END_STREAM, HEADERS, OK, H2Link, Link, answer_http, block, frame
 from tls_requests.exceptions import DecodingError
@@ -216,7 +217,9 @@ def test_cut_streams(lab: Lab, coding: str, place: str, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("coding", ENCODE)
-@pytest.mark.parametrize("content", [b"plain text that is not compressed at all", b"\xff" * 64, b"<html></html>\n" * 20])
+@pytest.mark.parametrize(
+    "content", [b"plain text that is not compressed at all", b"\xff" * 64, b"<html></html>\n" * 20]
+)
 def test_no_streams_at_all(lab: Lab, coding: str, content: bytes, protocol: str) -> None:
     lab.failed(serve(lab, content, coding, protocol), DecodingError, "corrupt", code="BODY_CODING", raises=False)
 
@@ -228,7 +231,10 @@ def test_corrupt_streams(lab: Lab) -> None:
         "gzip-length": ("gzip", packed[:-4] + b"\0\0\0\0"),
         "gzip-method": ("gzip", packed[:2] + b"\x07" + packed[3:]),
         "zlib-checksum": ("deflate", zlib.compress(TEXT)[:-4] + b"\0\0\0\0"),
-        "zstd-reserved-block": ("zstd", b"\x28\xb5\x2f\xfd\x00\x58" + (5 << 3 | 3 << 1 | 1).to_bytes(3, "little") + b"hello"),
+        "zstd-reserved-block": (
+            "zstd",
+            b"\x28\xb5\x2f\xfd\x00\x58" + (5 << 3 | 3 << 1 | 1).to_bytes(3, "little") + b"hello",
+        ),
         "zstd-window-of-2-gib": ("zstd", b"\x28\xb5\x2f\xfd\x00\xa8" + (5 << 3 | 1).to_bytes(3, "little") + b"hello"),
         "too-many-codings": (", ".join(["gzip"] * 6), packed),
         "wrong-order": ("gzip, deflate", gzip.compress(zlib.compress(TEXT))),

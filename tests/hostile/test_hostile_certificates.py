@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from lab import Lab
 from peers.certs import Authority, Pair
 from peers.fake import Fake, answer_http, tls_context
@@ -140,6 +141,7 @@ def test_names(lab: Lab, authority: Authority, host: str, names: tuple[str, ...]
 def test_an_address_as_text_is_no_address(lab: Lab, authority: Authority) -> None:
     """127.0.0.1 as a DNS name of the certificate does not vouch for the address (RFC 9525 6.5)."""
     from cryptography import x509
+
     from peers import certs
 
     pair = None

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+
 from lab import Lab
 from peers import free_port
 from peers.fake import CANCEL, RST_STREAM, H2Link, Handshake, Link, answer_http, tls_context
@@ -60,7 +61,9 @@ def test_other_schemes_are_refused(lab: Lab, url: str) -> None:
         assert "root:" not in response.text
 
 
-@pytest.mark.parametrize("url", ["http://", "https:///path", "http://:80/", "http://[::1/", "http://a b/", "http://\x00/"])
+@pytest.mark.parametrize(
+    "url", ["http://", "https:///path", "http://:80/", "http://[::1/", "http://a b/", "http://\x00/"]
+)
 def test_urls_without_a_usable_host(lab: Lab, url: str) -> None:
     session = lab.open()
     try:
@@ -163,7 +166,9 @@ def test_timeouts_are_raised(lab: Lab) -> None:
 )
 def test_connected_but_no_tls(lab: Lab, timeout: object, expected: type[Exception]) -> None:
     server = lab.serve(Link.hold)
-    expect_timeout(lab, server.url(scheme="https"), expected, 0.25 if "connect" in str(timeout) else 0.3, timeout=timeout)
+    expect_timeout(
+        lab, server.url(scheme="https"), expected, 0.25 if "connect" in str(timeout) else 0.3, timeout=timeout
+    )
 
 
 def test_connection_that_is_never_accepted(lab: Lab) -> None:
@@ -200,7 +205,7 @@ def test_connection_that_is_never_accepted(lab: Lab) -> None:
                 filler.close()
 
 
-@pytest.mark.parametrize(("timeout", "expected"), [(0.3, TotalTimeout), ({"read": 0.3}, ReadTimeout)])
+@pytest.mark.parametrize(("timeout", "expected"), [(0.2, TotalTimeout), ({"read": 0.2}, ReadTimeout)])
 @pytest.mark.parametrize("protocol", ["http", "https", "h2"])
 def test_request_without_answer(lab: Lab, protocol: str, timeout: object, expected: type[Exception]) -> None:
     def behave(link: Link) -> None:
@@ -217,7 +222,7 @@ def test_request_without_answer(lab: Lab, protocol: str, timeout: object, expect
     else:
         server = lab.serve(behave, tls=lab.pair if protocol == "https" else None)
     error_code = "TIMEOUT_TOTAL" if expected is TotalTimeout else "TIMEOUT_READ"
-    expect_timeout(lab, server.url(), expected, 0.3, timeout=timeout, code=error_code)
+    expect_timeout(lab, server.url(), expected, 0.2, timeout=timeout, code=error_code)
     assert server.connections == 1  # nothing is repeated
 
 
@@ -229,7 +234,9 @@ def test_h2_server_that_never_sends_settings(lab: Lab) -> None:
 @pytest.mark.parametrize("part", ["body", "chunked"])
 def test_a_piece_at_a_time_against_the_total_time(lab: Lab, part: str) -> None:
     """Each piece comes within the read timeout: only the total time ends it."""
-    framing, piece = {"body": ("Content-Length: 1000", b"y"), "chunked": ("Transfer-Encoding: chunked", b"1\r\ny\r\n")}[part]
+    framing, piece = {"body": ("Content-Length: 1000", b"y"), "chunked": ("Transfer-Encoding: chunked", b"1\r\ny\r\n")}[
+        part
+    ]
 
     def behave(link: Link) -> None:
         link.request()
@@ -284,7 +291,7 @@ def test_tls_handshake_a_byte_at_a_time(lab: Lab) -> None:
     expect_timeout(lab, server.url(scheme="https"), ConnectTimeout, 0.4, timeout={"tls": 0.4}, code="TIMEOUT_TLS")
 
 
-@pytest.mark.parametrize(("timeout", "expected"), [(0.4, TotalTimeout), ({"write": 0.4}, WriteTimeout)])
+@pytest.mark.parametrize(("timeout", "expected"), [(0.25, TotalTimeout), ({"write": 0.25}, WriteTimeout)])
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_body_that_the_server_does_not_take(lab: Lab, tls: bool, timeout: object, expected: type[Exception]) -> None:
     def behave(link: Link) -> None:
@@ -293,7 +300,9 @@ def test_a_body_that_the_server_does_not_take(lab: Lab, tls: bool, timeout: obje
 
     server = lab.serve(behave, tls=lab.pair if tls else None)
     arguments = {"data": b"x" * (32 << 20)}
-    error = lab.failed(server.url(), expected, "timeout", method="POST", arguments=arguments, timeout=timeout, raises=False)
+    error = lab.failed(
+        server.url(), expected, "timeout", method="POST", arguments=arguments, timeout=timeout, raises=False
+    )
     assert error.request_sent
     assert not error.safe_to_retry
 

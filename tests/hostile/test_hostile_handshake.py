@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 import pytest
+
 from lab import Lab
 from peers.fake import Handshake, Link, tls_context
 from tls_requests.exceptions import ConnectionReset, IncompleteBody, RemoteProtocolError, TLSError
@@ -179,7 +180,9 @@ HELLOS = {
     "compression": hello(compression=1),
     "tls-1.3-as-legacy-version": hello(version=0x0304),
     "tls-1.4": hello(extensions=extension(43, b"\x03\x05")),
-    "session-id-not-echoed": hello(extensions=TLS13 + extension(51, b"\x00\x1d\x00\x20" + b"k" * 32), session=b"s" * 32),
+    "session-id-not-echoed": hello(
+        extensions=TLS13 + extension(51, b"\x00\x1d\x00\x20" + b"k" * 32), session=b"s" * 32
+    ),
     "no-key-share": hello(extensions=TLS13),
     "extension-not-offered": hello(extensions=extension(0x7777, b"x")),
     "extension-twice": hello(suite=0xC02F, extensions=extension(65281, b"\0") * 2),

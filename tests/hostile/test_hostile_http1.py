@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lab import Lab, Session
 from peers.fake import Fake, Link, answer_http
 from tls_requests.exceptions import ConnectionReset, IncompleteBody, RemoteProtocolError
@@ -26,11 +27,23 @@ def test_end_without_answer(lab: Lab, how: str, method: str) -> None:
     arguments = {"data": b"body"} if method == "POST" else {}
     if how == "close":
         error = lab.failed(
-            server.url(), RemoteProtocolError, "EOF", code="CLOSED_EARLY", method=method, arguments=arguments, raises=False
+            server.url(),
+            RemoteProtocolError,
+            "EOF",
+            code="CLOSED_EARLY",
+            method=method,
+            arguments=arguments,
+            raises=False,
         )
     else:
         error = lab.failed(
-            server.url(), ConnectionReset, "reset", code="CONNECT_RESET", method=method, arguments=arguments, raises=False
+            server.url(),
+            ConnectionReset,
+            "reset",
+            code="CONNECT_RESET",
+            method=method,
+            arguments=arguments,
+            raises=False,
         )
     assert error.request_sent
     assert not error.safe_to_retry

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from lab import Lab
 from peers.fake import Fake, H2Link, Link, Seen
 from tls_requests.exceptions import RemoteProtocolError, TooManyRedirects

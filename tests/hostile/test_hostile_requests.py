@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from lab import Lab
 from peers.fake import Fake, H2Link, Link
 from tls_requests.exceptions import CookieError, HeaderError, HTTPError, ProtocolError, URLError
@@ -18,7 +19,9 @@ def answer(link: Link) -> None:
         link.answer()
 
 
-def refused(lab: Lab, server: Fake, expected: tuple[type[Exception], ...], method: str = "GET", **arguments: Any) -> None:
+def refused(
+    lab: Lab, server: Fake, expected: tuple[type[Exception], ...], method: str = "GET", **arguments: Any
+) -> None:
     """The call fails, as a status-0 response or an exception, with one of these classes; no connection was opened."""
     session = lab.open()
     try:
@@ -62,7 +65,9 @@ def test_header_values_that_end_in_controls(lab: Lab, value: str) -> None:
     refused(lab, lab.serve(answer), (HeaderError,), headers={"X-Test": value})
 
 
-@pytest.mark.parametrize("name", ["", " ", "X Test", "X\tTest", "X-Test:", "X-Tést", "X(Test)", 'X"', "\0", "X\r\nX-Evil: 1", ":path"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "X Test", "X\tTest", "X-Test:", "X-Tést", "X(Test)", 'X"', "\0", "X\r\nX-Evil: 1", ":path"]
+)
 def test_header_names(lab: Lab, name: str) -> None:
     refused(lab, lab.serve(answer), (HeaderError,), headers={name: "1"})
 
@@ -86,7 +91,9 @@ def test_headers_of_the_client(lab: Lab, evil: str) -> None:
     assert server.connections == 0
 
 
-@pytest.mark.parametrize("method", ["", " ", "GET /evil HTTP/1.1\r\nX: ", "G\0T", "GE T", "G\nT", "GÉT", "GET\r\n", "G:T", "(GET)"])
+@pytest.mark.parametrize(
+    "method", ["", " ", "GET /evil HTTP/1.1\r\nX: ", "G\0T", "GE T", "G\nT", "GÉT", "GET\r\n", "G:T", "(GET)"]
+)
 def test_methods(lab: Lab, method: str) -> None:
     refused(lab, lab.serve(answer), (ProtocolError, ValueError), method=method)
 
@@ -219,7 +226,9 @@ def test_a_second_length_of_the_callers(lab: Lab) -> None:
     assert len(server.requests) <= 1
 
 
-@pytest.mark.parametrize("headers", [{"Transfer-Encoding": "chunked"}, {"Transfer-Encoding": "chunked", "Content-Length": "5"}])
+@pytest.mark.parametrize(
+    "headers", [{"Transfer-Encoding": "chunked"}, {"Transfer-Encoding": "chunked", "Content-Length": "5"}]
+)
 def test_framing_of_the_callers(lab: Lab, headers: dict[str, str]) -> None:
     """Either refused, or sent so that the server and we agree on where the body ends."""
     heads: list[bytes] = []
@@ -245,7 +254,9 @@ def test_framing_of_the_callers(lab: Lab, headers: dict[str, str]) -> None:
     assert not (b"transfer-encoding" in heads[0] and b"content-length" in heads[0])
 
 
-@pytest.mark.parametrize("url", ["http://localhost:99999/", "http://localhost:-1/", "http://localhost:80a/", "http://localhost:0x50/"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost:99999/", "http://localhost:-1/", "http://localhost:80a/", "http://localhost:0x50/"]
+)
 def test_ports(lab: Lab, url: str) -> None:
     session = lab.open()
     try:

@@ -149,6 +149,8 @@ class Request:
         original: Request | None = response._op_request
         url = response._url_text
         self = cls(response._method, url, timeout=None if original is None else original.timeout)
+        if "_url" in response.__dict__:
+            self.url = response._url  # what response.url gave already
         if original is not None:
             self.proxy = original.proxy
             self.protocol_racing = original.protocol_racing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from .. import _core
 from ..exceptions import Base64DecodeError, HTTPError
 
@@ -110,6 +112,9 @@ class Response(_core.Response):
     @property
     def url(self) -> URL:
         """The URL of the answer, after redirects."""
+        if "_request" not in self.__dict__ and self._from_engine and self._op_request is None:
+            url: URL = self._url
+            return url
         return self.request.url
 
     @property
@@ -418,6 +423,12 @@ def _make_request(self: Response) -> Request | None:
     return Request._from_response(self)
 
 
+def _make_url(self: Response) -> URL:
+    from .urls import URL
+
+    return URL(self._url_text)
+
+
 def _make_cookies(self: Response) -> Cookies:
     from .cookies import Cookies
     from .request import _sent_cookies
@@ -457,8 +468,6 @@ def _make_next(self: Response) -> Request | None:
 
 
 def _make_encoding(self: Response) -> str:
-    import codecs
-
     encoding: Any = self.charset
     if not encoding:
         encoding = self._default_encoding
@@ -481,11 +490,12 @@ def _make_text(self: Response) -> str:
     content = self.content
     if not content:
         return ""
-    import codecs
-
+    encoding = self.encoding
+    if encoding == "utf-8":
+        return codecs.utf_8_decode(content, "replace", False)[0]
     try:
         # Without finalising: an incomplete sequence at the very end is dropped.
-        return codecs.getincrementaldecoder(self.encoding)(errors="replace").decode(content)
+        return codecs.getincrementaldecoder(encoding)(errors="replace").decode(content)
     except (LookupError, TypeError, AssertionError):  # a codec that is none for text
         return content.decode("utf-8", "replace")
 
@@ -508,6 +518,7 @@ _LAZY: dict[str, Any] = {
     "_headers": _make_headers,
     "_trailers": _make_trailers,
     "_request": _make_request,
+    "_url": _make_url,
     "_cookies": _make_cookies,
     "_own_cookies": lambda self: False,
     "_next": _make_next,
