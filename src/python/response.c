@@ -62,15 +62,34 @@ url_without_userinfo(core_op_t *op)
     return whole;
 }
 
+/* The text itself, or with its control characters escaped: what was refused for a line break must not break a line of somebody's log.
+ * Takes over the reference; NULL stays NULL. */
+static PyObject *
+one_line(PyObject *text)
+{
+    Py_ssize_t len = text == NULL ? 0 : PyUnicode_GET_LENGTH(text);
+    for (Py_ssize_t i = 0; i < len; i++) {
+        Py_UCS4 c = PyUnicode_READ_CHAR(text, i);
+        if (c < 0x20 || c == 0x7f) {
+            PyObject *escaped = PyUnicode_AsUnicodeEscapeString(text);
+            Py_DECREF(text);
+            text = escaped == NULL ? NULL : PyUnicode_FromEncodedObject(escaped, "ascii", "strict");
+            Py_XDECREF(escaped);
+            break;
+        }
+    }
+    return text;
+}
+
 /* failed to do request: Get "<url>": <reason> */
 static PyObject *
 failure_text(core_op_t *op, const tr_err_t *err)
 {
     PyObject *text = NULL, *method = NULL;
-    PyObject *url = url_without_userinfo(op);
+    PyObject *url = one_line(url_without_userinfo(op));
     PyObject *reason = core_str(tr_slice_cstr(err->msg));
     if (url != NULL && reason != NULL && op->method != NULL) {
-        method = PyObject_CallMethodNoArgs(op->method, op->st->names.capitalize);
+        method = one_line(PyObject_CallMethodNoArgs(op->method, op->st->names.capitalize));
         if (method != NULL) {
             text = PyUnicode_FromFormat("failed to do request: %U \"%U\": %U", method, url, reason);
         }
