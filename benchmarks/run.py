@@ -28,7 +28,6 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 sys.path.insert(0, str(HERE))
 
 import clients  # noqa: E402
-
 from peers import Peer  # noqa: E402
 from peers.certs import Authority  # noqa: E402
 from peers.servers import start_nginx  # noqa: E402

@@ -106,7 +106,6 @@ class BaseClient(_core.BaseClient):
         raise_on_error: bool = False,
         **config: Any,
     ) -> None:
-        self._session_id: str | None = None
         self._config_object: TLSConfig | None = None
         self._config_options: dict[str, Any] | None = None
         if config:
@@ -244,7 +243,8 @@ class BaseClient(_core.BaseClient):
     def _id(self) -> str:
         if self._session_id is None:
             self._session_id = new_id()
-        return self._session_id
+        session_id: str = self._session_id
+        return session_id
 
     @property
     def _state(self) -> ClientState:

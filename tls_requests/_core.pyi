@@ -108,7 +108,7 @@ class Response:
     @property
     def _op_encoding(self) -> Any: ...
     @property
-    def _op_info(self) -> Any: ...
+    def _op_info(self) -> str | None: ...
     def _header(self, name: str, /) -> str | None: ...
 
 class BaseClient:
@@ -133,6 +133,7 @@ class BaseClient:
     _cookies: Any
     _extra: Any
     _spelled: Any
+    _session_id: Any
     _jar: CookieJar
     _life: int
     _no_browser_headers: bool

@@ -46,6 +46,7 @@
     X(encode_json)      /* (object) -> bytes */                                                                        \
     X(encode_data)      /* (data) -> (bytes, content type or None) */                                                  \
     X(basic_auth)       /* ((user, password)) -> str; raises AuthenticationError */                                    \
+    X(new_id)           /* () -> str: the id of a client's session */                                                  \
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators */       \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */
 
@@ -134,7 +135,7 @@ typedef struct core_op {
     PyObject *body;       /* bytes lent to the engine, or NULL */
     PyObject *request;    /* the Request that was sent, or NULL: made when looked at */
     PyObject *encoding;   /* default_encoding of the response */
-    PyObject *info;       /* what the package wants to find on the response again (dict), or NULL */
+    PyObject *info;       /* id of the client's session: what Request.id shows; or NULL */
     bool raise_on_error;
     /* asynchronous use: all on the loop's thread */
     op_state_t state;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from h2_fake import CANCEL, ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED, REFUSED_STREAM, Close, Fake, GoAway, Reset, Silence
 
 POST = ["-d", "x"]

@@ -326,3 +326,21 @@ def test_timeout_of_one_stream_leaves_the_others(lab: Lab) -> None:
     assert sorted(response.status_code for response in responses) == [0, 200]
     assert session.get(server.url("/c")).content == b"answer"
     assert server.connections == 1
+
+
+def test_time_limits_begin_with_the_request(lab: Lab) -> None:
+    """Not with the last thing that happened before it, however long ago that was."""
+
+    def behave(link: Link) -> None:
+        while True:
+            link.request()
+            link.server.closing.wait(0.1)
+            link.answer()
+
+    server = lab.serve(behave)
+    session = lab.open(timeout=0.4)
+    assert session.get(server.url()).status_code == 200
+    time.sleep(0.6)
+    response = session.get(server.url())
+    assert response.status_code == 200, response.text
+    assert 0.09 < response.elapsed.total_seconds() < 0.4

@@ -131,6 +131,7 @@ def test_browser_headers_by_default(twin, site, way):
         assert seen["sec-fetch-mode"] == "navigate"
         assert seen["host"] == site.base.removeprefix("http://")
         assert len(client.headers) == 0
+        assert response.request.id == client.config.sessionId
     assert "Chrome/133" in response.request.headers["user-agent"]
     assert response.request.headers["host"] == "127.0.0.1"
     assert "cookie" not in response.request.headers
@@ -560,16 +561,8 @@ def test_send_of_a_hand_made_request(twin, site):
         assert "x-client" not in seen and seen["cookie"] == "own=2"
         assert site.seen[-1]["path"] == "/cookie?set=new%3D1"
         assert client.cookies["new"] == "1"
-        assert request.id == client.config.sessionId if _has_tls_module() else True
+        assert request.id == client.config.sessionId
         assert client.send(request).status_code == 200
-
-
-def _has_tls_module() -> bool:
-    try:
-        import tls_requests.models.tls  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def test_build_request_and_send(twin, site):

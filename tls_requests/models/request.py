@@ -164,9 +164,8 @@ class Request:
             self._has_body = True
             self._content = body
             self.stream = StreamEncoder.from_bytes(body)
-        info = response._op_info
-        if original is None and isinstance(info, dict):
-            self._session_id = info.get("session_id")
+        if original is None:
+            self._session_id = response._op_info
         host = self._automatic.pop("host", None)
         if host is not None:
             del self.headers["host"]
