@@ -1,6 +1,7 @@
 #include "client/body.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/mem.h"
 
@@ -19,6 +20,14 @@
 #define HEAP_FIRST ((size_t)4096)
 /* A chunk that is nearly empty holds memory for nothing: its bytes are copied. */
 #define CHUNK_WASTE_MAX ((size_t)20 * 1024)
+
+/* From here on a body's pages change owner instead of being copied (see move_pages). Above 32 MiB glibc's malloc gives each block a
+ * mapping of its own, so no heap is ever taken apart; and so few bodies are this large that the process's number of mappings does not
+ * matter. */
+#define MOVE_MIN ((size_t)64 << 20)
+/* Where the bytes of a large bytes object lie within their first page: behind malloc's header and the object's. Pages can change owner only
+ * when source and destination agree in this; where they do not, everything is copied. */
+#define DATA_OFFSET ((size_t)48)
 
 struct tr_body_seg {
     tr_body_seg_t *next;
@@ -88,7 +97,7 @@ new_map(size_t cap)
         return NULL;
     }
     bool huge = cap >= 2 * HUGE_PAGE;
-    size_t map_len = huge ? cap + HUGE_PAGE : cap;
+    size_t map_len = huge ? cap + HUGE_PAGE + DATA_OFFSET : cap;
     void *map = mmap(NULL, map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) {
         tr_free(seg);
@@ -99,10 +108,11 @@ new_map(size_t cap)
     seg->data = map;
     seg->cap = cap;
     if (huge) {
-        seg->data = (uint8_t *)(((uintptr_t)map + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+        uint8_t *start = (uint8_t *)(((uintptr_t)map + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
 #ifdef MADV_HUGEPAGE
-        (void)madvise(seg->data, cap & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
+        (void)madvise(start, cap & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
 #endif
+        seg->data = start + DATA_OFFSET;
     }
     return seg;
 }
@@ -213,18 +223,52 @@ tr_body_move(tr_body_t *body, tr_bufq_t *q)
     return code;
 }
 
-/* Copies a mapping and gives its pages back every DRAIN_STEP. */
+#if defined(__linux__) && defined(MREMAP_FIXED)
+/* Moves whole pages of a large mapping under the destination, which costs a table entry a page where a copy costs reading it, having the
+ * destination's page cleared, and writing it. Returns how many bytes of the segment are in place: 0 where pages cannot be moved. The moved pages
+ * leave the mapping. */
+static size_t
+move_pages(tr_body_seg_t *seg, uint8_t *dst)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (seg->len < MOVE_MIN || (((uintptr_t)seg->data ^ (uintptr_t)dst) & (page - 1)) != 0) {
+        return 0;
+    }
+    size_t first = (page - ((uintptr_t)dst & (page - 1))) & (page - 1);
+    size_t whole = (seg->len - first) & ~(page - 1);
+    memcpy(dst, seg->data, first);
+    if (mremap(seg->data + first, whole, whole, MREMAP_MAYMOVE | MREMAP_FIXED, dst + first) == MAP_FAILED) {
+        /* The kernel may have taken the destination's pages away before it failed: put fresh ones there, and copy. */
+        void *again = mmap(dst + first, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        return again == MAP_FAILED ? 0 : first;
+    }
+    return first + whole;
+}
+#else
+static size_t
+move_pages(tr_body_seg_t *seg, uint8_t *dst)
+{
+    TR_UNUSED(seg);
+    TR_UNUSED(dst);
+    return 0;
+}
+#endif
+
+/* Moves or copies a mapping; what is copied gives its pages back every DRAIN_STEP. */
 static void
 drain_map(tr_body_seg_t *seg, uint8_t *dst)
 {
-    size_t done = 0;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t done = move_pages(seg, dst);
     while (done < seg->len) {
         size_t part = TR_MIN(DRAIN_STEP, seg->len - done);
         memcpy(dst + done, seg->data + done, part);
-        if (part == DRAIN_STEP) {
-            (void)madvise(seg->data + done, part, MADV_DONTNEED);
-        }
         done += part;
+        if (part == DRAIN_STEP) {
+            uintptr_t from = ((uintptr_t)(seg->data + done - part) + page - 1) & ~(uintptr_t)(page - 1);
+            uintptr_t to = (uintptr_t)(seg->data + done) & ~(uintptr_t)(page - 1);
+            (void)madvise((void *)from, to - from, MADV_DONTNEED);
+        }
     }
 }
 

@@ -77,6 +77,49 @@ TR_TEST_OOM(body_sizes, "/client/body/sizes")
     }
 }
 
+/* Bodies large enough for their pages to change owner, with destinations that agree and disagree in their place within a page. */
+TR_TEST(body_pages, "/client/body/pages")
+{
+    static const size_t lens[] = {((size_t)64 << 20) - 1, (size_t)64 << 20, ((size_t)64 << 20) + 4096 - 48, ((size_t)65 << 20) + 12345};
+    static const size_t offsets[] = {0, 16, 48, 4095};
+    size_t room = ((size_t)66 << 20) + 8192;
+    uint32_t *words = malloc((size_t)1 << 20);
+    TR_CHECK(words != NULL);
+    for (size_t i = 0; i < ((size_t)1 << 18); i++) {
+        words[i] = (uint32_t)(i * 2654435761u);
+    }
+    for (size_t i = 0; i < TR_ARRAY_LEN(lens); i++) {
+        for (size_t k = 0; k < TR_ARRAY_LEN(offsets); k++) {
+            tr_body_t body;
+            tr_body_init(&body, 0);
+            tr_body_expect(&body, lens[i]);
+            size_t left = lens[i];
+            while (left > 0) {
+                size_t part = left < ((size_t)1 << 20) ? left : (size_t)1 << 20;
+                TR_CHECK_INT(tr_body_append(&body, tr_slice(words, part)), TR_OK);
+                left -= part;
+            }
+            uint8_t *block = aligned_alloc(4096, room);
+            TR_CHECK(block != NULL);
+            memset(block, 0xee, offsets[k] + 64);
+            memset(block + offsets[k] + lens[i], 0xee, 64);
+            uint8_t *out = block + offsets[k];
+            tr_body_drain(&body, out);
+            bool same = true;
+            for (size_t at = 0; at < lens[i]; at += (size_t)1 << 20) {
+                size_t part = lens[i] - at < ((size_t)1 << 20) ? lens[i] - at : (size_t)1 << 20;
+                same = same && memcmp(out + at, words, part) == 0;
+            }
+            TR_CHECK(same);
+            TR_CHECK(offsets[k] == 0 || out[-1] == 0xee);
+            TR_CHECK(out[lens[i]] == 0xee && out[lens[i] + 63] == 0xee);
+            tr_body_cleanup(&body);
+            free(block);
+        }
+    }
+    free(words);
+}
+
 TR_TEST(body_limit, "/client/body/limit")
 {
     tr_body_t body;
