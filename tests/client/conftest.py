@@ -44,5 +44,5 @@ class Trget:
 def trget(built: Path, ca_file: str) -> Trget:
     program = built / "trget"
     if not program.exists():
-        pytest.skip("trget is not built (make tools)")
+        pytest.fail("trget is not built: make tools")
     return Trget(program, ca_file)

@@ -36,7 +36,7 @@ def client(built: Path, ca_file: str) -> Run:
     """Runs tls_client against a peer; gives its JSON lines. Verifies with the tests' authority unless told otherwise."""
     program = built / "tls_client"
     if not program.exists():
-        pytest.skip(f"{program} is not built: make tools")
+        pytest.fail(f"{program} is not built: make tools")
 
     def run(peer: Peer | int, *options: str, verify: bool = True, ok: bool = True) -> list[dict[str, Any]]:
         port = peer if isinstance(peer, int) else peer.port
