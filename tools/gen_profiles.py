@@ -58,6 +58,7 @@ class Engine:
     ech_payload: str = "DRAWN"
     ech_aeads: tuple[int, ...] = (1,)
     ech_lengths: tuple[int, ...] = (144, 176, 208, 240)
+    hpack: str = "GENERIC"  # whose encoder (src/http2/hpack.c)
     data_frame_max: int = 0
     stream_window: int = 0  # what a stream's window is raised to right behind its HEADERS; 0: not raised
     priorities: tuple[tuple[int, int | None], ...] = ()  # from version on: weight (None: no priority)
@@ -84,7 +85,7 @@ ENGINES: dict[str | None, Engine] = {
         source="chromium_156_linux.json (notes, variants, requests); resumption as Chrome's derived files; opening"
                " frames: derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH lengths",
         flags=frozenset({"RESUMES_13", "RESUMES_12"}),
-        data_frame_max=16375, priorities=((0, 256),), priority_mode="CHROMIUM",
+        hpack="CHROMIUM", data_frame_max=16375, priorities=((0, 256),), priority_mode="CHROMIUM",
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
                   (106, "1:65536;2:0;3:1000;4:6291456;6:262144|15663105"),
                   (117, "1:65536;2:0;4:6291456;6:262144|15663105")),
@@ -97,7 +98,7 @@ ENGINES: dict[str | None, Engine] = {
         flags=frozenset({"PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "SHARES_X25519",
                          "EARLY_DATA", "H2_EMPTY_DATA"}),
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
-        data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
+        hpack="FIREFOX", data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
         connection_behind="accept-encoding",
         places=(("content-type", ("connection",) + GECKO_PLACE), ("content-length", ("connection",) + GECKO_PLACE),
                 ("origin", ("connection",) + GECKO_PLACE), ("referer", GECKO_PLACE), ("cookie", GECKO_PLACE))),
@@ -238,6 +239,7 @@ class Profile:
     stream_window: int = 0
     priority_mode: str = "NONE"
     priority: tuple[int, int, int, bool] = (0, 0, 16, False)
+    hpack: str = "GENERIC"
     data_frame_max: int = 0
     h2_headers: list[tuple[str, str | None]] = field(default_factory=list)
     h1_headers: list[tuple[str, str | None]] = field(default_factory=list)
@@ -688,6 +690,7 @@ def read_http2(root: Node, profile: Profile, engine: Engine) -> list[tuple[str, 
 
 def read_bodies(root: Node, profile: Profile, engine: Engine) -> None:
     """How request bodies are cut, where the capture has some."""
+    profile.hpack = engine.hpack
     profile.data_frame_max = engine.data_frame_max
     requests = root["requests"]["http2"] if "requests" in root and "http2" in root["requests"] else None
     if requests is None:
@@ -913,6 +916,7 @@ class Writer:
             ".stream_window_increment = %d," % profile.stream_window,
             ".priority_mode = TR_PRIORITY_%s," % profile.priority_mode,
             ".priority = %s," % c_priority(profile.priority),
+            ".hpack = TR_HPACK_%s," % profile.hpack,
             ".data_frame_max = %d," % profile.data_frame_max,
             ".h2_headers = %s," % h2,
             ".num_h2_headers = %d," % len(profile.h2_headers),

@@ -32,6 +32,7 @@ static const tr_profile_t profile = {
     .stream_window_increment = 50000,
     .priority_mode = TR_PRIORITY_CHROMIUM,
     .priority = {1, 0, 256, true},
+    .hpack = TR_HPACK_FIREFOX,
     .data_frame_max = 16375,
 };
 

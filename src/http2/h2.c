@@ -189,6 +189,7 @@ tr_h2_new(tr_h2_t **out, const tr_profile_t *profile, tr_slice_t peer_alps, cons
     h2->noticed = h2->err = TR_ERR_INIT;
     tr_list_init(&h2->live);
     tr_list_init(&h2->spare);
+    tr_hpack_init(&h2->hpack, profile->hpack);
     tr_buf_init(&h2->block);
     tr_buf_init(&h2->last_words);
     tr_h2__rules(&h2->rules, profile);
@@ -218,6 +219,7 @@ free_streams(tr_list_t *list)
     while ((link = tr_list_shift(list)) != NULL) {
         tr_h2_stream_t *stream = TR_CONTAINER_OF(link, tr_h2_stream_t, link);
         tr_headers_cleanup(&stream->headers);
+        tr_buf_cleanup(&stream->fields);
         tr_free(stream);
     }
 }
@@ -231,6 +233,7 @@ tr_h2_free(tr_h2_t *h2)
     nghttp2_session_del(h2->session);
     free_streams(&h2->live);
     free_streams(&h2->spare);
+    tr_hpack_cleanup(&h2->hpack);
     tr_buf_cleanup(&h2->block);
     tr_buf_cleanup(&h2->last_words);
     tr_free(h2->nva);
@@ -556,6 +559,66 @@ reserve_nva(tr_h2_t *h2, size_t num)
     return TR_OK;
 }
 
+/* The fields wait with the stream until nghttp2 lets its HEADERS go: the encoder's table depends on the order of sending. Each is two
+ * lengths, the name in lower case, and the value. */
+typedef struct packed_head {
+    uint32_t name_len, value_len;
+} packed_head_t;
+
+static tr_code_t
+pack_fields(tr_h2_stream_t *stream, const nghttp2_nv *nva, size_t num)
+{
+    tr_buf_t *out = &stream->fields;
+    size_t total = 0;
+    for (size_t i = 0; i < num; i++) {
+        total += sizeof(packed_head_t) + nva[i].namelen + nva[i].valuelen; /* bounded by REQUEST_FIELDS_MAX */
+    }
+    tr_buf_clear(out);
+    if (tr_buf_reserve(out, total) != TR_OK) {
+        return TR_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < num; i++) {
+        packed_head_t head = {(uint32_t)nva[i].namelen, (uint32_t)nva[i].valuelen};
+        uint8_t *at = tr_buf_tail(out);
+        memcpy(at, &head, sizeof(head));
+        at += sizeof(head);
+        for (size_t n = 0; n < head.name_len; n++) {
+            *at++ = tr_ascii_lower(nva[i].name[n]);
+        }
+        if (head.value_len > 0) {
+            memcpy(at, nva[i].value, head.value_len);
+        }
+        tr_buf_commit(out, sizeof(head) + head.name_len + head.value_len);
+    }
+    return TR_OK;
+}
+
+/* h2->block becomes the header block of the packed fields. */
+static tr_code_t
+encode_fields(tr_h2_t *h2, tr_slice_t packed)
+{
+    tr_buf_clear(&h2->block);
+    tr_code_t code = tr_hpack_begin(&h2->hpack, &h2->block);
+    for (size_t at = 0; code == TR_OK && at < packed.len;) {
+        packed_head_t head;
+        memcpy(&head, packed.data + at, sizeof(head));
+        at += sizeof(head);
+        code = tr_hpack_field(&h2->hpack, &h2->block, tr_slice(packed.data + at, head.name_len),
+                              tr_slice(packed.data + at + head.name_len, head.value_len));
+        at += (size_t)head.name_len + head.value_len;
+    }
+    return code;
+}
+
+void
+tr_h2__drop_fields(tr_h2_stream_t *stream)
+{
+    if (stream->fields.cap > TR_H2_FRAME_MAX) {
+        tr_buf_cleanup(&stream->fields);
+    }
+    tr_buf_clear(&stream->fields);
+}
+
 static tr_h2_stream_t *
 take_stream(tr_h2_t *h2)
 {
@@ -568,14 +631,17 @@ take_stream(tr_h2_t *h2)
             tr_headers_cleanup(&stream->headers);
         }
         tr_headers_t headers = stream->headers;
+        tr_buf_t fields = stream->fields;
         memset(stream, 0, sizeof(*stream));
         stream->headers = headers;
+        stream->fields = fields;
     } else {
         stream = tr_calloc(1, sizeof(*stream));
         if (stream == NULL) {
             return NULL;
         }
         tr_headers_init(&stream->headers);
+        tr_buf_init(&stream->fields);
     }
     stream->h2 = h2;
     return stream;
@@ -606,8 +672,19 @@ tr_h2_submit(tr_h2_t *h2, tr_h2_stream_t **out, const tr_request_head_t *head, c
     num = fill_fields(h2, head, &has_length);
     bool empty_data = (h2->profile->flags & TR_PROFILE_H2_EMPTY_DATA) != 0 && (head->body.present || has_length);
     nghttp2_data_provider provider = {{.ptr = stream}, read_body};
+    const nghttp2_nv *nva = h2->nva;
+    nghttp2_nv method_only;
+    if (h2->profile->hpack != TR_HPACK_GENERIC) {
+        if (pack_fields(stream, h2->nva, num) != TR_OK) {
+            tr_list_push_front(&h2->spare, &stream->link);
+            return tr_err_nomem(err, "h2.submit");
+        }
+        /* nghttp2's block is not sent; what it wants to know of the request is the method. */
+        num = (size_t)(put(&method_only, TR_SLICE_LIT(":method"), head->method, NGHTTP2_NV_FLAG_NO_COPY_NAME) - &method_only);
+        nva = &method_only;
+    }
     /* No priority fields: they are put in when the frame goes out, and nghttp2's own tree stays flat. */
-    int32_t id = nghttp2_submit_request(h2->session, NULL, h2->nva, num, body_len != 0 || empty_data ? &provider : NULL, stream);
+    int32_t id = nghttp2_submit_request(h2->session, NULL, nva, num, body_len != 0 || empty_data ? &provider : NULL, stream);
     if (id < 0) {
         tr_list_push_front(&h2->spare, &stream->link);
         if (id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) {
@@ -703,9 +780,17 @@ write_request(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
         block = tr_buf_slice(&h2->block);
     }
     uint32_t last_open = 0;
-    const tr_h2_stream_t *stream = nghttp2_session_get_stream_user_data(h2->session, (int32_t)id);
+    tr_h2_stream_t *stream = nghttp2_session_get_stream_user_data(h2->session, (int32_t)id);
     if (stream != NULL && stream->link.prev != &h2->live.head) {
         last_open = (uint32_t)TR_CONTAINER_OF(stream->link.prev, tr_h2_stream_t, link)->id;
+    }
+    if (code == TR_OK && h2->profile->hpack != TR_HPACK_GENERIC) {
+        if (stream == NULL) {
+            return TR_ERR_INTERNAL; /* nghttp2 sends no cancelled request */
+        }
+        code = encode_fields(h2, tr_buf_slice(&stream->fields));
+        block = tr_buf_slice(&h2->block);
+        tr_h2__drop_fields(stream);
     }
     if (code == TR_OK) {
         code = tr_h2__write_headers(out, &h2->rules, h2->profile, id, last_open, end_stream, block);

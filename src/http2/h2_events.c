@@ -22,6 +22,7 @@ tr_h2__detach(tr_h2_stream_t *stream)
     }
     stream->id = 0;
     tr_headers_clear(&stream->headers);
+    tr_h2__drop_fields(stream);
     tr_list_remove(&stream->link);
     tr_list_push_front(&h2->spare, &stream->link);
     h2->num_live--;
@@ -386,6 +387,13 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
             uint32_t max = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
             if (max != UINT32_MAX) { /* the server said it */
                 h2->max_streams = max;
+            }
+            if (h2->profile->hpack != TR_HPACK_GENERIC) {
+                for (size_t i = 0; i < frame->settings.niv; i++) {
+                    if (frame->settings.iv[i].settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE) {
+                        tr_hpack_set_limit(&h2->hpack, frame->settings.iv[i].value);
+                    }
+                }
             }
             h2->got_settings = true;
         }

@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "core/list.h"
 #include "http2/h2.h"
+#include "http2/hpack.h"
 #include "http2/order.h"
 
 typedef enum tr_h2_expect {
@@ -35,6 +36,7 @@ struct tr_h2_stream {
     int64_t body_len;     /* -1: unknown */
     size_t header_bytes;  /* of the section under way */
     tr_headers_t headers; /* likewise */
+    tr_buf_t fields;      /* of the request, packed (pack_fields), until its HEADERS are pulled; empty where nghttp2 encodes */
     tr_body_source_t body;
     tr_exchange_events_t events;
     void *arg; /* of the caller's callbacks */
@@ -53,7 +55,8 @@ struct tr_h2 {
     size_t max_streams;
     tr_h2_stream_t *section; /* whose header section is being received; NULL: nobody's */
     tr_chunk_t *chunk;       /* owned; being fed */
-    tr_buf_t block;          /* a header block that nghttp2 cut into several frames */
+    tr_hpack_t hpack;        /* unused where the profile's is TR_HPACK_GENERIC: nghttp2 encodes */
+    tr_buf_t block;          /* a header block: ours, or one that nghttp2 cut into several frames */
     tr_buf_t last_words;     /* what pull gives out when dead */
     nghttp2_nv *nva;         /* owned; the fields of a request while it is submitted */
     size_t nva_cap;
@@ -78,6 +81,8 @@ struct tr_h2 {
 
 /* tr_h2__set_callbacks fills in the receiving side's callbacks. */
 void tr_h2__set_callbacks(nghttp2_session_callbacks *callbacks);
+/* tr_h2__drop_fields forgets a request's fields. */
+void tr_h2__drop_fields(tr_h2_stream_t *stream);
 /* tr_h2__detach ends the object's life without a callback. */
 void tr_h2__detach(tr_h2_stream_t *stream);
 /* tr_h2__fail detaches and calls fail. */

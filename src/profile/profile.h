@@ -97,6 +97,13 @@ typedef enum tr_profile_priority_mode {
     TR_PRIORITY_CHROMIUM /* exclusive dependency on the last open stream of the same or higher weight */
 } tr_profile_priority_mode_t;
 
+/* Whose choices the encoder of HTTP/2 header blocks makes (http2/hpack.c). */
+typedef enum tr_profile_hpack {
+    TR_HPACK_GENERIC, /* nghttp2's: the browser's own are not known */
+    TR_HPACK_CHROMIUM,
+    TR_HPACK_FIREFOX
+} tr_profile_hpack_t;
+
 enum {
     /* A TLS 1.3 session replaces the session_ticket extension (Firefox). */
     TR_PROFILE_PSK_DROPS_TICKET = 1u << 0,
@@ -158,6 +165,7 @@ typedef struct tr_profile {
     uint32_t stream_window_increment; /* WINDOW_UPDATE right behind each HEADERS (Firefox); 0: none */
     tr_profile_priority_mode_t priority_mode;
     tr_profile_priority_t priority; /* of a navigation's HEADERS */
+    tr_profile_hpack_t hpack;
     uint16_t data_frame_max; /* largest DATA payload the browser writes; 0: the peer's SETTINGS decide */
 
     /* --- headers of a navigation, in order; cookie, content-length and others as places (value NULL) --- */

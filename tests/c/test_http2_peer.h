@@ -28,6 +28,7 @@ __attribute__((unused)) static const tr_profile_t chromium_like = {
     .first_stream_id = 1,
     .priority_mode = TR_PRIORITY_CHROMIUM,
     .priority = {1, 0, 256, true},
+    .hpack = TR_HPACK_CHROMIUM,
     .data_frame_max = 16375,
 };
 __attribute__((unused)) static const tr_profile_t firefox_like = {
@@ -41,6 +42,7 @@ __attribute__((unused)) static const tr_profile_t firefox_like = {
     .stream_window_increment = 12451840,
     .priority_mode = TR_PRIORITY_FIXED,
     .priority = {3, 0, 42, false},
+    .hpack = TR_HPACK_FIREFOX,
     .data_frame_max = 16000,
 };
 /* Old Firefox's PRIORITY frames, unknown and draft settings, one record, no priority in HEADERS. */

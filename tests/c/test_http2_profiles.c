@@ -75,8 +75,9 @@ TR_TEST(http2_all_profiles, "/http2/profiles/all")
     TR_CHECK(num_profiles >= 3);
 }
 
-/* The capture's first HEADERS: 425 bytes of header block, and the fields in the order seen. */
-TR_TEST(http2_capture_chromium, "/http2/profiles/chromium_156")
+/* The captures' first HEADERS: their opening frames, the length of their block, the fields in the order seen. */
+static void
+check_capture(const char *id, const char *frames, size_t len)
 {
     tr_err_t err = TR_ERR_INIT;
     tr_h2_t *h2;
@@ -84,15 +85,25 @@ TR_TEST(http2_capture_chromium, "/http2/profiles/chromium_156")
     tr_field_t fields[64];
     char text[1024];
     tr_buf_t raw = TR_BUF_INIT;
-    const tr_profile_t *profile = tr_profile_find(TR_SLICE_LIT("chromium_156_linux"));
+    const tr_profile_t *profile = tr_profile_find(tr_slice_cstr(id));
     TR_CHECK(profile != NULL);
     tr_request_head_t head = head_of("GET", "/", fields, fields_of(profile, fields, 64));
     head.authority = TR_SLICE_LIT("n0.basic.test");
     TR_CHECK_OK(tr_h2_new(&h2, profile, TR_SLICE_NULL, NULL, &err), &err);
     TR_CHECK_OK(start(h2, &ex, &head, &err), &err);
     TR_CHECK_INT(pull(h2, text, sizeof(text), &raw, &err), TR_AGAIN);
-    TR_CHECK_SLICE(tr_slice_cstr(text), "PREFACE SETTINGS WU/0:15663105 | HEADERS/1es[x0,256]");
-    TR_CHECK_INT(raw.len, 70 + 9 + 5 + 425);
+    TR_CHECK_SLICE(tr_slice_cstr(text), frames);
+    TR_CHECK_INT(raw.len, len);
     tr_buf_cleanup(&raw);
     tr_h2_free(h2);
+}
+
+TR_TEST(http2_capture_chromium, "/http2/profiles/chromium_156")
+{
+    check_capture("chromium_156_linux", "PREFACE SETTINGS WU/0:15663105 | HEADERS/1es[x0,256]", 70 + 9 + 5 + 425);
+}
+
+TR_TEST(http2_capture_firefox, "/http2/profiles/firefox_153")
+{
+    check_capture("firefox_153_linux", "PREFACE SETTINGS WU/0:12517377 | HEADERS/3es[0,42] WU/3:12451840", 70 + 9 + 5 + 270 + 13);
 }

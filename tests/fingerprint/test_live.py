@@ -68,10 +68,8 @@ def test_first_connection(serve: Any, ca_file: str, name: str) -> None:
             assert response.status_code == 200, response.text
             assert response.http_version == "HTTP/2.0"
     live = "record_groups" in profile["http2"]
-    # The HPACK forms are nghttp2's: Chromium's on a first request, not Firefox's (always Huffman, other indexing).
-    hpack = live and profile["client"]["engine"] == "chromium"
     for record in visited(peer):
-        assert differences(profile, record, hpack=hpack, records=live) == []
+        assert differences(profile, record, hpack=live, records=live) == []
 
 
 @pytest.mark.parametrize("name", PROFILES)
