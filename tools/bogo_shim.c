@@ -35,7 +35,7 @@ typedef struct config {
     number_list_t curves, key_shares, verify_prefs;
     const char *host_name, *alpn, *alps, *cipher;
     bool no_tls13, no_tls12, no_tls11, no_tls1, no_key_shares, grease, permute, ech_grease, ocsp, scts, no_ticket;
-    bool alps_new;
+    bool alps_new, early_data;
     /* behaviour */
     const char *cert_file, *key_file, *initial_write;
     bool writes_first, shuts_down, check_close_notify, key_update, send_alert, different_sizes;
@@ -44,12 +44,13 @@ typedef struct config {
     unsigned long expect_version, expect_curve, expect_peer_scheme, expect_cipher;
     const char *expect_alpn, *expect_alps;
     bool expect_ems, expect_hrr, expect_no_hrr, expect_no_session, expect_miss, expect_renewal, expect_early_ticket;
+    bool expect_early, expect_no_early;
 } config_t;
 
 typedef struct shim {
     unsigned long port, shim_id, resume_count;
     bool ipv6;
-    config_t configs[2]; /* first connection, resumptions */
+    config_t configs[3]; /* first connection, resumptions, what is expected of those whose early data was refused */
     int fd;
     tr_tls_t *tls;
     tr_buf_t wire;
@@ -120,6 +121,10 @@ static const struct {
     {"expect-session-miss", FLAG_BOOL, FIELD(expect_miss)},
     {"expect-ticket-renewal", FLAG_BOOL, FIELD(expect_renewal)},
     {"expect-ticket-supports-early-data", FLAG_BOOL, FIELD(expect_early_ticket)},
+    {"enable-early-data", FLAG_BOOL, FIELD(early_data)},
+    {"expect-accept-early-data", FLAG_BOOL, FIELD(expect_early)},
+    {"expect-reject-early-data", FLAG_BOOL, FIELD(expect_no_early)},
+    {"expect-early-data-reason", FLAG_IGNORED_VALUE, 0},
     /* How the test program calls its library, not what the library does: this engine has no callbacks to be asynchronous in, no
      * implicit handshake, and every I/O is in whole buffers. Chains are verified in tests/tls and tests/c, not here. */
     {"async", FLAG_IGNORED, 0},
@@ -181,7 +186,7 @@ parse_flags(shim_t *shim, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i] + 1;
-        bool initial = true, resume = true;
+        bool initial = true, resume = true, retry = true;
         const struct {
             const char *name;
             unsigned long *out;
@@ -208,10 +213,13 @@ parse_flags(shim_t *shim, int argc, char **argv)
         }
         if (strncmp(name, "on-initial-", 11) == 0) {
             name += 11;
-            resume = false;
+            resume = retry = false;
         } else if (strncmp(name, "on-resume-", 10) == 0) {
             name += 10;
-            initial = false;
+            initial = retry = false;
+        } else if (strncmp(name, "on-retry-", 9) == 0) {
+            name += 9;
+            initial = resume = false;
         }
         size_t row = 0;
         while (row < TR_ARRAY_LEN(flags) && strcmp(name, flags[row].name) != 0) {
@@ -225,7 +233,7 @@ parse_flags(shim_t *shim, int argc, char **argv)
             return UNIMPLEMENTED;
         }
         if ((initial && !set_flag(&shim->configs[0], row, value)) ||
-            (resume && !set_flag(&shim->configs[1], row, value))) {
+            (resume && !set_flag(&shim->configs[1], row, value)) || (retry && !set_flag(&shim->configs[2], row, value))) {
             return UNIMPLEMENTED;
         }
     }
@@ -359,7 +367,7 @@ build_hello(hello_data_t *hello, const config_t *config)
     }
     profile->id = "bogo";
     profile->flags = TR_PROFILE_RESUMES_12 | TR_PROFILE_RESUMES_13 | TR_PROFILE_TICKET12_ONCE | TR_PROFILE_ALPS |
-                     (config->permute ? TR_PROFILE_PERMUTES : 0u);
+                     (config->permute ? TR_PROFILE_PERMUTES : 0u) | (config->early_data ? TR_PROFILE_EARLY_DATA : 0u);
     profile->record_version = 0x0301;
     profile->legacy_version = TR_VERSION_12;
     profile->session_id_len = has13 ? 32 : 0;
@@ -437,6 +445,7 @@ build_hello(hello_data_t *hello, const config_t *config)
     }
     if (has13) {
         add_ext(hello, TR_EXT_COOKIE, NULL, 0); /* a place for it */
+        add_ext(hello, TR_EXT_EARLY_DATA, NULL, 0);
     }
     if (config->grease) {
         add_ext(hello, TR_GREASE, zero, 1);
@@ -560,7 +569,30 @@ write_sizes(shim_t *shim)
     return code;
 }
 
+/* Writes the text again and again up to `total` bytes, *written of which are gone; before the handshake is over, as far as there is room. */
+static tr_code_t
+write_first(shim_t *shim, tr_slice_t text, size_t total, size_t *written)
+{
+    tr_code_t code = TR_OK;
+    while (code == TR_OK && *written < total) {
+        size_t at = *written % text.len, part = TR_MIN(text.len - at, total - *written);
+        if (!tr_tls_handshake_done(shim->tls) && (part = TR_MIN(part, tr_tls_early_room(shim->tls))) == 0) {
+            break;
+        }
+        code = write_plain(shim, tr_slice(text.data + at, part));
+        *written += part;
+    }
+    return code;
+}
+
 /* --- checks --- */
+
+/* A connection whose early data was refused is another one to the runner. */
+static const config_t *
+expectations(const shim_t *shim, const config_t *config)
+{
+    return config == &shim->configs[1] && config->expect_no_early ? &shim->configs[2] : config;
+}
 
 static bool
 check(const shim_t *shim, const config_t *config, bool is_resume)
@@ -568,6 +600,10 @@ check(const shim_t *shim, const config_t *config, bool is_resume)
     tr_tls_info_t info;
     tr_tls_info(shim->tls, &info);
     const char *why = NULL;
+    if ((config->expect_early && !info.early_data_accepted) || (config->expect_no_early && info.early_data_accepted)) {
+        why = "early data";
+    }
+    config = expectations(shim, config);
     if (config->expect_version != 0 && info.version != config->expect_version) {
         why = "version";
     } else if (info.resumed != (is_resume && !config->expect_miss)) {
@@ -600,6 +636,7 @@ static bool
 check_session(const shim_t *shim, const config_t *config, const tr_session_ticket_t *session)
 {
     bool wanted;
+    config = expectations(shim, config);
     if (shim->tls->version == TR_VERSION_13) {
         wanted = !config->expect_no_session;
         if (config->shuts_down) {
@@ -626,7 +663,13 @@ exchange(shim_t *shim, const config_t *config, bool is_resume, bool *out_good)
 {
     tr_code_t code = after(shim, tr_tls_start(shim->tls, &shim->wire, &shim->err));
     bool end = false;
+    tr_slice_t text = tr_slice_cstr(config->initial_write == NULL ? "hello" : config->initial_write);
+    size_t to_write = config->writes_first ? text.len * TR_MAX(config->repeat_write, 1ul) : 0, written = 0;
     *out_good = true;
+    if (code == TR_OK && tr_tls_early_room(shim->tls) > 0) {
+        code = write_first(shim, text, to_write, &written);
+        tr_buf_cleanup(&shim->tls->early_sent); /* the runner's protocol has it once, accepted or not */
+    }
     while (code == TR_OK && !tr_tls_handshake_done(shim->tls)) {
         code = read_once(shim, &end);
     }
@@ -643,8 +686,8 @@ exchange(shim_t *shim, const config_t *config, bool is_resume, bool *out_good)
     if (code == TR_OK && config->different_sizes) {
         code = write_sizes(shim);
     }
-    for (unsigned long i = 0; code == TR_OK && config->writes_first && i < TR_MAX(config->repeat_write, 1ul); i++) {
-        code = write_plain(shim, tr_slice_cstr(config->initial_write == NULL ? "hello" : config->initial_write));
+    if (code == TR_OK) {
+        code = write_first(shim, text, to_write, &written);
     }
     if (config->shuts_down && !tr_failed(code)) {
         code = after(shim, tr_tls_close(shim->tls, &shim->wire, &shim->err));
@@ -723,7 +766,9 @@ connect_once(shim_t *shim, const config_t *config, bool is_resume, tr_session_ti
 {
     static hello_data_t hello;
     static const char key[] = "bogo";
-    tr_tls_config_t tls_config = {.profile = &hello.profile, .flags = TR_TLS_NO_VERIFY, .ticket_key = key};
+    tr_tls_config_t tls_config = {.profile = &hello.profile,
+                                  .flags = TR_TLS_NO_VERIFY | (config->early_data ? TR_TLS_EARLY_DATA : 0u),
+                                  .ticket_key = key};
     bool good = false;
     memset(&hello, 0, sizeof(hello));
     if (!build_hello(&hello, config)) {

@@ -5,7 +5,7 @@
  *     tls_client --profile chrome_133 --ca ca.pem localhost:8443
  *     tls_client --no-verify --resume --path /bytes/1000000 127.0.0.1:8443
  *
- * --split N feeds the engine N bytes at a time; --flip N inverts a bit of the N-th byte received; --fixed-random B uses one byte
+ * --early sends the request as early data where a session allows it. --split N feeds the engine N bytes at a time; --flip N inverts a bit of the N-th byte received; --fixed-random B uses one byte
  * value as all random bytes (never outside tests); --record FILE writes what the server sent, for tests/c/test_tls.c. --suites,
  * --groups, --shares and --schemes replace the profile's lists (numbers with commas between), --extension adds one without a body. */
 #include <errno.h>
@@ -30,7 +30,7 @@
 
 static const char usage[] =
     "tls_client [--profile NAME] [--name HOST] [--no-verify] [--ca FILE] [--cert FILE --key FILE] [--tls-keylog FILE]\n"
-    "           [--resume] [--connections N] [--http1] [--path PATH | --send TEXT] [--read N] [--timeout MS] [--close]\n"
+    "           [--resume [--early]] [--connections N] [--http1] [--path PATH | --send TEXT] [--read N] [--timeout MS] [--close]\n"
     "           [--split N] [--flip N] [--fixed-random BYTE] [--now MS] [--record FILE]\n"
     "           [--suites N,...] [--groups N,...] [--shares N,...] [--schemes N,...] [--extension N] HOST:PORT\n";
 
@@ -40,7 +40,7 @@ typedef struct options {
     char host[256];
     const char *port;
     unsigned long connections, read, timeout_ms, split, flip, fixed_random, now_ms, extension;
-    bool no_verify, resume, http1, has_flip, has_fixed, has_extension, close;
+    bool no_verify, resume, early, http1, has_flip, has_fixed, has_extension, close;
 } options_t;
 
 typedef struct run {
@@ -179,11 +179,12 @@ send_request(run_t *run)
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
     char text[1024];
     tr_tls_info_t info;
-    tr_slice_t data;
+    tr_slice_t data, alpn = tr_tls_early_alpn(run->tls);
     tr_tls_info(run->tls, &info);
+    alpn = tr_tls_handshake_done(run->tls) ? info.alpn : alpn;
     if (run->options->send != NULL) {
         data = tr_slice_cstr(run->options->send);
-    } else if (tr_slice_eq(info.alpn, TR_SLICE_LIT("h2"))) {
+    } else if (tr_slice_eq(alpn, TR_SLICE_LIT("h2"))) {
         data = tr_slice(preface, sizeof(preface)); /* the last zero is the SETTINGS frame's */
     } else {
         snprintf(text, sizeof(text), "GET %.500s HTTP/1.1\r\nHost: %.250s\r\nConnection: close\r\n\r\n",
@@ -204,13 +205,19 @@ talk(run_t *run)
     if (code == TR_OK) {
         code = send_wire(run);
     }
+    bool early = code == TR_OK && tr_tls_early_room(run->tls) > 0;
+    if (early) {
+        code = send_request(run);
+        early = code == TR_OK;
+        code = code == TR_AGAIN ? TR_OK : code; /* no room */
+    }
     while (code == TR_OK && !tr_tls_handshake_done(run->tls)) {
         code = read_once(run);
         if (code == TR_AGAIN) {
             code = tr_err_set(&run->err, TR_ERR_TIMEOUT_TLS, 0, "tls_client", NULL);
         }
     }
-    if (code == TR_OK) {
+    if (code == TR_OK && !early) {
         code = send_request(run);
     }
     while (code == TR_OK && (run->options->read == 0 || run->plain_len < run->options->read)) {
@@ -260,6 +267,7 @@ report(const run_t *run, tr_code_t code)
     printf("\"version\": \"%s\", \"suite\": \"%s\", \"group\": \"%s\", \"signature\": \"%s\", ", info.version_name,
            info.suite_name, info.group == 0 ? "" : tr_kex_name(info.group),
            info.signature == 0 ? "" : tr_sig_name(info.signature));
+    printf("\"early_data\": %s, ", info.early_data_accepted ? "true" : "false");
     printf("\"resumed\": %s, \"retried\": %s, \"alpn\": \"%.*s\", \"alps\": %s, \"certs\": %zu, ",
            info.resumed ? "true" : "false", info.retried ? "true" : "false", (int)info.alpn.len,
            (const char *)info.alpn.data, info.alps ? "true" : "false", info.num_certs);
@@ -337,6 +345,7 @@ parse_options(options_t *options, int argc, char **argv)
         {"--fixed-random", NULL, &options->fixed_random, &options->has_fixed},
         {"--no-verify", NULL, NULL, &options->no_verify},
         {"--resume", NULL, NULL, &options->resume},
+        {"--early", NULL, NULL, &options->early},
         {"--http1", NULL, NULL, &options->http1},
         {"--close", NULL, NULL, &options->close},
     };
@@ -473,7 +482,8 @@ set_up(run_t *run, const options_t *options)
     tr_code_t code = TR_OK;
     config->rnd = tr_rand_system;
     config->profile = options->profile == NULL ? tr_profile_default() : tr_profile_find(tr_slice_cstr(options->profile));
-    config->flags = (options->no_verify ? TR_TLS_NO_VERIFY : 0u) | (options->http1 ? TR_TLS_HTTP1_ONLY : 0u);
+    config->flags = (options->no_verify ? TR_TLS_NO_VERIFY : 0u) | (options->http1 ? TR_TLS_HTTP1_ONLY : 0u) |
+                    (options->early ? TR_TLS_EARLY_DATA : 0u);
     if (config->profile == NULL || !change_profile(run, options)) {
         return tr_err_set(&run->err, TR_ERR_PROFILE_INVALID, 0, "tls_client.profile", NULL);
     }

@@ -119,6 +119,7 @@ tr_tls_new(tr_tls_t **out, const tr_tls_config_t *config, const char *host, tr_e
     tls->alert_sent = -1;
     tls->alert_received = -1;
     tls->premaster.secret = true;
+    tls->early_sent.secret = true;
     tls->flight.secret = true; /* TLS 1.2 puts nothing secret there; it is small and wiped all the same */
     if (config->profile == NULL || host == NULL ||
         (config->trust == NULL && (config->flags & TR_TLS_NO_VERIFY) == 0)) {
@@ -145,8 +146,8 @@ tr_tls_new(tr_tls_t **out, const tr_tls_config_t *config, const char *host, tr_e
         tls->session = tr_tickets_take(config->tickets, tr_slice_cstr(tls->ticket_key), config->now_ms,
                                        (config->profile->flags & TR_PROFILE_TICKET12_ONCE) != 0);
     }
-    code = tr_hello_init(&tls->hello, config->profile, config->flags, tls->host, &tls->config.rnd, tls->session, false,
-                         err);
+    code = tr_hello_init(&tls->hello, config->profile, config->flags, tls->host, &tls->config.rnd, tls->session,
+                         (config->flags & TR_TLS_EARLY_DATA) != 0, err);
 done:
     if (code != TR_OK) {
         tr_tls_free(tls);
@@ -191,6 +192,7 @@ tr_tls_free(tr_tls_t *tls)
     tr_buf_cleanup(&tls->partial);
     tr_buf_cleanup(&tls->certs_bytes);
     tr_buf_cleanup(&tls->premaster);
+    tr_buf_cleanup(&tls->early_sent);
     tr_buf_cleanup(&tls->in_partial);
     tr_buf_cleanup(&tls->flight);
     tr_chunk_free(tls->spare);
@@ -199,6 +201,20 @@ tr_tls_free(tr_tls_t *tls)
     tr_free(tls->ticket_key);
     tr_wipe(tls, sizeof(*tls));
     tr_free(tls);
+}
+
+size_t
+tr_tls_early_room(const tr_tls_t *tls)
+{
+    bool open = tls->early == TR_EARLY_OFFERED || tls->early == TR_EARLY_ACCEPTED;
+    return open && tls->failed == TR_OK ? tls->early_room : 0;
+}
+
+tr_slice_t
+tr_tls_early_alpn(const tr_tls_t *tls)
+{
+    bool offered = tls->early != TR_EARLY_NONE && tls->session != NULL;
+    return offered ? tr_slice(tls->session->alpn, tls->session->alpn_len) : TR_SLICE_NULL;
 }
 
 bool
@@ -217,7 +233,7 @@ tr_tls_info(const tr_tls_t *tls, tr_tls_info_t *out)
     out->signature = tls->signature;
     out->resumed = tls->resumed;
     out->retried = tls->retried;
-    out->early_data_accepted = false;
+    out->early_data_accepted = tls->early_accepted;
     out->alps = tls->alps;
     out->alpn = tr_slice(tls->alpn, tls->alpn_len);
     out->peer_alps = tr_buf_slice(&tls->peer_alps);
@@ -467,6 +483,10 @@ server_hello(tr_tls_t *tls, const tr_msg_t *msg)
     } else if (version != TR_VERSION_12 || !tr_hello_offers_version(&tls->hello, version)) {
         return tr_tls__fail(tls, TR_ALERT_PROTOCOL_VERSION, where,
                             "The server chose a TLS version (0x%04x) that was not offered.", version);
+    }
+    if (version != TR_VERSION_13 && tls->early == TR_EARLY_OFFERED) { /* RFC 8446 D.3 */
+        return tr_tls__fail(tls, TR_ALERT_PROTOCOL_VERSION, "tls.early_data.version",
+                            "The server chose TLS 1.2 for a session of TLS 1.3 with early data.");
     }
     if (tls->retried && version != TR_VERSION_13) {
         return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where, "The server changed the TLS version after a retry.");

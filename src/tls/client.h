@@ -90,13 +90,26 @@ typedef enum tr_tls_level {
 typedef struct tr_tls_sink {
     /* a whole handshake message, lent */
     tr_code_t (*emit)(tr_tls_t *tls, tr_tls_level_t level, tr_slice_t message);
-    /* TLS 1.3: from now on this direction is under the secret (lent) */
-    tr_code_t (*install)(tr_tls_t *tls, tr_tls_level_t level, bool sending, tr_slice_t secret);
+    /* TLS 1.3: from now on this direction is under the secret (lent) and the suite's protection */
+    tr_code_t (*install)(tr_tls_t *tls, tr_tls_level_t level, bool sending, const tr_suite_t *suite, tr_slice_t secret);
+    /* TLS 1.3: early data was refused before there were other keys; sending is unprotected again */
+    void (*uninstall)(tr_tls_t *tls);
+    /* TLS 1.3: sends early data again that was refused, under the keys of now */
+    tr_code_t (*resend)(tr_tls_t *tls, tr_slice_t data);
     /* TLS 1.3 over records: the ChangeCipherSpec for middleboxes goes before the next record (RFC 8446 D.4) */
     void (*compat_ccs)(tr_tls_t *tls);
     /* TLS 1.2: ChangeCipherSpec is sent, or was received; keys are in tls->key_block */
     tr_code_t (*change_cipher_spec)(tr_tls_t *tls, bool sending);
 } tr_tls_sink_t;
+
+/* Early data of a connection (RFC 8446 4.2.10). */
+typedef enum tr_early {
+    TR_EARLY_NONE,     /* not offered */
+    TR_EARLY_OFFERED,  /* may be written; the server has not said what it does */
+    TR_EARLY_ACCEPTED, /* may be written until the server's Finished */
+    TR_EARLY_REFUSED,  /* what was written is sent again once the handshake is done */
+    TR_EARLY_OVER
+} tr_early_t;
 
 /* One handshake message, lent. */
 typedef struct tr_msg {
@@ -166,6 +179,10 @@ struct tr_tls {
 
     /* --- TLS 1.3 --- */
     tr_keysched_t ks;
+    tr_early_t early;
+    size_t early_room;    /* what the session allows beyond what was written */
+    tr_buf_t early_sent;  /* secret; what was written and may have to be sent again: each piece behind its length (32 bits) */
+    bool early_accepted;
 
     /* --- TLS 1.2 --- */
     uint8_t master[TR_TLS_MASTER_LEN];
@@ -253,6 +270,8 @@ tr_code_t tr_tls13__certificate_verify(tr_tls_t *tls, const tr_msg_t *msg);
 tr_code_t tr_tls13__finished(tr_tls_t *tls, const tr_msg_t *msg);
 tr_code_t tr_tls13__new_session_ticket(tr_tls_t *tls, const tr_msg_t *msg);
 tr_code_t tr_tls13__key_update(tr_tls_t *tls, const tr_msg_t *msg);
+/* tr_tls13__begin_early: the ClientHello was sent; early data may follow it. */
+tr_code_t tr_tls13__begin_early(tr_tls_t *tls);
 /* tr_tls13__send_key_update renews our sending keys; `ask` asks the peer for the same. */
 tr_code_t tr_tls13__send_key_update(tr_tls_t *tls, bool ask);
 

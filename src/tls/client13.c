@@ -15,6 +15,102 @@ secret_slice(const tr_tls_t *tls, const uint8_t *secret)
     return tr_slice(secret, tls->ks.hash_len);
 }
 
+/* --- early data (RFC 8446 2.3, 4.2.10) --- */
+
+tr_code_t
+tr_tls13__begin_early(tr_tls_t *tls)
+{
+    static const char where[] = "tls.early_data";
+    const tr_suite_t *suite = tr_suite_find(tls->session->suite);
+    uint8_t digest[TR_HASH_MAX];
+    if (suite == NULL || !tr_suite_is_13(suite)) {
+        return tr_tls__lower(tls, TR_ERR_INTERNAL, where); /* sessions have suites that this engine negotiated */
+    }
+    tr_code_t code = tr_hash_once(suite->hash, digest, tr_buf_slice(&tls->transcript_bytes));
+    if (code == TR_OK) {
+        code = tr_keysched_init(&tls->ks, suite->hash, tr_slice(tls->session->secret, tls->session->secret_len));
+    }
+    if (code == TR_OK) {
+        code = tr_keysched_early(&tls->ks, digest);
+    }
+    if (code != TR_OK) {
+        return tr_tls__lower(tls, code, where);
+    }
+    keylog(tls, "CLIENT_EARLY_TRAFFIC_SECRET", tls->ks.client_early);
+    tls->sink->compat_ccs(tls);
+    code = tls->sink->install(tls, TR_LEVEL_EARLY, true, suite, secret_slice(tls, tls->ks.client_early));
+    tr_wipe(tls->ks.client_early, sizeof(tls->ks.client_early));
+    if (code == TR_OK) {
+        tls->early = TR_EARLY_OFFERED;
+        tls->early_room = tls->session->max_early_data;
+    }
+    return code;
+}
+
+/* The server's EncryptedExtensions said what becomes of early data. */
+static tr_code_t
+settle_early(tr_tls_t *tls, bool accepted)
+{
+    bool same_alpn = tr_slice_eq(tr_slice(tls->alpn, tls->alpn_len), tr_slice(tls->session->alpn, tls->session->alpn_len));
+    if (accepted && (!tls->resumed || tls->early != TR_EARLY_OFFERED)) {
+        return tr_tls__fail(tls, TR_ALERT_UNSUPPORTED_EXTENSION, "tls.early_data",
+                            "The server takes early data without the session that belongs to it.");
+    }
+    if (accepted && tls->suite->id != tls->session->suite) {
+        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, "tls.early_data.suite",
+                            "The server takes early data under another cipher suite than the session's.");
+    }
+    if (accepted && !same_alpn) {
+        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, "tls.early_data.alpn",
+                            "The server takes early data and chose another protocol than the session's.");
+    }
+    if (accepted) {
+        tls->early = TR_EARLY_ACCEPTED;
+        tls->early_accepted = true;
+        tr_buf_cleanup(&tls->early_sent); /* nothing will have to be sent again */
+        return TR_OK;
+    }
+    if (!same_alpn && tls->early_sent.len > 0) {
+        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, "tls.early_data.refused",
+                            "The server chose another protocol than the session's, for which early data was sent.");
+    }
+    if (tls->early == TR_EARLY_OFFERED) { /* else a retry did this already */
+        tls->early = TR_EARLY_REFUSED;
+        return tls->sink->install(tls, TR_LEVEL_HANDSHAKE, true, tls->suite, secret_slice(tls, tls->ks.client_handshake));
+    }
+    return TR_OK;
+}
+
+/* RFC 8446 4.5: the last message under the early keys. */
+static tr_code_t
+end_early(tr_tls_t *tls)
+{
+    static const uint8_t message[TR_MSG_HEADER_LEN] = {TR_MSG_END_OF_EARLY_DATA, 0, 0, 0};
+    tls->early = TR_EARLY_OVER;
+    tr_code_t code = tr_tls__emit(tls, TR_LEVEL_EARLY, tr_slice(message, sizeof(message)));
+    return code == TR_OK
+               ? tls->sink->install(tls, TR_LEVEL_HANDSHAKE, true, tls->suite, secret_slice(tls, tls->ks.client_handshake))
+               : code;
+}
+
+static tr_code_t
+resend_early(tr_tls_t *tls)
+{
+    tr_rd_t rd = tr_rd(tr_buf_slice(&tls->early_sent));
+    tr_code_t code = TR_OK;
+    tls->early = TR_EARLY_OVER;
+    while (code == TR_OK && !tr_rd_empty(&rd)) {
+        uint32_t len;
+        tr_slice_t piece;
+        if (!tr_rd_u32(&rd, &len) || !tr_rd_bytes(&rd, &piece, len)) {
+            return tr_tls__lower(tls, TR_ERR_INTERNAL, "tls.early_data");
+        }
+        code = tls->sink->resend(tls, piece);
+    }
+    tr_buf_cleanup(&tls->early_sent);
+    return code;
+}
+
 /* --- ServerHello and HelloRetryRequest --- */
 
 /* What both kinds have in common (RFC 8446 4.1.3, 4.1.4). Sets tls->suite. */
@@ -139,6 +235,10 @@ tr_tls13__retry(tr_tls_t *tls, const tr_msg_t *msg, const tr_server_hello_t *sh)
     }
     tls->retried = true;
     tls->retry_group = group;
+    if (tls->early == TR_EARLY_OFFERED) { /* RFC 8446 4.2.10: a retry refuses it, and the second hello goes in clear */
+        tls->early = TR_EARLY_REFUSED;
+        tls->sink->uninstall(tls);
+    }
     code = tr_hello_retry(&tls->hello, group, tr_buf_slice(&tls->cookie), &tls->err);
     if (code == TR_OK) {
         code = tr_hello_build(&tls->hello, &hello, tls->config.now_ms, tls->transcript, &tls->err);
@@ -237,10 +337,11 @@ tr_tls13__server_hello(tr_tls_t *tls, const tr_msg_t *msg, const tr_server_hello
     keylog(tls, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", tls->ks.client_handshake);
     keylog(tls, "SERVER_HANDSHAKE_TRAFFIC_SECRET", tls->ks.server_handshake);
     tls->sink->compat_ccs(tls);
-    if ((code = tls->sink->install(tls, TR_LEVEL_HANDSHAKE, false, secret_slice(tls, tls->ks.server_handshake))) !=
-            TR_OK ||
-        (code = tls->sink->install(tls, TR_LEVEL_HANDSHAKE, true, secret_slice(tls, tls->ks.client_handshake))) !=
-            TR_OK) {
+    code = tls->sink->install(tls, TR_LEVEL_HANDSHAKE, false, tls->suite, secret_slice(tls, tls->ks.server_handshake));
+    if (code == TR_OK && tls->early != TR_EARLY_OFFERED) { /* else the early keys stay until the server has said what it does */
+        code = tls->sink->install(tls, TR_LEVEL_HANDSHAKE, true, tls->suite, secret_slice(tls, tls->ks.client_handshake));
+    }
+    if (code != TR_OK) {
         goto done;
     }
     tls->ends_flight = true;
@@ -337,7 +438,12 @@ tr_tls13__encrypted_extensions(tr_tls_t *tls, const tr_msg_t *msg)
     if (tr_ext_get(&set, TR_EXT_RECORD_SIZE_LIMIT, &ext) && (code = tr_tls__accept_record_size(tls, ext)) != TR_OK) {
         return code;
     }
-    if ((code = accept_alps(tls, &set)) != TR_OK || (code = tr_tls__transcript_add(tls, msg->raw)) != TR_OK) {
+    if (tr_ext_get(&set, TR_EXT_EARLY_DATA, &ext) && !tr_rd_empty(&ext)) {
+        return tr_tls__decode_error(tls, where);
+    }
+    if ((code = accept_alps(tls, &set)) != TR_OK ||
+        (tls->early != TR_EARLY_NONE && (code = settle_early(tls, tr_ext_has(&set, TR_EXT_EARLY_DATA))) != TR_OK) ||
+        (code = tr_tls__transcript_add(tls, msg->raw)) != TR_OK) {
         return code;
     }
     tr_tls__set_state(tls, tls->resumed ? TR_EXPECT_13_FINISHED : TR_EXPECT_13_CERTIFICATE_OR_REQUEST);
@@ -617,13 +723,14 @@ tr_tls13__finished(tr_tls_t *tls, const tr_msg_t *msg)
     keylog(tls, "CLIENT_TRAFFIC_SECRET_0", tls->ks.client_application);
     keylog(tls, "SERVER_TRAFFIC_SECRET_0", tls->ks.server_application);
     keylog(tls, "EXPORTER_SECRET", tls->ks.exporter);
-    if ((code = tls->sink->install(tls, TR_LEVEL_APPLICATION, false,
-                                   secret_slice(tls, tls->ks.server_application))) != TR_OK ||
-        (code = send_second_flight(tls)) != TR_OK ||
-        (code = tls->sink->install(tls, TR_LEVEL_APPLICATION, true,
-                                   secret_slice(tls, tls->ks.client_application))) != TR_OK ||
+    if ((code = tls->sink->install(tls, TR_LEVEL_APPLICATION, false, tls->suite, secret_slice(tls, tls->ks.server_application))) != TR_OK ||
+        (tls->early == TR_EARLY_ACCEPTED && (code = end_early(tls)) != TR_OK) || (code = send_second_flight(tls)) != TR_OK ||
+        (code = tls->sink->install(tls, TR_LEVEL_APPLICATION, true, tls->suite, secret_slice(tls, tls->ks.client_application))) != TR_OK ||
         (code = tr_tls__digest(tls, digest)) != TR_OK ||
         (code = tr_tls__lower(tls, tr_keysched_resumption(&tls->ks, digest), where)) != TR_OK) {
+        return code;
+    }
+    if (tls->early == TR_EARLY_REFUSED && (code = resend_early(tls)) != TR_OK) {
         return code;
     }
     tr_tls__handshake_over(tls);
@@ -693,7 +800,7 @@ tr_tls13__key_update(tr_tls_t *tls, const tr_msg_t *msg)
     }
     tr_code_t code = tr_tls__lower(tls, tr_keysched_update(&tls->ks, tls->ks.server_application), where);
     if (code == TR_OK) {
-        code = tls->sink->install(tls, TR_LEVEL_APPLICATION, false, secret_slice(tls, tls->ks.server_application));
+        code = tls->sink->install(tls, TR_LEVEL_APPLICATION, false, tls->suite, secret_slice(tls, tls->ks.server_application));
     }
     tls->ends_flight = true;
     tls->key_update_due = tls->key_update_due || ask == 1;
@@ -709,7 +816,7 @@ tr_tls13__send_key_update(tr_tls_t *tls, bool ask)
         code = tr_tls__lower(tls, tr_keysched_update(&tls->ks, tls->ks.client_application), "tls.key_update");
     }
     if (code == TR_OK) {
-        code = tls->sink->install(tls, TR_LEVEL_APPLICATION, true, secret_slice(tls, tls->ks.client_application));
+        code = tls->sink->install(tls, TR_LEVEL_APPLICATION, true, tls->suite, secret_slice(tls, tls->ks.client_application));
     }
     return code;
 }

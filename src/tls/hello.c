@@ -269,7 +269,8 @@ tr_hello_init(tr_hello_t *hello, const tr_profile_t *profile, uint32_t tls_flags
         hello->offers_early_data =
             early_data && (profile->flags & TR_PROFILE_EARLY_DATA) != 0 && tr_hello__psk(hello) &&
             session->max_early_data > 0 && tr_profile_ext(profile, TR_EXT_EARLY_DATA) != NULL &&
-            tr_hello_offers_alpn(hello, tr_slice(session->alpn, session->alpn_len)); /* RFC 8446 4.2.10 */
+            /* RFC 8446 4.2.10: early data speaks the protocol of then, also when none was named */
+            (session->alpn_len == 0 || tr_hello_offers_alpn(hello, tr_slice(session->alpn, session->alpn_len)));
     }
     if ((code = draw_values(hello, err)) != TR_OK || (code = draw_order(hello, err)) != TR_OK) {
         goto done;

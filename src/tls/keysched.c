@@ -46,6 +46,12 @@ tr_keysched_cleanup(tr_keysched_t *ks)
 }
 
 tr_code_t
+tr_keysched_early(tr_keysched_t *ks, const uint8_t *digest)
+{
+    return derive(ks, ks->client_early, "c e traffic", digest);
+}
+
+tr_code_t
 tr_keysched_handshake(tr_keysched_t *ks, tr_slice_t shared, const uint8_t *digest)
 {
     tr_code_t code = advance(ks, shared);

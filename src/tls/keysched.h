@@ -10,6 +10,7 @@ typedef struct tr_keysched {
     tr_hash_id_t hash;
     size_t hash_len;
     uint8_t chain[TR_HASH_MAX]; /* early, handshake, then master secret */
+    uint8_t client_early[TR_HASH_MAX];
     uint8_t client_handshake[TR_HASH_MAX];
     uint8_t server_handshake[TR_HASH_MAX];
     uint8_t client_application[TR_HASH_MAX]; /* replaced by each KeyUpdate */
@@ -23,6 +24,7 @@ tr_code_t tr_keysched_init(tr_keysched_t *ks, tr_hash_id_t hash, tr_slice_t psk)
 void tr_keysched_cleanup(tr_keysched_t *ks);
 
 /* Each of these takes the digest (hash_len bytes) of the transcript up to where RFC 8446 7.1 says. */
+tr_code_t tr_keysched_early(tr_keysched_t *ks, const uint8_t *digest);
 tr_code_t tr_keysched_handshake(tr_keysched_t *ks, tr_slice_t shared, const uint8_t *digest);
 tr_code_t tr_keysched_application(tr_keysched_t *ks, const uint8_t *digest);
 tr_code_t tr_keysched_resumption(tr_keysched_t *ks, const uint8_t *digest);

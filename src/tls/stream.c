@@ -13,15 +13,21 @@
 /* --- sending --- */
 
 static tr_code_t
-seal(tr_tls_t *tls, uint8_t type, uint16_t version, tr_slice_t data)
+put_pending_ccs(tr_tls_t *tls)
 {
     static const uint8_t ccs_record[6] = {TR_RECORD_CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1};
-    tr_code_t code = TR_OK;
-    if (tls->ccs_pending) {
-        code = tr_buf_append(tls->wire, ccs_record, sizeof(ccs_record));
-        tls->ccs_pending = false;
-        tls->ccs_sent = true;
+    if (!tls->ccs_pending) {
+        return TR_OK;
     }
+    tls->ccs_pending = false;
+    tls->ccs_sent = true;
+    return tr_buf_append(tls->wire, ccs_record, sizeof(ccs_record));
+}
+
+static tr_code_t
+seal(tr_tls_t *tls, uint8_t type, uint16_t version, tr_slice_t data)
+{
+    tr_code_t code = put_pending_ccs(tls);
     if (code == TR_OK) {
         code = tr_record_seal(&tls->out, tls->wire, type, version, data, &tls->config.rnd);
     }
@@ -50,15 +56,30 @@ stream_emit(tr_tls_t *tls, tr_tls_level_t level, tr_slice_t message)
 }
 
 static tr_code_t
-stream_install(tr_tls_t *tls, tr_tls_level_t level, bool sending, tr_slice_t secret)
+stream_install(tr_tls_t *tls, tr_tls_level_t level, bool sending, const tr_suite_t *suite, tr_slice_t secret)
 {
     tr_code_t code = sending ? flush_flight(tls) : TR_OK;
-    TR_UNUSED(level);
+    if (code == TR_OK && level == TR_LEVEL_EARLY) {
+        /* Browsers send the ChangeCipherSpec with the ClientHello, whether there is early data at once or not (NSS, captured). */
+        code = tr_tls__lower(tls, put_pending_ccs(tls), "tls.record.ccs");
+    }
     if (code == TR_OK) {
-        code = tr_tls__lower(tls, tr_record_set_13(sending ? &tls->out : &tls->in, tls->suite, secret, sending),
+        code = tr_tls__lower(tls, tr_record_set_13(sending ? &tls->out : &tls->in, suite, secret, sending),
                              "tls.record.keys");
     }
     return code;
+}
+
+static void
+stream_uninstall(tr_tls_t *tls)
+{
+    tr_record_dir_cleanup(&tls->out);
+}
+
+static tr_code_t
+stream_resend(tr_tls_t *tls, tr_slice_t data)
+{
+    return seal(tls, TR_RECORD_DATA, TR_VERSION_12, data);
 }
 
 static void
@@ -94,7 +115,8 @@ stream_change_cipher_spec(tr_tls_t *tls, bool sending)
     return code;
 }
 
-const tr_tls_sink_t tr_tls__stream_sink = {stream_emit, stream_install, stream_compat_ccs, stream_change_cipher_spec};
+const tr_tls_sink_t tr_tls__stream_sink = {stream_emit,   stream_install,    stream_uninstall,
+                                           stream_resend, stream_compat_ccs, stream_change_cipher_spec};
 
 /* --- the end --- */
 
@@ -476,6 +498,9 @@ tr_tls_start(tr_tls_t *tls, tr_buf_t *wire, tr_err_t *err)
     }
     if (code == TR_OK) {
         tr_tls__set_state(tls, TR_EXPECT_SERVER_HELLO);
+        if (tls->hello.offers_early_data) {
+            code = tr_tls13__begin_early(tls);
+        }
     }
 done:
     tr_buf_cleanup(&hello);
@@ -530,14 +555,33 @@ tr_tls_eof(tr_tls_t *tls, tr_err_t *err)
     return finish(tls, code, err);
 }
 
+/* Data before the handshake is over: kept, for the server may refuse it. */
+static tr_code_t
+write_early(tr_tls_t *tls, tr_slice_t data)
+{
+    if (data.len > tr_tls_early_room(tls)) {
+        return TR_AGAIN;
+    }
+    tr_wr_t wr = tr_wr(&tls->early_sent);
+    tr_wr_u32(&wr, (uint32_t)data.len); /* early_room is 32 bits */
+    tr_wr_slice(&wr, data);
+    tr_code_t code = tr_tls__lower(tls, tr_wr_end(&wr), "tls.early_data");
+    if (code == TR_OK) {
+        tls->early_room -= data.len;
+        code = seal(tls, TR_RECORD_DATA, TR_VERSION_12, data);
+    }
+    return code;
+}
+
 tr_code_t
 tr_tls_write(tr_tls_t *tls, tr_buf_t *wire, tr_slice_t data, tr_err_t *err)
 {
     tr_code_t code = tls->failed;
     tls->wire = wire;
     if (code == TR_OK && !tr_tls_handshake_done(tls)) {
-        code = TR_AGAIN;
-    } else if (code == TR_OK && tls->sent_close) {
+        return finish(tls, write_early(tls, data), err);
+    }
+    if (code == TR_OK && tls->sent_close) {
         code = tr_tls__lower(tls, TR_ERR_INTERNAL, "tls.write");
     }
     if (code == TR_OK && tls->version == TR_VERSION_13 && (tls->key_update_due || tls->out.seq >= KEY_UPDATE_AFTER)) {

@@ -27,7 +27,8 @@ enum {
     TR_TLS_NO_VERIFY = 1u << 0,        /* accept any certificate and name (verify=False) */
     TR_TLS_HTTP1_ONLY = 1u << 1,       /* ALPN is http/1.1 only; ALPS is left out */
     TR_TLS_NO_RESUME = 1u << 2,        /* neither offer nor keep sessions */
-    TR_TLS_FUZZ_NO_SIGNATURES = 1u << 3 /* only in fuzz builds: skips signature checks */
+    TR_TLS_FUZZ_NO_SIGNATURES = 1u << 3, /* only in fuzz builds: skips signature checks */
+    TR_TLS_EARLY_DATA = 1u << 4        /* offer early data where profile and ticket allow it; see tr_tls_early_room */
 };
 
 typedef struct tr_tls_config {
@@ -67,10 +68,18 @@ tr_code_t tr_tls_feed(tr_tls_t *tls, tr_bufq_t *plain, tr_buf_t *wire, tr_slice_
 tr_code_t tr_tls_eof(tr_tls_t *tls, tr_err_t *err);
 
 /* tr_tls_write appends data as application-data records to wire; each call starts a new record, data longer
- * than the record limit takes several. Fails with TR_AGAIN before the handshake is done. */
+ * than the record limit takes several. TR_AGAIN before the handshake is done, where it is no early data or has no room. */
 tr_code_t tr_tls_write(tr_tls_t *tls, tr_buf_t *wire, tr_slice_t data, tr_err_t *err);
 /* tr_tls_close appends a close_notify alert (browsers send none; for peers that insist). */
 tr_code_t tr_tls_close(tr_tls_t *tls, tr_buf_t *wire, tr_err_t *err);
+
+/* tr_tls_early_room says how many bytes tr_tls_write takes as early data now (RFC 8446 2.3): from tr_tls_start until the server's Finished, when
+ * early data was offered and not refused. What the server refuses is sent again when the handshake is done, record by record, by the engine
+ * itself; a server that refuses and chooses another protocol than the session's ends the handshake, for the bytes would mean nothing to it.
+ * Whoever replays the ClientHello replays early data: only what may be repeated belongs there (RFC 8446 8). */
+size_t tr_tls_early_room(const tr_tls_t *tls);
+/* tr_tls_early_alpn lends the protocol that early data must speak: the session's. Empty: none, or no early data was offered. */
+tr_slice_t tr_tls_early_alpn(const tr_tls_t *tls);
 
 bool tr_tls_handshake_done(const tr_tls_t *tls);
 

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,13 @@ class Peer:
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
+
+    def wait_log(self, done: Callable[[str], bool], seconds: float = 10.0) -> str:
+        """What the server printed, once done(text) holds or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not done(text := self.log()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return text
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -94,10 +94,16 @@ def start_nghttpd(pair: Pair, *options: str) -> Peer:
     return start("nghttpd", [*command, str(pair.key), str(pair.cert)], {"https": port}, folder)
 
 
-def start_s_server(pair: Pair, *options: str) -> Peer:
-    """openssl s_server answering every request with a status page (-www)."""
+def start_s_server(pair: Pair, *options: str, www: bool = True) -> Peer:
+    """openssl s_server answering every request with a status page (-www), or printing what it gets."""
     port = free_port()
-    command = [find_program("openssl"), "s_server", "-accept", f"127.0.0.1:{port}", "-quiet", "-www"]
+    command = [
+        find_program("openssl"),
+        "s_server",
+        "-accept",
+        f"127.0.0.1:{port}",
+        *(["-quiet", "-www"] if www else []),
+    ]
     return start("s_server", [*command, "-cert", str(pair.cert), "-key", str(pair.key), *options], {"https": port})
 
 

@@ -135,6 +135,43 @@ def test_resumption_with_retry(client: Run, pairs: dict[str, Pair]) -> None:
     assert [(line["resumed"], line["retried"]) for line in seen] == [(False, True), (True, True), (True, True)]
 
 
+EARLY = ["-tls1_3", "-alpn", "h2", "-early_data", "-max_early_data", "16384"]
+
+
+@pytest.mark.parametrize("split", [0, 1, 700])
+@pytest.mark.parametrize(
+    ("options", "accepted"),
+    [
+        ([], True),
+        (["-ciphersuites", "TLS_AES_256_GCM_SHA384"], True),
+        (["-groups", "P-384", "-no_anti_replay"], False),  # refused by a HelloRetryRequest
+    ],
+)
+def test_early_data(client: Run, pairs: dict[str, Pair], options: list[str], accepted: bool, split: int) -> None:
+    extra = ["--split", str(split)] if split else []
+    arguments = ["--profile", FIREFOX, "--resume", "--early", "--close", "--timeout", "300", "--send", "early words\n"]
+    with start_s_server(pairs["rsa"], *EARLY, *options, www=False) as peer:
+        seen = client(peer, *arguments, *extra, "--connections", "3")
+        said = peer.wait_log(lambda text: text.count("early words") == 3)
+    assert [(line["resumed"], line["early_data"]) for line in seen] == [(False, False)] + [(True, accepted)] * 2
+    # Each connection's words came once: as early data, or again behind a handshake that refused them.
+    assert said.count("early words") == 3
+    assert said.count("Early data received") == (2 if accepted else 0)
+    assert said.count("Early data was rejected") == (0 if accepted else 2)
+
+
+def test_early_data_is_only_sent_when_asked_and_allowed(client: Run, pairs: dict[str, Pair]) -> None:
+    arguments = ["--resume", "--close", "--timeout", "300", "--send", "words\n"]
+    for profile, flags, server in (
+        (CHROME, ["--early"], EARLY),
+        (FIREFOX, [], EARLY),
+        (FIREFOX, ["--early"], EARLY[:3]),
+    ):
+        with start_s_server(pairs["rsa"], *server, www=False) as peer:
+            seen = client(peer, "--profile", profile, *flags, *arguments)
+        assert [(line["resumed"], line["early_data"]) for line in seen] == [(False, False), (True, False)]
+
+
 def test_small_and_padded_records(client: Run, pairs: dict[str, Pair]) -> None:
     with start_s_server(pairs["rsa"], "-max_send_frag", "512", "-record_padding", "1000") as peer:
         (seen,) = client(peer)
