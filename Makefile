@@ -10,7 +10,7 @@ MODE ?= plain
 MODULES ?= core crypto profile tls http http1 http2 net client
 VENV ?= .venv
 SECONDS ?= 60
-NEEDS := libcrypto libnghttp2 libevent_core libevent_pthreads libbrotlidec libzstd zlib
+NEEDS := libcrypto libnghttp2 libevent_core libevent_pthreads libbrotlidec libzstd zlib libpsl
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS_plain := -O2 -g
@@ -99,8 +99,8 @@ fuzz-run: $(FUZZ_BIN)
 # ---------------------------------------------------------------------------------------------- Python: venv, extension
 
 PACKAGES := build-essential pkg-config libssl-dev libnghttp2-dev libevent-dev libbrotli-dev libzstd-dev zlib1g-dev \
-	python3-dev python3-venv
-TEST_PACKAGES := nginx-light nghttp2-server nghttp2-client gnutls-bin openssl golang-go nodejs ca-certificates valgrind
+	libpsl-dev python3-dev python3-venv
+TEST_PACKAGES := curl nginx-light nghttp2-server nghttp2-client gnutls-bin openssl golang-go nodejs ca-certificates valgrind
 
 # Installs system packages where they are missing and it may; else says which.
 system-packages:

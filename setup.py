@@ -29,6 +29,7 @@ NEEDS = {
     "libevent_pthreads": ("libevent-dev", "libevent-devel", "libevent"),
     "libbrotlidec": ("libbrotli-dev", "brotli-devel", "brotli"),
     "libzstd": ("libzstd-dev", "libzstd-devel", "zstd"),
+    "libpsl": ("libpsl-dev", "libpsl-devel", "libpsl"),
     "zlib": ("zlib1g-dev", "zlib-devel", "zlib"),
 }
 

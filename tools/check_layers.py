@@ -34,6 +34,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "brotli/": ("http/coding", "tls/cert"),
     "zlib.h": ("http/coding", "tls/cert"),
     "zstd.h": ("http/coding", "tls/cert"),
+    "libpsl.h": ("client/psl",),
     "Python.h": ("python/",),
     "structmember.h": ("python/",),
     "pythread.h": ("python/",),

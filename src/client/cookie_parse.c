@@ -324,12 +324,6 @@ tr_cookie_prefix_holds(const tr_set_cookie_t *cookie, bool host_only, tr_slice_t
 }
 
 bool
-tr_cookie_is_public_suffix(tr_slice_t domain)
-{
-    return domain.len == 0 || memchr(domain.data, '.', domain.len) == NULL;
-}
-
-bool
 tr_cookie_matches(const tr_cookie_t *cookie, const tr_url_t *url)
 {
     if ((cookie->flags & TR_COOKIE_SECURE) != 0 && !tr_cookie_is_secure(url)) {

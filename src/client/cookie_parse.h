@@ -29,7 +29,5 @@ tr_slice_t tr_cookie_default_path(tr_slice_t request_path);
 bool tr_cookie_is_secure(const tr_url_t *url);
 /* tr_cookie_prefix_holds checks the promises of a name that starts with __Secure- or __Host- (RFC 6265bis 4.1.3). */
 bool tr_cookie_prefix_holds(const tr_set_cookie_t *cookie, bool host_only, tr_slice_t path);
-/* tr_cookie_is_public_suffix: domains under which strangers live. A single label is one; the list of longer ones is not here. */
-bool tr_cookie_is_public_suffix(tr_slice_t domain);
 
 #endif

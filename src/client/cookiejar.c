@@ -5,12 +5,15 @@
 #include <stdlib.h>
 
 #include "client/cookie_parse.h"
+#include "client/psl.h"
 #include "core/limits.h"
 #include "core/list.h"
 #include "core/mem.h"
 
 /* Cookies that match one request and need no allocation for sorting. */
 #define MATCHES_SMALL 64
+/* Longer than any host name (RFC 1035 2.3.4). */
+#define MAX_DOMAIN 256
 
 typedef struct bucket bucket_t;
 
@@ -228,17 +231,48 @@ leaves_before(const cookie_t *a, const cookie_t *b, int64_t now_s)
     return a->used < b->used;
 }
 
-static void
-make_room(tr_cookiejar_t *jar, const cookie_t *keep, int64_t now_s)
+/* What a cookie is counted with: the domain its owner registered and all below; alone: no domain but a public suffix, an address or a short
+ * name, and what is below is another's. */
+typedef struct site {
+    tr_slice_t domain;
+    bool alone;
+} site_t;
+
+static bool
+is_of_site(const bucket_t *bucket, const site_t *site)
 {
+    return site->alone ? tr_slice_eq(bucket->domain, site->domain) : tr_cookie_domain_match(bucket->domain, site->domain);
+}
+
+static cookie_t *
+victim_of_site(const tr_cookiejar_t *jar, const cookie_t *keep, int64_t now_s)
+{
+    site_t site = {tr_psl_site(keep->bucket->domain), false};
+    site.alone = tr_psl_is_suffix(site.domain);
+    size_t num = 0;
     cookie_t *victim = NULL;
-    if (keep->bucket->num > TR_COOKIE_MAX_PER_DOMAIN) {
-        for (cookie_t *cookie = first_of(keep->bucket); cookie != NULL; cookie = next_of(keep->bucket, cookie)) {
+    for (size_t i = 0; i < jar->num_buckets; i++) {
+        num += is_of_site(jar->buckets[i], &site) ? jar->buckets[i]->num : 0;
+    }
+    for (size_t i = 0; i < jar->num_buckets && num > TR_COOKIE_MAX_PER_SITE; i++) {
+        bucket_t *bucket = jar->buckets[i];
+        cookie_t *cookie = is_of_site(bucket, &site) ? first_of(bucket) : NULL;
+        for (; cookie != NULL; cookie = next_of(bucket, cookie)) {
             if (cookie != keep && (victim == NULL || leaves_before(cookie, victim, now_s))) {
                 victim = cookie;
             }
         }
-    } else if (atomic_load_explicit(&jar->num, memory_order_relaxed) > TR_COOKIE_MAX_TOTAL) {
+    }
+    return victim;
+}
+
+/* Browsers count by site: else one with many subdomains could push out everybody else's cookies. */
+static void
+make_room(tr_cookiejar_t *jar, const cookie_t *keep, int64_t now_s)
+{
+    size_t num = atomic_load_explicit(&jar->num, memory_order_relaxed);
+    cookie_t *victim = num > TR_COOKIE_MAX_PER_SITE ? victim_of_site(jar, keep, now_s) : NULL;
+    if (victim == NULL && num > TR_COOKIE_MAX_TOTAL) {
         for (cookie_t *cookie = first_of_all(jar); cookie != NULL; cookie = next_of_all(jar, cookie)) {
             if (cookie != keep && (victim == NULL || leaves_before(cookie, victim, now_s))) {
                 victim = cookie;
@@ -375,39 +409,60 @@ shadows_secure(const tr_cookiejar_t *jar, const tr_cookie_t *cookie)
     return false;
 }
 
+/* RFC 6265bis 5.7, the steps about Domain: fills domain and the host-only flag; lower has 256 bytes, to which cookie->domain may point
+ * afterwards. False: the cookie is ignored. */
+static bool
+take_domain(tr_cookie_t *cookie, uint8_t lower[MAX_DOMAIN], tr_slice_t host, tr_slice_t attribute)
+{
+    cookie->domain = host;
+    cookie->flags |= TR_COOKIE_HOST_ONLY;
+    if (attribute.len == 0) {
+        return true;
+    }
+    if (attribute.len > MAX_DOMAIN) {
+        return false;
+    }
+    for (size_t i = 0; i < attribute.len; i++) {
+        if (attribute.data[i] >= 0x80) {
+            return false; /* internationalised names come as xn-- */
+        }
+    }
+    uint8_t *at = lower;
+    tr_slice_t domain = copy_into(&at, attribute, true);
+    bool is_host = tr_slice_eq(domain, host);
+    if (!is_host && !tr_cookie_domain_match(host, domain)) {
+        return false;
+    }
+    if (tr_host_is_ip(host)) {
+        return true; /* nothing is below an address */
+    }
+    if (tr_psl_is_suffix(domain)) {
+        return is_host; /* a host that is a public suffix may set cookies for itself alone */
+    }
+    cookie->domain = domain;
+    cookie->flags &= ~(uint32_t)TR_COOKIE_HOST_ONLY;
+    return true;
+}
+
 tr_code_t
 tr_cookiejar_receive(tr_cookiejar_t *jar, const tr_url_t *url, tr_slice_t set_cookie, int64_t now_s)
 {
     tr_set_cookie_t read;
-    uint8_t lower[256];
+    uint8_t lower[MAX_DOMAIN];
     if (!tr_set_cookie_parse(&read, set_cookie, now_s)) {
         return TR_OK;
     }
-    tr_cookie_t cookie = {.name = read.name, .value = read.value, .domain = url->host, .flags = read.flags | TR_COOKIE_HOST_ONLY};
-    if (read.domain.len > 0) {
-        if (read.domain.len > sizeof(lower)) {
-            return TR_OK; /* longer than any host name (RFC 1035 2.3.4) */
-        }
-        uint8_t *at = lower;
-        tr_slice_t domain = copy_into(&at, read.domain, true);
-        if (tr_slice_eq(domain, url->host)) {
-            /* RFC 6265bis 5.7: a host that is a public suffix itself may set cookies for itself alone */
-            if (!tr_cookie_is_public_suffix(domain)) {
-                cookie.flags &= ~(uint32_t)TR_COOKIE_HOST_ONLY;
-            }
-        } else if (tr_cookie_domain_match(url->host, domain) && !tr_cookie_is_public_suffix(domain)) {
-            cookie.flags &= ~(uint32_t)TR_COOKIE_HOST_ONLY;
-            cookie.domain = domain;
-        } else {
-            return TR_OK;
-        }
+    tr_cookie_t cookie = {.name = read.name, .value = read.value, .flags = read.flags};
+    if (!take_domain(&cookie, lower, url->host, read.domain)) {
+        return TR_OK;
     }
     cookie.path = read.path.data != NULL ? read.path : tr_cookie_default_path(url->path);
     if (cookie.path.len > TR_COOKIE_MAX_ATTRIBUTE) {
         return TR_OK; /* a default path may be as long as a URL: such a cookie is not worth its memory */
     }
     bool secure_url = tr_cookie_is_secure(url);
-    if (((read.flags & TR_COOKIE_SECURE) != 0 && !secure_url) ||
+    bool is_secure = (read.flags & TR_COOKIE_SECURE) != 0;
+    if ((is_secure && !secure_url) || (!is_secure && (read.flags & TR_COOKIE_SAMESITE_NONE) != 0) ||
         !tr_cookie_prefix_holds(&read, (cookie.flags & TR_COOKIE_HOST_ONLY) != 0, cookie.path)) {
         return TR_OK;
     }
@@ -459,7 +514,7 @@ tr_cookiejar_set(tr_cookiejar_t *jar, const tr_cookie_t *given, tr_err_t *err)
                           (int)TR_MIN(cookie.name.len, (size_t)64), (const char *)cookie.name.data);
     }
     if (cookie.name.len + cookie.value.len == 0 || cookie.name.len > TR_HTTP_MAX_HEADER_BYTES ||
-        cookie.value.len > TR_HTTP_MAX_HEADER_BYTES || cookie.path.len > TR_HTTP_MAX_HEADER_BYTES || cookie.domain.len > 256) {
+        cookie.value.len > TR_HTTP_MAX_HEADER_BYTES || cookie.path.len > TR_HTTP_MAX_HEADER_BYTES || cookie.domain.len > MAX_DOMAIN) {
         return tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, "cookiejar.set", "A cookie is empty or too large.");
     }
     if (cookie.domain.len > 0 && cookie.domain.data[0] == '.') {
@@ -474,68 +529,121 @@ tr_cookiejar_set(tr_cookiejar_t *jar, const tr_cookie_t *given, tr_err_t *err)
     return code == TR_OK ? TR_OK : tr_err_nomem(err, "cookiejar.set");
 }
 
+/* A cookie that goes out. */
+typedef struct match {
+    const tr_cookie_t *is;
+    cookie_t *stored; /* NULL: the request's own */
+    uint64_t created; /* the place among those of the same path length */
+} match_t;
+
 typedef struct matches {
-    cookie_t *small[MATCHES_SMALL];
-    cookie_t **list; /* small, or owned */
+    match_t small[MATCHES_SMALL];
+    match_t *list; /* small, or owned */
     size_t num;
     size_t cap;
 } matches_t;
 
 static tr_code_t
-add_match(matches_t *matches, cookie_t *cookie)
+add_match(matches_t *matches, match_t match)
 {
     if (matches->num == matches->cap) {
         size_t cap = matches->cap * 2;
-        cookie_t **grown = tr_malloc(cap * sizeof(cookie_t *));
+        match_t *grown = tr_malloc(cap * sizeof(match_t));
         if (grown == NULL) {
             return TR_ERR_NOMEM;
         }
-        memcpy(grown, matches->list, matches->num * sizeof(cookie_t *));
+        memcpy(grown, matches->list, matches->num * sizeof(match_t));
         if (matches->list != matches->small) {
             tr_free(matches->list);
         }
         matches->list = grown;
         matches->cap = cap;
     }
-    matches->list[matches->num++] = cookie;
+    matches->list[matches->num++] = match;
     return TR_OK;
 }
 
 static tr_code_t
-match_bucket(tr_cookiejar_t *jar, tr_slice_t domain, matches_t *matches, const tr_url_t *url, int64_t now_s, const tr_slice_t *skip,
-             size_t num_skip)
+match_bucket(tr_cookiejar_t *jar, tr_slice_t domain, matches_t *matches, const tr_url_t *url, int64_t now_s)
 {
     size_t index;
+    tr_code_t code = TR_OK;
     bucket_t *bucket = find_bucket(jar, domain, &index);
     cookie_t *cookie = bucket == NULL ? NULL : first_of(bucket);
-    while (cookie != NULL) {
+    while (cookie != NULL && code == TR_OK) {
         cookie_t *next = next_of(bucket, cookie);
         if (is_expired(cookie, now_s)) {
             unlink_cookie(jar, cookie);
         } else if (tr_cookie_matches(&cookie->is, url)) {
-            bool skipped = false;
-            for (size_t i = 0; i < num_skip && !skipped; i++) {
-                skipped = tr_slice_eq(skip[i], cookie->is.name);
-            }
-            if (!skipped && add_match(matches, cookie) != TR_OK) {
-                return TR_ERR_NOMEM;
-            }
+            code = add_match(matches, (match_t){&cookie->is, cookie, cookie->created});
         }
         cookie = next;
     }
     if (bucket != NULL) {
         drop_bucket_if_empty(jar, bucket);
     }
-    return TR_OK;
+    return code;
+}
+
+static tr_code_t
+match_jar(tr_cookiejar_t *jar, matches_t *matches, const tr_url_t *url, int64_t now_s)
+{
+    tr_slice_t domain = url->host;
+    bool is_ip = tr_host_is_ip(url->host);
+    tr_code_t code = match_bucket(jar, TR_SLICE_NULL, matches, url, now_s);
+    while (code == TR_OK && domain.len > 0) {
+        code = match_bucket(jar, domain, matches, url, now_s);
+        if (is_ip || !next_parent(&domain)) {
+            break;
+        }
+    }
+    return code;
+}
+
+static bool
+takes_place_of(const tr_cookie_t *own, const tr_cookie_t *other)
+{
+    return tr_slice_eq(own->name, other->name) && tr_slice_eq(own->path, other->path) &&
+           (other->domain.len == 0 || tr_slice_eq(own->domain, other->domain));
+}
+
+/* The request's own cookies. One that takes several places (of every host, of this one) stands in the first and empties the rest. */
+static tr_code_t
+match_own(matches_t *matches, const tr_url_t *url, const tr_cookie_t *own, size_t num_own)
+{
+    tr_code_t code = TR_OK;
+    for (size_t i = 0; i < num_own && code == TR_OK; i++) {
+        bool placed = false;
+        if (!tr_cookie_matches(&own[i], url)) {
+            continue;
+        }
+        for (size_t k = 0; k < matches->num;) {
+            match_t *match = &matches->list[k];
+            if (!takes_place_of(&own[i], match->is)) {
+                k++;
+            } else if (placed) {
+                *match = matches->list[--matches->num];
+            } else {
+                match->is = &own[i];
+                match->stored = NULL;
+                placed = true;
+                k++;
+            }
+        }
+        if (!placed) {
+            code = add_match(matches, (match_t){&own[i], NULL, UINT64_MAX - num_own + i});
+        }
+    }
+    return code;
 }
 
 /* RFC 6265bis 5.8.3: longer paths first, then the older. */
 static int
 compare_matches(const void *a, const void *b)
 {
-    const cookie_t *x = *(cookie_t *const *)a, *y = *(cookie_t *const *)b;
-    if (x->is.path.len != y->is.path.len) {
-        return x->is.path.len > y->is.path.len ? -1 : 1;
+    const match_t *x = a, *y = b;
+    if (x->is->path.len != y->is->path.len) {
+        return x->is->path.len > y->is->path.len ? -1 : 1;
     }
     return x->created < y->created ? -1 : x->created > y->created;
 }
@@ -545,7 +653,7 @@ write_matches(tr_cookiejar_t *jar, const matches_t *matches, tr_buf_t *out)
 {
     size_t total = 0;
     for (size_t i = 0; i < matches->num; i++) { /* each is bounded, and so is their number */
-        total += matches->list[i]->is.name.len + matches->list[i]->is.value.len + 3;
+        total += matches->list[i].is->name.len + matches->list[i].is->value.len + 3;
     }
     tr_code_t code = tr_buf_reserve(out, total);
     if (code != TR_OK) {
@@ -554,47 +662,52 @@ write_matches(tr_cookiejar_t *jar, const matches_t *matches, tr_buf_t *out)
     uint8_t *at = tr_buf_tail(out);
     uint8_t *start = at;
     for (size_t i = 0; i < matches->num; i++) {
-        cookie_t *cookie = matches->list[i];
+        const match_t *match = &matches->list[i];
         if (i > 0) {
             *at++ = ';';
             *at++ = ' ';
         }
-        if (cookie->is.name.len > 0) {
-            (void)copy_into(&at, cookie->is.name, false);
+        if (match->is->name.len > 0) {
+            (void)copy_into(&at, match->is->name, false);
             *at++ = '=';
         }
-        (void)copy_into(&at, cookie->is.value, false);
-        cookie->used = ++jar->clock;
+        (void)copy_into(&at, match->is->value, false);
+        if (match->stored != NULL) {
+            match->stored->used = ++jar->clock;
+        }
     }
     tr_buf_commit(out, (size_t)(at - start));
     return TR_OK;
 }
 
 tr_code_t
-tr_cookiejar_header(tr_cookiejar_t *jar, tr_buf_t *out, const tr_url_t *url, int64_t now_s, const tr_slice_t *skip, size_t num_skip)
+tr_cookiejar_header(tr_cookiejar_t *jar, tr_buf_t *out, const tr_url_t *url, int64_t now_s, const tr_cookie_t *own, size_t num_own)
 {
     matches_t matches;
-    if (tr_cookiejar_len(jar) == 0) {
+    tr_code_t code = TR_OK;
+    if (jar != NULL && tr_cookiejar_len(jar) == 0) {
+        jar = NULL;
+    }
+    if (jar == NULL && num_own == 0) {
         return TR_OK;
     }
     matches.list = matches.small;
     matches.num = 0;
     matches.cap = MATCHES_SMALL;
-    tr_slice_t domain = url->host;
-    bool is_ip = tr_host_is_ip(url->host);
-    pthread_mutex_lock(&jar->lock);
-    tr_code_t code = match_bucket(jar, TR_SLICE_NULL, &matches, url, now_s, skip, num_skip);
-    while (code == TR_OK && domain.len > 0) {
-        code = match_bucket(jar, domain, &matches, url, now_s, skip, num_skip);
-        if (is_ip || !next_parent(&domain)) {
-            break;
-        }
+    if (jar != NULL) {
+        pthread_mutex_lock(&jar->lock);
+        code = match_jar(jar, &matches, url, now_s);
+    }
+    if (code == TR_OK) {
+        code = match_own(&matches, url, own, num_own);
     }
     if (code == TR_OK && matches.num > 0) {
-        qsort(matches.list, matches.num, sizeof(cookie_t *), compare_matches);
+        qsort(matches.list, matches.num, sizeof(match_t), compare_matches);
         code = write_matches(jar, &matches, out);
     }
-    pthread_mutex_unlock(&jar->lock);
+    if (jar != NULL) {
+        pthread_mutex_unlock(&jar->lock);
+    }
     if (matches.list != matches.small) {
         tr_free(matches.list);
     }
@@ -618,7 +731,7 @@ tr_cookiejar_each(tr_cookiejar_t *jar, int64_t now_s, bool (*fn)(void *arg, cons
 }
 
 size_t
-tr_cookiejar_remove(tr_cookiejar_t *jar, tr_slice_t name, tr_slice_t domain, tr_slice_t path)
+tr_cookiejar_remove(tr_cookiejar_t *jar, tr_slice_t name, tr_slice_t domain, tr_slice_t path, tr_cookie_scope_t scope)
 {
     size_t num = 0;
     if (domain.len > 0 && domain.data[0] == '.') {
@@ -627,7 +740,8 @@ tr_cookiejar_remove(tr_cookiejar_t *jar, tr_slice_t name, tr_slice_t domain, tr_
     pthread_mutex_lock(&jar->lock);
     for (cookie_t *cookie = first_of_all(jar); cookie != NULL;) {
         cookie_t *next = next_of_all(jar, cookie);
-        if ((name.data == NULL || tr_slice_eq(name, cookie->is.name)) && (domain.data == NULL || tr_slice_ieq(domain, cookie->is.domain)) &&
+        tr_cookie_scope_t is_of = (cookie->is.flags & TR_COOKIE_HOST_ONLY) != 0 ? TR_COOKIE_OF_HOST : TR_COOKIE_OF_DOMAIN;
+        if ((scope == TR_COOKIE_ANY_SCOPE || scope == is_of) && (name.data == NULL || tr_slice_eq(name, cookie->is.name)) && (domain.data == NULL || tr_slice_ieq(domain, cookie->is.domain)) &&
             (path.data == NULL || tr_slice_eq(path, cookie->is.path))) {
             remove_cookie(jar, cookie);
             num++;

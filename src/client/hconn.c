@@ -403,46 +403,15 @@ tr_hconn__can_take(tr_hconn_t *hconn)
     return hconn->h2 != NULL ? tr_h2_can_submit(hconn->h2) : tr_h1_can_reuse(hconn->h1);
 }
 
-static bool
-put_cookie(tr_buf_t *out, const tr_cookie_t *cookie)
-{
-    return (out->len == 0 || tr_buf_append(out, "; ", 2) == TR_OK) && tr_buf_append(out, cookie->name.data, cookie->name.len) == TR_OK &&
-           tr_buf_append(out, "=", 1) == TR_OK && tr_buf_append(out, cookie->value.data, cookie->value.len) == TR_OK;
-}
-
-/* The Cookie header of the hop: the jar's that match, then the request's own, which win by name and stay on the first host. */
+/* The Cookie header of the hop: the jar's cookies that match, and the request's own. */
 static tr_code_t
 make_cookie(tr_op_t *op, tr_buf_t *out, tr_err_t *err)
 {
-    const tr_url_t *url = &op->ask.url;
-    tr_cookiejar_t *jar = op->session->jar;
-    bool own = op->num_cookies > 0 && tr_slice_eq(op->first_host, url->host);
-    bool use_jar = (op->flags & TR_OP_NO_COOKIES) == 0 && tr_cookiejar_len(jar) > 0;
-    tr_slice_t few[16];
-    tr_slice_t *skip = few;
-    size_t num_skip = 0;
-    tr_code_t code = TR_OK;
-    if (own && use_jar) {
-        if (op->num_cookies > TR_ARRAY_LEN(few)) {
-            skip = tr_arena_alloc(&op->arena, op->num_cookies * sizeof(*skip));
-            if (skip == NULL) {
-                return tr_err_nomem(err, "hconn.cookie");
-            }
-        }
-        for (size_t i = 0; i < op->num_cookies; i++) {
-            if (tr_cookie_matches(&op->cookies[i], url)) {
-                skip[num_skip++] = op->cookies[i].name;
-            }
-        }
+    tr_cookiejar_t *jar = (op->flags & TR_OP_NO_COOKIES) == 0 ? op->session->jar : NULL;
+    if (op->num_cookies == 0 && (jar == NULL || tr_cookiejar_len(jar) == 0)) {
+        return TR_OK;
     }
-    if (use_jar) {
-        code = tr_cookiejar_header(jar, out, url, (int64_t)time(NULL), skip, num_skip);
-    }
-    for (size_t i = 0; code == TR_OK && own && i < op->num_cookies; i++) {
-        if (tr_cookie_matches(&op->cookies[i], url) && !put_cookie(out, &op->cookies[i])) {
-            code = TR_ERR_NOMEM;
-        }
-    }
+    tr_code_t code = tr_cookiejar_header(jar, out, &op->ask.url, (int64_t)time(NULL), op->cookies, op->num_cookies);
     return code == TR_OK ? TR_OK : tr_err_nomem(err, "hconn.cookie");
 }
 

@@ -363,7 +363,7 @@ static bool
 is_cookie_text(tr_slice_t text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] == ';' || text.data[i] < 0x20 || text.data[i] == 0x7f) {
+        if (text.data[i] == ';' || (text.data[i] < 0x20 && text.data[i] != '\t') || text.data[i] == 0x7f) {
             return false;
         }
     }
@@ -405,6 +405,13 @@ copy_cookies(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
         if (!dup_slice(&op->arena, &cookies[i].name, in->name) || !dup_slice(&op->arena, &cookies[i].value, in->value) ||
             !dup_slice(&op->arena, &cookies[i].domain, in->domain) || !dup_slice(&op->arena, &cookies[i].path, in->path)) {
             return tr_err_nomem(err, "op.prepare");
+        }
+        if (in->domain.len == 0) {
+            cookies[i].domain = op->ask.url.host;
+            cookies[i].flags |= TR_COOKIE_HOST_ONLY;
+        }
+        if (in->path.len == 0) {
+            cookies[i].path = TR_SLICE_LIT("/");
         }
     }
     op->cookies = cookies;
@@ -465,7 +472,6 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
         (code = copy_order(op, request, err)) != TR_OK) {
         goto done;
     }
-    op->first_host = op->ask.url.host;
     op->ask.has_body = request->has_body;
     op->ask.body = request->body;
     bool ok = dup_slice(&op->arena, &op->ask.method, request->method) &&

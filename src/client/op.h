@@ -79,11 +79,10 @@ struct tr_op {
     tr_timeouts_t timeouts;
     uint32_t flags;
     uint32_t max_redirects;
-    const tr_cookie_t *cookies;
+    const tr_cookie_t *cookies; /* the request's own; each has a domain: the first host where none was given */
     size_t num_cookies;
     const char *const *header_order;
     size_t num_header_order;
-    tr_slice_t first_host; /* the request's own cookies go nowhere else */
     tr_ask_t ask;
     uint32_t num_redirects;
 

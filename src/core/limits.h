@@ -65,8 +65,9 @@
 /* RFC 6265bis 5.6: name plus value, and each attribute. */
 #define TR_COOKIE_MAX_PAIR 4096
 #define TR_COOKIE_MAX_ATTRIBUTE 1024
-/* RFC 6265 6.1 asks for at least 50 a domain and 3000 in all; browsers keep 180 and 3300. */
-#define TR_COOKIE_MAX_PER_DOMAIN 180
+/* RFC 6265 6.1 asks for at least 50 a domain and 3000 in all; browsers keep 180 of a site (what somebody registered below a public suffix,
+ * with all that is below it: who has one domain has any number of subdomains) and 3300. */
+#define TR_COOKIE_MAX_PER_SITE 180
 #define TR_COOKIE_MAX_TOTAL 3300
 
 #endif

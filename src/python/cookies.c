@@ -2,6 +2,7 @@
  * seconds since 1970, 0 for the session; domain "" for cookies that go to every host. The package's Cookies are built on it. */
 #include <time.h>
 
+#include "client/psl.h"
 #include "python/state.h"
 
 static core_state_t *
@@ -139,40 +140,21 @@ done:
     return result;
 }
 
-PyDoc_STRVAR(jar_header_doc, "header_for($self, url, skip=(), /)\n--\n\n"
-                             "The Cookie header value for a request to url, \"\" when nothing matches; names in skip are left out.");
+PyDoc_STRVAR(jar_header_doc, "header_for($self, url, /)\n--\n\n"
+                             "The Cookie header value for a request to url, \"\" when nothing matches.");
 
 static PyObject *
-jar_header_for(PyObject *self, PyObject *args)
+jar_header_for(PyObject *self, PyObject *url_text)
 {
-    PyObject *url_text, *skip = NULL, *seq = NULL, *result = NULL;
-    tr_slice_t *names = NULL;
-    Py_ssize_t num = 0;
+    PyObject *result = NULL;
     tr_url_t url;
     tr_arena_t arena;
     tr_buf_t buf = TR_BUF_INIT;
     tr_arena_init(&arena);
-    if (!PyArg_ParseTuple(args, "O|O:header_for", &url_text, &skip) || parse_url(self, url_text, &arena, &url) < 0) {
+    if (parse_url(self, url_text, &arena, &url) < 0) {
         goto done;
     }
-    if (skip != NULL) {
-        seq = PySequence_Tuple(skip);
-        if (seq == NULL) {
-            goto done;
-        }
-        num = PyTuple_GET_SIZE(seq);
-        names = PyMem_New(tr_slice_t, (size_t)num + 1);
-        if (names == NULL) {
-            PyErr_NoMemory();
-            goto done;
-        }
-        for (Py_ssize_t i = 0; i < num; i++) {
-            if (core_text(PyTuple_GET_ITEM(seq, i), &names[i], "a name") < 0) {
-                goto done;
-            }
-        }
-    }
-    if (tr_failed(tr_cookiejar_header(((core_jar_t *)self)->jar, &buf, &url, now_s(), names, (size_t)num))) {
+    if (tr_failed(tr_cookiejar_header(((core_jar_t *)self)->jar, &buf, &url, now_s(), NULL, 0))) {
         PyErr_NoMemory();
         goto done;
     }
@@ -180,8 +162,6 @@ jar_header_for(PyObject *self, PyObject *args)
 done:
     tr_buf_cleanup(&buf);
     tr_arena_cleanup(&arena);
-    PyMem_Free(names);
-    Py_XDECREF(seq);
     return result;
 }
 
@@ -282,16 +262,56 @@ done:
     return list;
 }
 
-PyDoc_STRVAR(jar_remove_doc, "remove($self, name=None, domain=None, path=None, /)\n--\n\n"
+PyDoc_STRVAR(jar_update_doc, "update($self, other, /)\n--\n\nStore copies of all cookies of another CookieJar.");
+
+static PyObject *
+jar_update(PyObject *self, PyObject *other)
+{
+    tr_cookiejar_t *jar = ((core_jar_t *)self)->jar;
+    if (!PyObject_TypeCheck(other, jar_state(self)->jar_type)) {
+        PyErr_SetString(PyExc_TypeError, "a CookieJar is wanted");
+        return NULL;
+    }
+    if (((core_jar_t *)other)->jar == jar) {
+        Py_RETURN_NONE;
+    }
+    collect_t collect = {TR_BUF_INIT, NULL, false};
+    tr_err_t err = TR_ERR_INIT;
+    tr_cookiejar_each(((core_jar_t *)other)->jar, now_s(), collect_one, &collect);
+    tr_slice_t rest = tr_buf_slice(&collect.buf);
+    if (collect.failed) {
+        (void)tr_err_nomem(&err, "cookies.update");
+    }
+    while (err.code == TR_OK && rest.len > 0) {
+        record_t record;
+        tr_cookie_t cookie;
+        memcpy(&record, rest.data, sizeof(record));
+        const uint8_t *at = rest.data + sizeof(record);
+        cookie = (tr_cookie_t){.name = tr_slice(at, record.name_len), .expires_s = record.expires_s, .flags = record.flags};
+        cookie.value = tr_slice(cookie.name.data + record.name_len, record.value_len);
+        cookie.domain = tr_slice(cookie.value.data + record.value_len, record.domain_len);
+        cookie.path = tr_slice(cookie.domain.data + record.domain_len, record.path_len);
+        rest.len -= (size_t)(cookie.path.data + record.path_len - rest.data);
+        rest.data = cookie.path.data + record.path_len;
+        (void)tr_cookiejar_set(jar, &cookie, &err);
+    }
+    tr_buf_cleanup(&collect.buf);
+    if (err.code != TR_OK) {
+        return core_raise(jar_state(self), &err);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(jar_remove_doc, "remove($self, name=None, domain=None, path=None, host_only=None, /)\n--\n\n"
                              "Drop matching cookies (None matches anything) and return how many there were.");
 
 static PyObject *
 jar_remove(PyObject *self, PyObject *args)
 {
-    PyObject *given[3] = {Py_None, Py_None, Py_None};
+    PyObject *given[3] = {Py_None, Py_None, Py_None}, *host_only = Py_None;
     static const char *const names[3] = {"name", "domain", "path"};
     tr_slice_t slices[3] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
-    if (!PyArg_ParseTuple(args, "|OOO:remove", &given[0], &given[1], &given[2])) {
+    if (!PyArg_ParseTuple(args, "|OOOO:remove", &given[0], &given[1], &given[2], &host_only)) {
         return NULL;
     }
     for (size_t i = 0; i < 3; i++) {
@@ -304,15 +324,38 @@ jar_remove(PyObject *self, PyObject *args)
             }
         }
     }
-    return PyLong_FromSize_t(tr_cookiejar_remove(((core_jar_t *)self)->jar, slices[0], slices[1], slices[2]));
+    tr_cookie_scope_t scope = TR_COOKIE_ANY_SCOPE;
+    if (host_only != Py_None) {
+        int truth = PyObject_IsTrue(host_only);
+        if (truth < 0) {
+            return NULL;
+        }
+        scope = truth != 0 ? TR_COOKIE_OF_HOST : TR_COOKIE_OF_DOMAIN;
+    }
+    return PyLong_FromSize_t(tr_cookiejar_remove(((core_jar_t *)self)->jar, slices[0], slices[1], slices[2], scope));
+}
+
+PyDoc_STRVAR(jar_is_suffix_doc, "is_public_suffix(domain, /)\n--\n\n"
+                                "Whether strangers live under a domain (lower case, xn-- form): no cookie may be set for all of it.");
+
+static PyObject *
+jar_is_public_suffix(PyObject *Py_UNUSED(self), PyObject *domain)
+{
+    tr_slice_t text;
+    if (core_text(domain, &text, "domain") < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(tr_psl_is_suffix(text));
 }
 
 static PyMethodDef jar_methods[] = {
     {"set", jar_set, METH_VARARGS, jar_set_doc},
     {"receive", jar_receive, METH_VARARGS, jar_receive_doc},
-    {"header_for", jar_header_for, METH_VARARGS, jar_header_doc},
+    {"header_for", jar_header_for, METH_O, jar_header_doc},
     {"items", jar_items, METH_VARARGS, jar_items_doc},
     {"remove", jar_remove, METH_VARARGS, jar_remove_doc},
+    {"update", jar_update, METH_O, jar_update_doc},
+    {"is_public_suffix", jar_is_public_suffix, METH_O | METH_STATIC, jar_is_suffix_doc},
     {NULL, NULL, 0, NULL},
 };
 

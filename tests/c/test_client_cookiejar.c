@@ -2,6 +2,7 @@
 
 #include "client/cookie_parse.h"
 #include "client/cookiejar.h"
+#include "client/psl.h"
 #include "core/limits.h"
 #include "tr_test.h"
 
@@ -197,6 +198,26 @@ TR_TEST(cookiejar_parse, "/client/cookiejar/parse")
         {"a=1; Expires=nonsense", "a=1"},
         {"a=1\x01", ""},
         {"a=1; x=\x7f", ""},
+        {"a=1\t2", "a=1\t2"},
+        {"a=1; SameSite=None", ""},
+        {"a=1; SameSite=None; Secure", "a=1"},
+        {"a=1; SameSite=None; SameSite=Lax", "a=1"},
+        {"a=1; SameSite=Strict", "a=1"},
+        {"a=1; SameSite=nonsense", "a=1"},
+        {"a=1; Unknown=x; Partitioned; Priority=High", "a=1"},
+        {"a=1, b=2", "a=1, b=2"},
+        {"a=1;Path=/;Path=", "a=1"},
+        {"a=1; Domain=example.com; Domain=", "a=1"},
+        {"a=\xe9\xff", "a=\xe9\xff"},
+        {"=a=b", "a=b"},
+        {" ; Path=/", ""},
+        {"a =1", "a=1"},
+        {"a b=1", "a b=1"},
+        {"a=1; Max-Age=-", "a=1"}, /* no number */
+        {"a=1; Max-Age=+5", "a=1"},
+        {"a=1; Max-Age=5x", "a=1"},
+        {"a=1; Max-Age=0; Max-Age=5", "a=1"},
+        {"a=1; Max-Age=5; Max-Age=0", ""},
         {"a\t=\t1", "a=1"},
         {"__Secure-a=1", ""},
         {"__Secure-a=1; Secure", "__Secure-a=1"},
@@ -349,15 +370,11 @@ TR_TEST(cookiejar_caller, "/client/cookiejar/caller")
     receive(&f, "https://example.com/", "r=3; HttpOnly; Secure; SameSite=Lax; Max-Age=5");
     tr_cookiejar_each(f.jar, NOW, collect, text);
     TR_CHECK_SLICE(tr_slice_cstr(text), "any@//0/0 dom@example.com/p/0/0 r@example.com//f/5 ");
-    tr_slice_t skip[] = {TR_SLICE_LIT("any"), TR_SLICE_LIT("x")};
-    tr_url_t url = url_of(&f, "https://example.com/p");
-    tr_buf_t out = TR_BUF_INIT;
-    TR_CHECK_INT(tr_cookiejar_header(f.jar, &out, &url, NOW, skip, 2), TR_OK);
-    TR_CHECK_SLICE(tr_buf_slice(&out), "dom=2; r=3");
-    tr_buf_cleanup(&out);
-    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_LIT("dom"), TR_SLICE_NULL, TR_SLICE_LIT("/x")), 0);
-    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_LIT("EXAMPLE.com"), TR_SLICE_NULL), 2);
-    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_NULL, TR_SLICE_NULL), 1);
+    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_LIT("dom"), TR_SLICE_NULL, TR_SLICE_LIT("/x"), TR_COOKIE_ANY_SCOPE), 0);
+    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_LIT("EXAMPLE.com"), TR_SLICE_NULL, TR_COOKIE_OF_HOST), 1);
+    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_LIT("EXAMPLE.com"), TR_SLICE_NULL, TR_COOKIE_OF_HOST), 0);
+    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_LIT("EXAMPLE.com"), TR_SLICE_NULL, TR_COOKIE_OF_DOMAIN), 1);
+    TR_CHECK_INT(tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_NULL, TR_SLICE_NULL, TR_COOKIE_ANY_SCOPE), 1);
     TR_CHECK_INT(tr_cookiejar_len(f.jar), 0);
     static const char *const bad[] = {"a\r\nb", "a;b", "a=b", "a\x01"};
     for (size_t i = 0; i < TR_ARRAY_LEN(bad); i++) {
@@ -378,13 +395,13 @@ TR_TEST(cookiejar_limits, "/client/cookiejar/limits")
     fixture_init(&f);
     receive(&f, "https://a.test/", "keep=1; Secure");
     receive(&f, "https://a.test/", "first=1");
-    for (int i = 0; i < TR_COOKIE_MAX_PER_DOMAIN - 2; i++) {
+    for (int i = 0; i < TR_COOKIE_MAX_PER_SITE - 2; i++) {
         (void)snprintf(text, sizeof(text), "n%d=1", i);
         receive(&f, "https://a.test/", text);
     }
-    TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_PER_DOMAIN);
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_PER_SITE);
     receive(&f, "https://a.test/", "more=1");
-    TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_PER_DOMAIN);
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_PER_SITE);
     const char *sent = header_at(&f, "https://a.test/", NOW);
     TR_CHECK(strstr(sent, "keep=1") != NULL && strstr(sent, "first=1") == NULL && strstr(sent, "more=1") != NULL);
     for (int i = 0; i < TR_COOKIE_MAX_TOTAL; i++) {
@@ -394,6 +411,189 @@ TR_TEST(cookiejar_limits, "/client/cookiejar/limits")
     }
     TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_TOTAL);
     CHECK_HEADER(&f, "https://h3299.test/", "x=1");
+    fixture_cleanup(&f);
+}
+
+/* Subdomains count together; what lies below a public suffix does not. */
+TR_TEST(cookiejar_sites, "/client/cookiejar/sites")
+{
+    fixture_t f;
+    char url[64];
+    fixture_init(&f);
+    receive(&f, "https://bank.test/", "mine=1");
+    receive(&f, "https://co.uk/", "suffix=1");
+    for (int i = 0; i < 2 * TR_COOKIE_MAX_PER_SITE; i++) {
+        (void)snprintf(url, sizeof(url), "https://h%d.evil.co.uk/", i);
+        receive(&f, url, "x=1");
+    }
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_PER_SITE + 2);
+    CHECK_HEADER(&f, "https://h0.evil.co.uk/", "");
+    CHECK_HEADER(&f, "https://h359.evil.co.uk/", "x=1");
+    for (int i = 0; i < 2 * TR_COOKIE_MAX_PER_SITE; i++) {
+        (void)snprintf(url, sizeof(url), "https://user%d.github.io/", i);
+        receive(&f, url, "x=1");
+    }
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), 3 * TR_COOKIE_MAX_PER_SITE + 2);
+    receive(&f, "https://co.uk/", "suffix2=1"); /* the suffix itself is one host, not all of what is below it */
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), 3 * TR_COOKIE_MAX_PER_SITE + 3);
+    for (int i = 0; i < 2 * TR_COOKIE_MAX_PER_SITE; i++) {
+        (void)snprintf(url, sizeof(url), "n%d=1", i);
+        receive(&f, "http://10.0.0.1/", url);
+    }
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), 4 * TR_COOKIE_MAX_PER_SITE + 3);
+    CHECK_HEADER(&f, "https://bank.test/", "mine=1");
+    fixture_cleanup(&f);
+}
+
+/* What leaves first: the expired, then those without Secure, each time the one that was not used for longest. */
+TR_TEST(cookiejar_eviction, "/client/cookiejar/eviction")
+{
+    fixture_t f;
+    char text[64];
+    fixture_init(&f);
+    receive(&f, "https://a.test/", "secure=1; Secure; Path=/secure");
+    receive(&f, "https://a.test/", "used=1; Path=/used");
+    receive(&f, "https://a.test/", "old=1; Path=/old");
+    receive(&f, "https://a.test/", "short=1; Path=/short; Secure; Max-Age=10");
+    for (int i = 0; i < TR_COOKIE_MAX_PER_SITE - 4; i++) {
+        (void)snprintf(text, sizeof(text), "n%d=1; Path=/n", i);
+        receive(&f, "https://a.test/", text);
+    }
+    CHECK_HEADER(&f, "https://a.test/used", "used=1");
+    receive_at(&f, "https://a.test/", "x1=1; Path=/x", NOW + 10);
+    TR_CHECK_SLICE(tr_slice_cstr(header_at(&f, "https://a.test/short", NOW)), "");
+    CHECK_HEADER(&f, "https://a.test/old", "old=1"); /* which is a use */
+    receive(&f, "https://a.test/", "x2=1; Path=/x");
+    TR_CHECK(strncmp(header_at(&f, "https://a.test/n", NOW), "n1=1; n2=1; ", 12) == 0);
+    for (int i = 0; i < TR_COOKIE_MAX_PER_SITE; i++) {
+        (void)snprintf(text, sizeof(text), "y%d=1; Path=/y; Secure", i);
+        receive(&f, "https://a.test/", text);
+    }
+    CHECK_HEADER(&f, "https://a.test/old", "");
+    CHECK_HEADER(&f, "https://a.test/x", "");
+    TR_CHECK_INT(tr_cookiejar_len(f.jar), TR_COOKIE_MAX_PER_SITE);
+    fixture_cleanup(&f);
+}
+
+TR_TEST(cookie_suffixes, "/client/cookiejar/suffixes")
+{
+    static const struct {
+        const char *url, *domain;
+        int kept; /* 0: refused, 1: for the host alone, 2: for the domain */
+    } cases[] = {
+        {"https://www.example.com/", "example.com", 2},
+        {"https://www.example.com/", "com", 0},
+        {"https://www.example.co.uk/", "co.uk", 0},
+        {"https://www.example.co.uk/", ".CO.UK", 0},
+        {"https://www.example.co.uk/", "example.co.uk", 2},
+        {"https://co.uk/", "co.uk", 1},
+        {"https://me.github.io/", "github.io", 0},
+        {"https://me.github.io/", "me.github.io", 2},
+        {"https://x.me.github.io/", "me.github.io", 2},
+        {"https://github.io/", "github.io", 1},
+        /* *.ck and !www.ck; *.kawasaki.jp and !city.kawasaki.jp */
+        {"https://a.shop.ck/", "shop.ck", 0},
+        {"https://a.b.shop.ck/", "b.shop.ck", 2},
+        {"https://shop.ck/", "shop.ck", 1},
+        {"https://a.www.ck/", "www.ck", 2},
+        {"https://www.ck/", "www.ck", 2},
+        {"https://www.ck/", "ck", 0},
+        {"https://a.city.kawasaki.jp/", "city.kawasaki.jp", 2},
+        {"https://a.other.kawasaki.jp/", "other.kawasaki.jp", 0},
+        /* names in two scripts: the form that goes over the wire counts */
+        {"https://a.xn--55qx5d.cn/", "xn--55qx5d.cn", 0},
+        {"https://a.b.xn--55qx5d.cn/", "b.xn--55qx5d.cn", 2},
+        {"https://a.xn--p1ai/", "xn--p1ai", 0},
+        {"https://a.example.xn--p1ai/", "example.xn--p1ai", 2},
+        {"https://www.xn--bcher-kva.example/", "xn--bcher-kva.example", 2},
+        {"https://www.xn--bcher-kva.example/", "b\xc3\xbc" "cher.example", 0},
+        {"https://www.xn--bcher-kva.example/", "www.xn--bcher-kva.example\xc2\xa0", 0},
+        /* in no list: the last label is the suffix */
+        {"https://a.b.unlisted/", "unlisted", 0},
+        {"https://a.b.unlisted/", "b.unlisted", 2},
+        {"https://localhost/", "localhost", 1},
+        {"https://a.localhost/", "localhost", 0},
+        {"https://10.1.2.3/", "10.1.2.3", 1},
+        {"https://10.1.2.3/", "2.3", 0},
+        {"https://[::1]/", "::1", 1},
+        {"https://[::1]/", "[::1]", 0},
+        {"https://www.example.com/", "..example.com", 0},
+        {"https://www.example.com/", "example.com.", 0},
+        {"https://www.example.com/", "*.example.com", 0},
+        {"https://www.example.com/", "www", 0},
+        {"https://www.example.com/", "example.com:443", 0},
+        {"https://www.example.com/", ".", 1}, /* nothing is left of it: as without */
+        {"https://a.co.uk./", "co.uk.", 0},
+        {"https://a.com./", "com.", 0},
+    };
+    for (size_t i = 0; i < TR_ARRAY_LEN(cases); i++) {
+        fixture_t f;
+        char text[128], above[128];
+        fixture_init(&f);
+        (void)snprintf(text, sizeof(text), "a=1; Domain=%s", cases[i].domain);
+        receive(&f, cases[i].url, text);
+        int kept = strcmp(header_at(&f, cases[i].url, NOW), "a=1") == 0;
+        if (kept == 1 && strchr(cases[i].url, '[') == NULL) {
+            (void)snprintf(above, sizeof(above), "https://below.%s", cases[i].url + strlen("https://"));
+            kept += strcmp(header_at(&f, above, NOW), "a=1") == 0;
+        }
+        if (kept != cases[i].kept) {
+            tr_test_fail(__FILE__, __LINE__, "%s for \"%s\": %d", cases[i].url, cases[i].domain, kept);
+        }
+        fixture_cleanup(&f);
+    }
+    TR_CHECK_SLICE(tr_psl_site(TR_SLICE_LIT("a.b.example.co.uk")), "example.co.uk");
+    TR_CHECK_SLICE(tr_psl_site(TR_SLICE_LIT("co.uk")), "co.uk");
+    TR_CHECK_SLICE(tr_psl_site(TR_SLICE_LIT("10.0.0.1")), "10.0.0.1");
+    TR_CHECK_SLICE(tr_psl_site(TR_SLICE_LIT("localhost")), "localhost");
+    TR_CHECK_SLICE(tr_psl_site(TR_SLICE_LIT("")), "");
+    /* without a list nobody sets cookies for others */
+    TR_CHECK(tr_psl__is_suffix_in(NULL, TR_SLICE_LIT("example.com")));
+    TR_CHECK(tr_psl_is_suffix(TR_SLICE_LIT("")) && tr_psl_is_suffix(TR_SLICE_LIT(".")));
+}
+
+/* The cookies of a request beside the jar's. */
+TR_TEST_OOM(cookiejar_own, "/client/cookiejar/own")
+{
+    fixture_t f;
+    tr_err_t err = TR_ERR_INIT;
+    tr_buf_t out = TR_BUF_INIT;
+    tr_url_t url;
+    tr_code_t code = TR_OK;
+    static const char *const received[] = {"a=jar; Path=/", "b=jar; Path=/; Domain=example.com", "c=jar; Path=/", "deep=jar; Path=/x"};
+    const tr_cookie_t given = {.name = TR_SLICE_LIT("e"), .value = TR_SLICE_LIT("all"), .path = TR_SLICE_LIT("/")};
+    const tr_slice_t host = TR_SLICE_LIT("www.example.com"), root = TR_SLICE_LIT("/");
+    const tr_cookie_t own[] = {
+        {.name = TR_SLICE_LIT("a"), .value = TR_SLICE_LIT("own"), .domain = host, .path = root, .flags = TR_COOKIE_HOST_ONLY},
+        {.name = TR_SLICE_LIT("b"), .value = TR_SLICE_LIT("own"), .domain = host, .path = root, .flags = TR_COOKIE_HOST_ONLY},
+        {.name = TR_SLICE_LIT("e"), .value = TR_SLICE_LIT("own"), .domain = host, .path = root, .flags = TR_COOKIE_HOST_ONLY},
+        {.name = TR_SLICE_LIT("deep"), .value = TR_SLICE_LIT("own"), .domain = host, .path = TR_SLICE_LIT("/x/y")},
+        {.name = TR_SLICE_LIT("away"), .value = TR_SLICE_LIT("own"), .domain = TR_SLICE_LIT("other.test"), .path = root},
+        {.name = TR_SLICE_LIT("tls"), .value = TR_SLICE_LIT("own"), .domain = host, .path = root, .flags = TR_COOKIE_SECURE},
+    };
+    fixture_init(&f);
+    code = f.jar == NULL ? TR_ERR_NOMEM : tr_url_parse(&url, &f.arena, TR_SLICE_LIT("http://www.example.com/x/y"), &err);
+    for (size_t i = 0; i < TR_ARRAY_LEN(received) && code == TR_OK; i++) {
+        code = tr_cookiejar_receive(f.jar, &url, tr_slice_cstr(received[i]), NOW);
+    }
+    if (code == TR_OK) {
+        code = tr_cookiejar_set(f.jar, &given, &err);
+    }
+    if (code == TR_OK) {
+        code = tr_cookiejar_header(f.jar, &out, &url, NOW, own, TR_ARRAY_LEN(own));
+    }
+    if (code == TR_OK) {
+        TR_CHECK_SLICE(tr_buf_slice(&out), "deep=own; deep=jar; a=own; b=jar; c=jar; e=own; b=own");
+        tr_buf_clear(&out);
+        code = tr_cookiejar_header(NULL, &out, &url, NOW, own, TR_ARRAY_LEN(own));
+    }
+    if (code == TR_OK) {
+        TR_CHECK_SLICE(tr_buf_slice(&out), "deep=own; a=own; b=own; e=own");
+        TR_CHECK_INT(tr_cookiejar_len(f.jar), 5);
+    } else {
+        TR_CHECK(tr_test_oom_running() && code == TR_ERR_NOMEM);
+    }
+    tr_buf_cleanup(&out);
     fixture_cleanup(&f);
 }
 
@@ -408,7 +608,7 @@ hammer(void *arg)
         (void)header_at(&f, "https://a.test/", NOW);
         (void)tr_cookiejar_len(f.jar);
         if (i % 50 == 0) {
-            (void)tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_NULL, TR_SLICE_NULL);
+            (void)tr_cookiejar_remove(f.jar, TR_SLICE_NULL, TR_SLICE_NULL, TR_SLICE_NULL, TR_COOKIE_ANY_SCOPE);
         }
     }
     fixture_cleanup(&f);
