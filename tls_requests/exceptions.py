@@ -4,7 +4,7 @@
     └─ HTTPError
        ├─ AuthenticationError, Base64DecodeError, HeaderError, RotatorError, TooManyRedirects
        ├─ URLError ── URLParamsError, UnsupportedProtocol
-       ├─ CookieError ── CookieConflictError
+       ├─ CookieError ── CookieConflictError, CookieFileError
        ├─ StreamError ── StreamConsumed, StreamClosed
        ├─ CancelledError, ClientClosed
        ├─ ProxyError
@@ -40,6 +40,7 @@ __all__ = [
     "ConnectionReset",
     "CookieConflictError",
     "CookieError",
+    "CookieFileError",
     "DNSError",
     "DecodingError",
     "HTTPError",
@@ -153,6 +154,25 @@ class CookieError(HTTPError):
 
 class CookieConflictError(CookieError):
     """Several cookies have that name."""
+
+
+class CookieFileError(CookieError):
+    """A file of cookies cannot be read, or its format cannot hold a cookie.
+
+    path: the file. line: the line of a cookies.txt that is wrong, from 1 on, or None. index: the place of the cookie in
+    a JSON file's list, from 0 on, or None.
+    """
+
+    def __init__(
+        self, message: str, path: str = "", line: int | None = None, index: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.path = path
+        self.line = line
+        self.index = index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.path, self.line, self.index)
 
 
 class StreamError(HTTPError):

@@ -57,16 +57,25 @@ jar_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static Py_ssize_t
-jar_len(PyObject *self)
-{
-    return (Py_ssize_t)tr_cookiejar_len(((core_jar_t *)self)->jar);
-}
-
 static int64_t
 now_s(void)
 {
     return (int64_t)time(NULL);
+}
+
+static bool
+keep_all(void *Py_UNUSED(arg), const tr_cookie_t *Py_UNUSED(cookie))
+{
+    return true;
+}
+
+/* As many as items() gives: the expired leave first. */
+static Py_ssize_t
+jar_len(PyObject *self)
+{
+    tr_cookiejar_t *jar = ((core_jar_t *)self)->jar;
+    tr_cookiejar_each(jar, now_s(), keep_all, NULL);
+    return (Py_ssize_t)tr_cookiejar_len(jar);
 }
 
 /* The caller's url as a tr_url_t in the arena. 0 or -1 with an exception. */

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import calendar
 import copy as _copy
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import _core
-from ..exceptions import CookieConflictError, CookieError
+from ..exceptions import CookieConflictError, CookieError, URLError
 from .headers import Headers
 
 __all__ = ["Cookies"]
 
 _SECURE, _HTTP_ONLY, _HOST_ONLY = 1, 2, 4
+_SAME_SITE = {8: "Lax", 16: "Strict", 32: "None"}
+_SAME_SITE_FLAGS = {"lax": 8, "strict": 16, "none": 32}
+# A cookie as the engine's store has it: name, value, domain, path, expires (0: with the session), flags.
+_Record = tuple[str, str, str, str, int, int]
+_EXPIRED = 1  # any moment of the past that is not 0
 
 
 class MockRequest:
@@ -143,13 +149,18 @@ def morsel_to_cookie(morsel: Morsel[str]) -> Cookie:
     )
 
 
-def _from_store(record: tuple[str, str, str, str, int, int]) -> Cookie:
+def _from_store(record: _Record) -> Cookie:
     name, value, domain, path, expires, flags = record
     shown = domain if not domain or flags & _HOST_ONLY else f".{domain}"
+    rest: dict[str, Any] = {"HttpOnly": None} if flags & _HTTP_ONLY else {}
+    for flag, text in _SAME_SITE.items():
+        if flags & flag:
+            rest["SameSite"] = text
     return Cookie(
         version=0,
-        name=name,
-        value=value,
+        # Without a name: as `http.cookiejar` has it.
+        name=name or value,
+        value=value if name else None,
         port=None,
         port_specified=False,
         domain=shown,
@@ -162,9 +173,34 @@ def _from_store(record: tuple[str, str, str, str, int, int]) -> Cookie:
         discard=not expires,
         comment=None,
         comment_url=None,
-        rest={"HttpOnly": None} if flags & _HTTP_ONLY else {},  # type: ignore[dict-item]  # as the parser does
+        rest=rest,
         rfc2109=False,
     )
+
+
+def _to_store(cookie: Cookie) -> _Record:
+    """What the store gets for a cookie. Raises CookieError for a domain that cannot be encoded."""
+    domain = cookie.domain[1:] if cookie.domain.startswith(".") else cookie.domain
+    if not domain.isascii():
+        from .urls import _encode_host
+
+        try:
+            domain = _encode_host(domain)
+        except URLError as error:
+            raise CookieError(error.message) from None
+    flags = _SECURE if cookie.secure else 0
+    rest: dict[str, Any] = cookie.__dict__.get("_rest") or {}
+    for name, value in rest.items():
+        key = name.lower()
+        if key == "httponly":
+            flags |= _HTTP_ONLY
+        elif key == "samesite":
+            flags |= _SAME_SITE_FLAGS.get(str(value).lower(), 0)
+    if domain and not cookie.domain_initial_dot and not cookie.domain_specified:
+        flags |= _HOST_ONLY
+    expires = 0 if cookie.expires is None else int(cookie.expires) or _EXPIRED
+    name, text = ("", cookie.name) if cookie.value is None else (cookie.name, cookie.value)
+    return name, text, domain.lower(), cookie.path or "/", expires, flags
 
 
 if TYPE_CHECKING:
@@ -181,8 +217,10 @@ class RequestsCookieJar(CookieJar, _NameMapping):
     def __init__(self, policy: CookiePolicy | None = None, *, store: Any = None) -> None:
         super().__init__(policy)
         self._store = _core.CookieJar() if store is None else store
-        # Cookies as they were set, for the attributes that the store does not keep (version, port, comment, rest).
-        self._given: dict[tuple[str, str, str], Cookie] = {}
+        self._lock = threading.RLock()  # of _given
+        # Cookies as they were set, by identity, for what the store does not keep (version, port, comment, rest). One
+        # counts as long as the store says the same as it does.
+        self._given: dict[tuple[str, str, str, int], Cookie] = {}
 
     # ------------------------------------------------------------------------------------------- the store underneath
 
@@ -198,49 +236,81 @@ class RequestsCookieJar(CookieJar, _NameMapping):
         # The base class starts with an empty table of its own; the store is the only one here.
         return None
 
+    @staticmethod
+    def _key(record: _Record) -> tuple[str, str, str, int]:
+        return record[0], record[2], record[3], record[5] & _HOST_ONLY
+
+    def _records(self) -> list[tuple[Cookie, _Record]]:
+        """All cookies, each with what the store has of it."""
+        found = []
+        with self._lock:
+            current = {}
+            for record in self._store.items():
+                key = self._key(record)
+                given = self._given.get(key)
+                if given is not None and _to_store(given) == record:
+                    current[key] = given
+                    found.append((given, record))
+                else:
+                    found.append((_from_store(record), record))
+            self._given = current
+        return found
+
     def __iter__(self) -> Iterator[Cookie]:
-        cookies = []
-        for record in self._store.items():
-            given = self._given.get((record[2], record[3], record[0]))
-            if given is not None and given.value == record[1]:
-                cookies.append(given)
-            else:
-                cookies.append(_from_store(record))
-        return iter(cookies)
+        return iter([cookie for cookie, _ in self._records()])
 
     def __len__(self) -> int:
         return len(self._store)
 
     def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
-        """Store a cookie; the same name, domain and path replace."""
+        """Store a cookie; the same name, domain and path replace. One that has expired removes.
+
+        Raises HeaderError when it has characters that must not be sent, CookieError for a domain that is none.
+        """
         value = cookie.value
         if value is not None and value.startswith('"') and value.endswith('"'):
-            value = cookie.value = value.replace('\\"', "")
-        domain = cookie.domain.lstrip(".").lower()
-        flags = (_SECURE if cookie.secure else 0) | (_HTTP_ONLY if cookie.has_nonstandard_attr("HttpOnly") else 0)
-        if domain and not cookie.domain_initial_dot and not cookie.domain_specified:
-            flags |= _HOST_ONLY
-        path = cookie.path or "/"
-        self._store.set(cookie.name, value or "", domain, path, int(cookie.expires or 0), flags)
-        self._given[(domain, path, cookie.name)] = cookie
+            cookie.value = value.replace('\\"', "")
+        record = _to_store(cookie)
+        with self._lock:
+            self._store.set(*record)
+            self._given[self._key(record)] = cookie
+            if len(self._given) > 2 * len(self._store) + 16:  # many were set and removed, and nobody looked
+                self._records()
+
+    def _remove(self, record: _Record) -> None:
+        self._store.remove(record[0], record[2], record[3], bool(record[5] & _HOST_ONLY))
 
     def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
-        """Drop all cookies, those of a domain, of a domain and path, or one. Raises KeyError for an unknown one."""
+        """Drop all cookies, those of a domain, of a domain and path, or one. Raises KeyError for an unknown one.
+
+        domain: as the cookies show it, `.example.com` for those that a server set for a whole domain.
+        """
+        if name is not None and (domain is None or path is None):
+            raise ValueError("domain and path must be given to remove a cookie by name")
+        if path is not None and domain is None:
+            raise ValueError("domain must be given to remove cookies by path")
         if domain is None:
-            if name is not None:
-                raise ValueError("domain and path must be given to remove a cookie by name")
             self._store.remove()
-        elif self._store.remove(name, domain.lstrip("."), path) == 0:
+            self._given = {}
+            return
+        found = [(cookie, record) for cookie, record in self._records() if cookie.domain == domain]
+        for part, wanted in (("path", path), ("name", name)):
+            if found and wanted is not None:
+                found = [(cookie, record) for cookie, record in found if getattr(cookie, part) == wanted]
+                domain = wanted
+        if not found:
             raise KeyError(domain)
+        for _, record in found:
+            self._remove(record)
 
     def clear_expired_cookies(self) -> None:
         """Expired cookies are never shown nor sent; nothing is left to do."""
 
     def clear_session_cookies(self) -> None:
         """Drop the cookies without an expiry date."""
-        for cookie in list(self):
+        for cookie, record in self._records():
             if cookie.discard:
-                self._store.remove(cookie.name, cookie.domain.lstrip("."), cookie.path)
+                self._remove(record)
 
     # ------------------------------------------------------------------------------------------------------- mapping
 
@@ -318,7 +388,12 @@ class RequestsCookieJar(CookieJar, _NameMapping):
 
     def update(self, other: Any = None, **kwargs: Any) -> None:
         """Take over the cookies of a jar, or the pairs of a mapping."""
-        if isinstance(other, CookieJar):
+        if isinstance(other, RequestsCookieJar):
+            given = {key: _copy.copy(cookie) for key, cookie in list(other._given.items())}
+            with self._lock:
+                self._store.update(other._store)
+                self._given.update(given)
+        elif isinstance(other, CookieJar):
             for cookie in list(other):
                 self.set_cookie(_copy.copy(cookie))
         elif other is not None:
@@ -332,7 +407,7 @@ class RequestsCookieJar(CookieJar, _NameMapping):
             cookie
             for cookie in iter(self)
             if cookie.name == name
-            and (domain is None or cookie.domain.lstrip(".") == domain.lstrip("."))
+            and (domain is None or cookie.domain == domain)
             and (path is None or cookie.path == path)
         ]
 
@@ -345,9 +420,11 @@ class RequestsCookieJar(CookieJar, _NameMapping):
         return found[0].value
 
     def __eq__(self, other: object) -> bool:
-        return self is other
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self.items()) == dict(other.items())
 
-    __hash__ = object.__hash__
+    __hash__ = None  # type: ignore[assignment]
 
     def copy(self) -> RequestsCookieJar:
         """An independent copy."""
@@ -363,7 +440,7 @@ class RequestsCookieJar(CookieJar, _NameMapping):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for key in ("_cookies_lock", "_store", "_given"):
+        for key in ("_cookies_lock", "_lock", "_store", "_given"):
             state.pop(key, None)
         state["cookies"] = list(self)
         return state
@@ -382,11 +459,17 @@ class RequestsCookieJar(CookieJar, _NameMapping):
 
 def remove_cookie_by_name(jar: CookieJar, name: str, domain: str | None = None, path: str | None = None) -> None:
     """Remove every cookie of that name, narrowed by domain and path."""
-    for cookie in list(jar):
-        if cookie.name != name:
-            continue
-        if (domain is None or cookie.domain == domain) and (path is None or cookie.path == path):
-            jar.clear(cookie.domain, cookie.path, cookie.name)
+
+    def fits(cookie: Cookie) -> bool:
+        return cookie.name == name and domain in (None, cookie.domain) and path in (None, cookie.path)
+
+    if isinstance(jar, RequestsCookieJar):
+        for cookie, record in jar._records():
+            if fits(cookie):
+                jar._remove(record)
+        return
+    for cookie in [cookie for cookie in jar if fits(cookie)]:
+        jar.clear(cookie.domain, cookie.path, cookie.name)
 
 
 def cookiejar_from_dict(
@@ -436,6 +519,36 @@ def extract_cookies_to_jar(jar: RequestsCookieJar, response: Any, request: Any) 
 def get_cookie_header(jar: RequestsCookieJar, request: Any) -> str | None:
     """The Cookie header for that request, or None."""
     return jar._store.header_for(str(request.url)) or None
+
+
+class _Keys(KeysView[str]):
+    """Names, repeated for cookies of the same name."""
+
+    _mapping: Cookies
+
+
+class _Items(ItemsView[str, str]):
+    """Names and values of all cookies, those of the same name included."""
+
+    _mapping: Cookies
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter([(cookie.name, cookie.value or "") for cookie in self._mapping.cookiejar])
+
+    def __contains__(self, item: object) -> bool:
+        return item in list(self)
+
+
+class _Values(ValuesView[str]):
+    """The values of all cookies."""
+
+    _mapping: Cookies
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([cookie.value or "" for cookie in self._mapping.cookiejar])
+
+    def __contains__(self, value: object) -> bool:
+        return value in list(self)
 
 
 class Cookies(MutableMapping[str, str]):
@@ -536,13 +649,13 @@ class Cookies(MutableMapping[str, str]):
         return len(self.cookiejar) > 0
 
     def items(self) -> Any:
-        return [(cookie.name, cookie.value) for cookie in self.cookiejar]
+        return _Items(self)
 
     def keys(self) -> Any:
-        return list(self)
+        return _Keys(self)
 
     def values(self) -> Any:
-        return [cookie.value for cookie in self.cookiejar]
+        return _Values(self)
 
     _MISSING = object()
 
@@ -576,6 +689,41 @@ class Cookies(MutableMapping[str, str]):
     def get_cookie_header(self, request: Any) -> str | None:
         """The Cookie header for that request, or None."""
         return get_cookie_header(self.cookiejar, request)
+
+    def save(self, path: Any, format: str | None = None, *, session: bool = True) -> int:
+        """Write the cookies to a file that only its owner can read (mode 0600), at once or not at all.
+
+        path: str or path object. format: "netscape" (cookies.txt of curl, wget and browsers), "json" (described in
+        docs/cookies.md) or "playwright" (a storage state; what else stands in such a file is kept); None: "json" for a
+        name that ends in `.json`, else "netscape". session: also cookies that last as long as the session. Expired
+        ones are left out.
+        Returns how many were written. Raises CookieFileError when the format cannot hold a cookie, ValueError for an
+        unknown format, OSError when the file cannot be written.
+        Source: https://curl.se/docs/http-cookies.html, https://playwright.dev/docs/auth
+
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "cookies.txt")
+        >>> cookies = Cookies()
+        >>> _ = cookies.set("session", "1", domain="example.com")
+        >>> cookies.save(path)
+        1
+        """
+        from . import _cookie_files
+
+        return _cookie_files.save(self.cookiejar, path, format, session)
+
+    def load(self, path: Any, format: str | None = None, *, session: bool = True) -> int:
+        """Take over the cookies of a file; those of the same name, domain and path are replaced.
+
+        path: str or path object. format: as for `save`, and JSON lists as browser extensions, Selenium and Puppeteer
+        write them; None: found out from the content. session: also cookies without an expiry date. Cookies that have
+        expired are left out; one for all of a public suffix (`.co.uk`) becomes one of that host alone.
+        Returns how many were taken over; either all are or none. Raises CookieFileError that names the line or the
+        index of what cannot be read, ValueError for an unknown format, OSError when the file cannot be read.
+        """
+        from . import _cookie_files
+
+        return _cookie_files.load(self.cookiejar, path, format, session)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}[{', '.join(repr(cookie) for cookie in self.cookiejar)}]>"
