@@ -172,7 +172,8 @@ class CookieFileError(CookieError):
         self.index = index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.path, self.line, self.index)
+        cls, arguments, state = super().__reduce__()
+        return cls, arguments, {**state, "path": self.path, "line": self.line, "index": self.index}
 
 
 class StreamError(HTTPError):

@@ -241,20 +241,21 @@ class RequestsCookieJar(CookieJar, _NameMapping):
         return record[0], record[2], record[3], record[5] & _HOST_ONLY
 
     def _records(self) -> list[tuple[Cookie, _Record]]:
-        """All cookies, each with what the store has of it."""
-        found = []
+        """All cookies, each with what the store has of it: by domain and path, in the order in which these first came, as
+        `http.cookiejar` has them."""
+        groups: dict[str, dict[str, list[tuple[Cookie, _Record]]]] = {}
         with self._lock:
             current = {}
             for record in self._store.items():
                 key = self._key(record)
                 given = self._given.get(key)
                 if given is not None and _to_store(given) == record:
-                    current[key] = given
-                    found.append((given, record))
+                    cookie = current[key] = given
                 else:
-                    found.append((_from_store(record), record))
+                    cookie = _from_store(record)
+                groups.setdefault(cookie.domain, {}).setdefault(cookie.path, []).append((cookie, record))
             self._given = current
-        return found
+        return [pair for paths in groups.values() for pairs in paths.values() for pair in pairs]
 
     def __iter__(self) -> Iterator[Cookie]:
         return iter([cookie for cookie, _ in self._records()])
