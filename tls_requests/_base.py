@@ -587,12 +587,15 @@ class BaseClient(_core.BaseClient):
                 elif key == "requesthostoverride" and value:
                     fields = [field for field in fields if field[0].lower() != "host"]
                     fields.append(("host", str(value)))
-        mine = request._client is self
         cookies = request.cookies.cookiejar._store.items()
-        if mine:
-            # The engine adds the client's own cookies hop by hop; here go those that the request has beyond them.
-            known = {cookie[:4] for cookie in self._jar.items()}
+        if request._client is self:
+            # The engine adds the client's own cookies hop by hop; here go those that the request has beyond them, and
+            # marks for those that were taken out of it.
+            own = self._jar.items()
+            known, carried = {cookie[:4] for cookie in own}, {cookie[:4] for cookie in cookies}
             cookies = [cookie for cookie in cookies if cookie[:4] not in known]
+            if not known <= carried:
+                cookies += [(*cookie[:5], cookie[5] | _COOKIE_ABSENT) for cookie in own if cookie[:4] not in carried]
         else:
             options["no_cookies"] = True
             cookies = request.cookies.cookiejar._store.items(str(request.url)) if cookies else []
@@ -629,6 +632,8 @@ def hook_result(event: str) -> type:
 
     return Response
 
+
+_COOKIE_ABSENT = 64  # TR_COOKIE_ABSENT of the engine
 
 _ORDER = ("params", "headers", "cookies", "auth", "follow_redirects", "timeout", "data", "files", "json", "content")
 

@@ -89,7 +89,7 @@ typedef struct tr_op_request {
     const tr_op_header_t *headers; /* in the caller's order */
     size_t num_headers;
     const tr_cookie_t *cookies;    /* of this request only; without a domain: for its host. They take the place of
-                                      the jar's of that name, domain and path */
+                                      the jar's of that name, domain and path; marks (TR_COOKIE_ABSENT) come last */
     size_t num_cookies;
     bool has_body;
     tr_slice_t body;    /* not copied when body_owner is set: lent until the op is freed */

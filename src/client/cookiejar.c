@@ -508,6 +508,7 @@ tr_code_t
 tr_cookiejar_set(tr_cookiejar_t *jar, const tr_cookie_t *given, tr_err_t *err)
 {
     tr_cookie_t cookie = *given;
+    cookie.flags &= ~(uint32_t)TR_COOKIE_ABSENT;
     if (!is_clean(cookie.name, true) || !is_clean(cookie.value, false) || !is_clean(cookie.path, false) ||
         !is_clean(cookie.domain, false)) {
         return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, "cookiejar.set", "The cookie \"%.*s\" has characters that must not be sent.",
@@ -607,6 +608,18 @@ takes_place_of(const tr_cookie_t *own, const tr_cookie_t *other)
            (other->domain.len == 0 || tr_slice_eq(own->domain, other->domain));
 }
 
+static void
+drop_match(matches_t *matches, const tr_cookie_t *mark)
+{
+    for (size_t k = 0; k < matches->num;) {
+        if (takes_place_of(mark, matches->list[k].is) && tr_slice_eq(mark->value, matches->list[k].is->value)) {
+            matches->list[k] = matches->list[--matches->num];
+        } else {
+            k++;
+        }
+    }
+}
+
 /* The request's own cookies. One that takes several places (of every host, of this one) stands in the first and empties the rest. */
 static tr_code_t
 match_own(matches_t *matches, const tr_url_t *url, const tr_cookie_t *own, size_t num_own)
@@ -614,6 +627,10 @@ match_own(matches_t *matches, const tr_url_t *url, const tr_cookie_t *own, size_
     tr_code_t code = TR_OK;
     for (size_t i = 0; i < num_own && code == TR_OK; i++) {
         bool placed = false;
+        if ((own[i].flags & TR_COOKIE_ABSENT) != 0) {
+            drop_match(matches, &own[i]);
+            continue;
+        }
         if (!tr_cookie_matches(&own[i], url)) {
             continue;
         }

@@ -14,7 +14,8 @@ enum {
     TR_COOKIE_HOST_ONLY = 1u << 2,    /* no Domain attribute */
     TR_COOKIE_SAMESITE_LAX = 1u << 3,
     TR_COOKIE_SAMESITE_STRICT = 1u << 4,
-    TR_COOKIE_SAMESITE_NONE = 1u << 5
+    TR_COOKIE_SAMESITE_NONE = 1u << 5,
+    TR_COOKIE_ABSENT = 1u << 6        /* in a list of a request's own cookies: a mark, the jar's cookie like this one is not sent */
 };
 
 /* A cookie as seen from outside. domain empty: sent to every host (set by the caller without one). */
@@ -36,7 +37,8 @@ tr_code_t tr_cookiejar_receive(tr_cookiejar_t *jar, const tr_url_t *url, tr_slic
 tr_code_t tr_cookiejar_set(tr_cookiejar_t *jar, const tr_cookie_t *cookie, tr_err_t *err);
 /* tr_cookiejar_header appends "a=1; b=2" for a request to url (longer paths first, then older first; RFC 6265bis 5.8.3); nothing when none
  * match. Expired cookies leave. jar may be NULL. own: num_own cookies of the request alone, each with a domain: one that matches goes out in
- * place of the jar's of that name, path and domain (or of none), else behind the jar's of its path length. */
+ * place of the jar's of that name, path and domain (or of none), else behind the jar's of its path length. Marks (TR_COOKIE_ABSENT) take
+ * out what has the same value besides. */
 tr_code_t tr_cookiejar_header(tr_cookiejar_t *jar, tr_buf_t *out, const tr_url_t *url, int64_t now_s, const tr_cookie_t *own,
                               size_t num_own);
 /* tr_cookiejar_each calls fn for each live cookie in order of creation, under the lock (fn must not call the jar), until it returns false. */

@@ -408,10 +408,11 @@ static tr_code_t
 make_cookie(tr_op_t *op, tr_buf_t *out, tr_err_t *err)
 {
     tr_cookiejar_t *jar = (op->flags & TR_OP_NO_COOKIES) == 0 ? op->session->jar : NULL;
-    if (op->num_cookies == 0 && (jar == NULL || tr_cookiejar_len(jar) == 0)) {
+    size_t num_own = op->num_cookies - (op->num_redirects > 0 ? op->num_absent : 0);
+    if (num_own == 0 && (jar == NULL || tr_cookiejar_len(jar) == 0)) {
         return TR_OK;
     }
-    tr_code_t code = tr_cookiejar_header(jar, out, &op->ask.url, (int64_t)time(NULL), op->cookies, op->num_cookies);
+    tr_code_t code = tr_cookiejar_header(jar, out, &op->ask.url, (int64_t)time(NULL), op->cookies, num_own);
     return code == TR_OK ? TR_OK : tr_err_nomem(err, "hconn.cookie");
 }
 

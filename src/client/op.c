@@ -402,6 +402,7 @@ copy_cookies(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
                               (int)TR_MIN(in->name.len, (size_t)64), (const char *)in->name.data);
         }
         cookies[i] = *in;
+        op->num_absent += (in->flags & TR_COOKIE_ABSENT) != 0;
         if (!dup_slice(&op->arena, &cookies[i].name, in->name) || !dup_slice(&op->arena, &cookies[i].value, in->value) ||
             !dup_slice(&op->arena, &cookies[i].domain, in->domain) || !dup_slice(&op->arena, &cookies[i].path, in->path)) {
             return tr_err_nomem(err, "op.prepare");

@@ -81,6 +81,7 @@ struct tr_op {
     uint32_t max_redirects;
     const tr_cookie_t *cookies; /* the request's own; each has a domain: the first host where none was given */
     size_t num_cookies;
+    size_t num_absent; /* of cookies, the last ones: marks (TR_COOKIE_ABSENT), for the first hop */
     const char *const *header_order;
     size_t num_header_order;
     tr_ask_t ask;
