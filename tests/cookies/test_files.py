@@ -83,7 +83,9 @@ def test_formats_by_name(tmp_path: Path) -> None:
         full().save(tmp_path / name)
         assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
     for call in (Cookies().save, Cookies().load):
-        with pytest.raises(ValueError, match="format must be one of 'netscape', 'json', 'playwright' or None, not 'xml'"):
+        with pytest.raises(
+            ValueError, match="format must be one of 'netscape', 'json', 'playwright' or None, not 'xml'"
+        ):
             call(tmp_path / "c.txt", "xml")
 
 
@@ -163,7 +165,9 @@ def test_what_a_file_cannot_do(tmp_path: Path) -> None:
     cookies = read(path)
     assert all(record[5] & 4 for record in records(cookies)) and len(cookies) == 5
     assert cookies.cookiejar._store.header_for("https://shop.co.uk/") == ""
-    path.write_text(f"a.com\tTRUE\t/\tFALSE\t1\tgone\t1\na.com\tTRUE\t/\tFALSE\t{LATER}\tx\t1\na.com\tTRUE\t/\tFALSE\t5\tx\t1\n")
+    path.write_text(
+        f"a.com\tTRUE\t/\tFALSE\t1\tgone\t1\na.com\tTRUE\t/\tFALSE\t{LATER}\tx\t1\na.com\tTRUE\t/\tFALSE\t5\tx\t1\n"
+    )
     assert len(read(path)) == 0
     path.write_text("".join(f"h{i}.a{i}.com\tTRUE\t/\tFALSE\t0\ta\t1\n" for i in range(5000)))
     assert len(read(path)) == 3300
@@ -480,7 +484,12 @@ def test_curl_reads_ours_and_we_read_its(tmp_path: Path, server: Any) -> None:
     port = server.server_address[1]
     base = f"http://127.0.0.1:{port}"
     ours, its = tmp_path / "ours.txt", tmp_path / "curl.txt"
-    server.answers = ["plain=1; Path=/", f"later=2; Path=/; Max-Age=3600", "hidden=3; Path=/; HttpOnly", "deep=4; Path=/x"]
+    server.answers = [
+        "plain=1; Path=/",
+        "later=2; Path=/; Max-Age=3600",
+        "hidden=3; Path=/; HttpOnly",
+        "deep=4; Path=/x",
+    ]
     with tls_requests.Client() as client:
         client.get(f"{base}/")
         assert client.cookies.save(ours) == 4
