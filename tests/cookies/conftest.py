@@ -56,7 +56,7 @@ class Site(ThreadingHTTPServer):
 @pytest.fixture
 def site() -> Iterator[Site]:
     with Site() as site:
-        thread = Thread(target=site.serve_forever, daemon=True)
+        thread = Thread(target=site.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield site
         site.shutdown()

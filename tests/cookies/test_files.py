@@ -469,7 +469,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[Any]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.seen, server.answers = [], []  # type: ignore[attr-defined]
-        thread = Thread(target=server.serve_forever, daemon=True)
+        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield server
         server.shutdown()
