@@ -162,6 +162,7 @@ typedef struct tr_op_timing {
     char peer[64], local[64];
 } tr_op_timing_t;
 const tr_op_timing_t *tr_op_timing(const tr_op_t *op);
+tr_cookiejar_t *tr_op_jar(const tr_op_t *op); /* lent: its session's */
 
 /* -------------------------------------------------------------------------------------------------------------- sink */
 

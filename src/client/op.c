@@ -609,6 +609,12 @@ tr_op_take_body(tr_op_t *op, tr_response_t *response, uint8_t *dst)
     tr_body_drain(&((tr_hop_t *)response)->body, dst);
 }
 
+tr_cookiejar_t *
+tr_op_jar(const tr_op_t *op)
+{
+    return op->session->jar;
+}
+
 const tr_op_timing_t *
 tr_op_timing(const tr_op_t *op)
 {

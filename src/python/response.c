@@ -524,6 +524,18 @@ response_get_op_field(PyObject *obj, void *closure)
     return Py_NewRef(value == NULL ? Py_None : value);
 }
 
+/* The client's cookies, None without an op. */
+static PyObject *
+response_get_op_jar(PyObject *obj, void *closure)
+{
+    core_response_t *self = (core_response_t *)obj;
+    TR_UNUSED(closure);
+    if (self->op == NULL || self->op->op == NULL) {
+        Py_RETURN_NONE;
+    }
+    return core_jar_wrap(self->op->st, tr_op_jar(self->op->op));
+}
+
 /* NOT_GIVEN where the client's encoding was never set: None is a value. */
 static PyObject *
 response_get_encoding(PyObject *obj, void *closure)
@@ -657,6 +669,7 @@ static PyGetSetDef response_getset[] = {
     {"_op_body", response_get_op_field, NULL, NULL, OP_FIELD(body)},
     {"_op_encoding", response_get_encoding, NULL, NULL, NULL},
     {"_op_info", response_get_op_field, NULL, NULL, OP_FIELD(info)},
+    {"_op_jar", response_get_op_jar, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -171,6 +171,20 @@ def test_the_cookie_of_the_first_hop_is_there_at_the_end(opener: Any, site: Any)
     assert cookies["sent"].domain == "127.0.0.1" and not cookies["sent"].domain_specified
 
 
+def test_attributes_of_what_was_sent(opener: Any, site: Any) -> None:
+    """A cookie of an earlier answer keeps its attributes; one that another's deletion does not mean still applies."""
+    client = opener(cookies={"mine": "1"})
+    opener.get(client, ask(site.base, "a=1; Path=/x; HttpOnly; Max-Age=60", "a=2", "b=3"))
+    response = opener.get(client, ask(site.base, "b=; Max-Age=0; Path=/other", path="/x"), cookies={"own": "1"})
+    assert site.cookies()[-1] == "a=1; mine=1; a=2; b=3; own=1"
+    assert dict(response.cookies) == {"a": "1", "mine": "1", "b": "3", "own": "1"}
+    cookies = {cookie.name: cookie for cookie in response.cookies.cookiejar}
+    assert cookies["a"].path == "/x" and cookies["a"].expires and cookies["a"].has_nonstandard_attr("HttpOnly")
+    assert {cookie.domain for cookie in cookies.values()} == {"127.0.0.1"}
+    response = opener.get(client, ask(site.base, "b=; Max-Age=0", path="/x"))
+    assert "b" not in response.cookies and "b" not in client.cookies
+
+
 def test_hops_to_another_host(opener: Any, site: Any) -> None:
     client = opener()
     back = ask(site.base, path="/back")

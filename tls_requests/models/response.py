@@ -452,10 +452,21 @@ def _make_cookies(self: Response) -> Cookies:
     for cookie in kept:
         store.set(*cookie)
     names = {cookie[0] for cookie in kept}
+    # Then what was sent and still applies: as the client has it, else as a cookie of the host. Where a name was sent
+    # twice, the first belongs to the longest path.
+    jar = self._op_jar
+    known = {cookie[:2]: cookie for cookie in reversed(jar.items(url))} if jar is not None and len(jar) else {}
     host = self.url.host
-    for name, value in _sent_cookies(self._sent):
-        if name not in names and name not in touched:
-            store.set(name, value, host, "/", 0, 4)  # 4: of this host alone
+    for pair in _sent_cookies(self._sent):
+        name, value = pair
+        if name in names or (name in touched and pair not in known):
+            continue
+        names.add(name)
+        _, _, domain, path, expires, flags = known.get(pair, (name, value, "", "/", 0, 0))
+        if domain:
+            store.set(name, value, domain, path, expires, flags)
+        else:
+            store.set(name, value, host, path, expires, flags | 4)  # 4: of this host alone
     return cookies
 
 
