@@ -113,7 +113,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 venv: $(VENV)/.tests
-$(VENV)/.tests: $(VENV)/bin/python tests/requirements.txt
+$(VENV)/.tests: $(VENV)/bin/python tests/requirements.txt docs/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
@@ -164,6 +164,14 @@ lint: venv
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The documentation as a site, build/site/index.html. A warning is an error.
+docs: ext $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet --site-dir $(BUILD)/site
+	@echo "$(BUILD)/site/index.html"
+$(VENV)/.docs: $(VENV)/bin/python docs/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
 
 bench: ext
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

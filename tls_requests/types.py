@@ -16,6 +16,36 @@ if TYPE_CHECKING:
     from .models.rotators import HeaderRotator, ProxyRotator, TLSIdentifierRotator
     from .models.urls import URL, Proxy, URLParams
 
+__all__ = [
+    "AnyList",
+    "AuthTypes",
+    "BufferTypes",
+    "ByteOrStr",
+    "CookieTypes",
+    "CookiesTypes",
+    "FileContent",
+    "HeaderTypes",
+    "HookTypes",
+    "IdentifierArgTypes",
+    "IdentifierLiterals",
+    "IdentifierTypes",
+    "MethodTypes",
+    "Payload",
+    "ProtocolTypes",
+    "ProxyTypes",
+    "RequestData",
+    "RequestFileValue",
+    "RequestFiles",
+    "RequestJson",
+    "ResponseHistory",
+    "Session",
+    "SessionId",
+    "TimeoutTypes",
+    "URLParamTypes",
+    "URLTypes",
+    "URL_ALLOWED_PARAMS",
+]
+
 AuthTypes = Optional[Union[tuple[Union[str, bytes], Union[str, bytes]], Callable[..., Any], "Auth", "BasicAuth"]]
 URLTypes = Union["URL", str, bytes]
 ProxyTypes = Optional[Union[str, bytes, "Proxy", "URL", "ProxyRotator", list[Any]]]
