@@ -41,7 +41,7 @@ REPLAY_BIN := $(foreach f,$(FUZZERS),$(OUT)/replay_$(patsubst fuzz_%.c,%,$(notdi
 FUZZ_BIN := $(foreach f,$(FUZZERS),$(OUT)/fuzz_$(patsubst fuzz_%.c,%,$(notdir $(f))))
 
 .PHONY: all lib tools replays check-c check-oom ext test test-c test-sanitizers test-python test-fuzz lint generate \
-	demo docs bench fuzz bogo-shim system-packages venv clean
+	demo docs bench load-fastapi fuzz bogo-shim system-packages venv clean
 all: lib tools ext
 lib: $(OUT)/libtr.a
 tools: $(TOOL_BIN)
@@ -176,6 +176,10 @@ $(VENV)/.docs: $(VENV)/bin/python docs/requirements.txt
 bench: ext
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(VENV)/bin/python benchmarks/run.py $(BENCH)
+
+# The web application of examples/ with 200 users for a minute; LOAD="--loop asyncio" passes arguments.
+load-fastapi: venv ext
+	$(VENV)/bin/python tools/load_fastapi.py $(LOAD)
 
 clean:
 	rm -rf $(BUILD) $(VENV) *.egg-info

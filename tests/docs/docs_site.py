@@ -13,6 +13,8 @@ import json
 import re
 import sys
 import time
+import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,19 @@ def echo(request: server.Request) -> dict[str, Any]:
     }
 
 
+def status(code: int) -> server.Response:
+    return server.Response(code, [("content-type", "text/plain")], b"")
+
+
+def as_json(value: Any, *fields: tuple[str, str]) -> server.Response:
+    return server.Response(200, [JSON, *fields], json.dumps(value).encode())
+
+
+def size_of(text: str) -> int:
+    """A length in a path, at most 64 MiB."""
+    return min(int(text), 64 << 20)
+
+
 class Site(server.Server):
     """The paths that the examples use, as httpbin.org has them."""
 
@@ -114,37 +129,119 @@ class Site(server.Server):
     def respond(self, connection: Any, request: server.Request) -> server.Response:
         url = urlsplit(request.path)
         name, *rest = url.path.strip("/").split("/")
+        query = dict(parse_qsl(url.query))
         if connection.tls.selected_alpn_protocol() != "h2":
             time.sleep(delay_of(request))
-        if name in ("", "about", "downloads", "events"):
-            return server.Response(
-                200, [("content-type", "text/html; charset=utf-8")], b"" if request.method == "HEAD" else PAGE
-            )
-        if name in ("get", "post", "put", "patch", "delete", "anything", "headers", "delay"):
-            return server.Response(200, [JSON], json.dumps(echo(request)).encode())
-        if name == "gzip":
-            body = gzip.compress(json.dumps({"gzipped": True}).encode())
-            return server.Response(200, [JSON, ("content-encoding", "gzip")], body)
-        if name == "bytes":
-            return server.Response(200, [("content-type", "application/octet-stream")], bytes(int(rest[0])))
-        if name == "status":
-            return server.Response(int(rest[0]), [("content-type", "text/plain")], b"")
-        if name == "redirect":
-            left = int(rest[0])
-            return server.Response(302, [("location", f"/redirect/{left - 1}" if left > 1 else "/get")])
-        if name == "redirect-to":
-            query = dict(parse_qsl(url.query))
-            return server.Response(int(query.get("status_code", "302")), [("location", query["url"])])
-        if name == "cookies":
-            return self.cookies(request, rest, dict(parse_qsl(url.query)))
-        if name == "basic-auth":
-            expected = "Basic " + base64.b64encode(":".join(rest).encode()).decode()
-            return server.Response(200 if request.header("authorization") == expected else 401)
-        return server.Response(404, [("content-type", "text/plain")], b"not found")
+        method = getattr(self, f"on_{name.replace('-', '_')}", None)
+        if method is not None:
+            answer: server.Response = method(request, rest, query)
+        elif name in ("", "about", "downloads", "events", "html"):
+            answer = server.Response(200, [("content-type", "text/html; charset=utf-8")], PAGE)
+        elif name in ("get", "post", "put", "patch", "delete"):
+            answer = as_json(echo(request)) if request.method == name.upper() or name == "get" else status(405)
+        elif name in ("anything", "headers", "delay"):
+            answer = as_json(echo(request))
+        else:
+            answer = server.Response(404, [("content-type", "text/plain")], b"not found")
+        if request.method == "HEAD":
+            answer.body = b""
+        return answer
+
+    # Each takes the request, the parts of the path behind the name, and the query.
+
+    def on_gzip(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        body = gzip.compress(json.dumps({"gzipped": True}).encode())
+        return server.Response(200, [JSON, ("content-encoding", "gzip")], body)
+
+    def on_deflate(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        body = zlib.compress(json.dumps({"deflated": True}).encode())
+        return server.Response(200, [JSON, ("content-encoding", "deflate")], body)
+
+    def on_bytes(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return server.Response(200, [("content-type", "application/octet-stream")], bytes(size_of(rest[0])))
+
+    on_stream_bytes = on_bytes
+
+    def on_range(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        letters = (b"abcdefghijklmnopqrstuvwxyz" * (size_of(rest[0]) // 26 + 1))[: size_of(rest[0])]
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.header("range") or "")
+        if wanted is None:
+            return server.Response(200, [("accept-ranges", "bytes")], letters)
+        first = int(wanted.group(1))
+        last = min(int(wanted.group(2) or len(letters) - 1), len(letters) - 1)
+        if first > last:
+            return server.Response(416, [("content-range", f"bytes */{len(letters)}")], b"")
+        fields = [("content-range", f"bytes {first}-{last}/{len(letters)}")]
+        return server.Response(206, fields, letters[first : last + 1])
+
+    def on_stream(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        lines = [json.dumps({"id": number, "url": echo(request)["url"]}) + "\n" for number in range(int(rest[0]))]
+        return server.Response(200, [JSON], "".join(lines).encode())
+
+    def on_status(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return status(int(rest[0]))
+
+    def on_redirect(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        left = int(rest[0])
+        return server.Response(302, [("location", f"/redirect/{left - 1}" if left > 1 else "/get")])
+
+    def on_relative_redirect(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        left = int(rest[0])
+        return server.Response(302, [("location", f"/relative-redirect/{left - 1}" if left > 1 else "/get")])
+
+    def on_absolute_redirect(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        left = int(rest[0])
+        path = f"/absolute-redirect/{left - 1}" if left > 1 else "/get"
+        return server.Response(302, [("location", f"https://{request.authority}{path}")])
+
+    def on_redirect_to(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return server.Response(int(query.get("status_code", "302")), [("location", query["url"])])
+
+    def on_basic_auth(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        expected = "Basic " + base64.b64encode(":".join(rest).encode()).decode()
+        if request.header("authorization") != expected:
+            return server.Response(401, [("www-authenticate", 'Basic realm="Fake Realm"')], b"")
+        return as_json({"authenticated": True, "user": rest[0]})
+
+    def on_bearer(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        kind, _, token = (request.header("authorization") or "").partition(" ")
+        if kind != "Bearer" or not token:
+            return server.Response(401, [("www-authenticate", "Bearer")], b"")
+        return as_json({"authenticated": True, "token": token})
+
+    def on_user_agent(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return as_json({"user-agent": request.header("user-agent")})
+
+    def on_ip(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return as_json({"origin": "127.0.0.1"})
+
+    def on_uuid(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return as_json({"uuid": str(uuid.uuid4())})
+
+    def on_json(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return as_json({"slideshow": {"title": "Sample", "slides": [{"title": "First"}, {"title": "Second"}]}})
+
+    def on_encoding(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return server.Response(200, [("content-type", "text/html; charset=utf-8")], "Grüße, κόσμε\n".encode())
+
+    def on_response_headers(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return as_json(query, *((key.lower(), value) for key, value in query.items()))
+
+    def on_etag(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        tag = f'"{rest[0]}"'
+        if request.header("if-none-match") == tag:
+            return server.Response(304, [("etag", tag)], b"")
+        return as_json(echo(request), ("etag", tag))
+
+    def on_cookies(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        return self.cookies(request, rest, query)
 
     def cookies(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
         if rest == ["set"]:
             fields = [("set-cookie", f"{key}={value}; Path=/") for key, value in query.items()]
+            return server.Response(302, [*fields, ("location", "/cookies")])
+        if rest == ["delete"]:
+            fields = [("set-cookie", f"{key}=; Path=/; Max-Age=0") for key in query]
             return server.Response(302, [*fields, ("location", "/cookies")])
         pairs = [part for key, value in request.headers if key.lower() == "cookie" for part in value.split("; ")]
         body = {"cookies": dict(part.split("=", 1) for part in pairs)}

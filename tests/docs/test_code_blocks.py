@@ -2,6 +2,7 @@
 
 A block begins with ```python. Words behind that: a version (`3.11`) below which it is skipped, or `no-run`, with the reason in an HTML
 comment on the line before. A block of ```text behind it is its output. The examples' hosts are served on this machine: docs_site.py.
+Console sessions are typed into consoles by test_consoles.py.
 """
 
 from __future__ import annotations
@@ -9,87 +10,29 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib.util
-import os
 import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from blocks import ALL_BLOCKS, Block, environment
+from docs_site import Site
 
-from docs_site import CERTIFICATE_NAMES, Site, running_site
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Block:
-    page: Path
-    line: int
-    words: tuple[str, ...]
-    code: str
-    before: str  # the last line before it
-    output: str | None
-
-    @property
-    def id(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def blocks_of(page: Path) -> Iterator[Block]:
-    text = page.read_text(encoding="utf-8")
-    fences = list(FENCE.finditer(text))
-    for number, fence in enumerate(fences):
-        words = fence.group(1).split()
-        if words[:1] != ["python"]:
-            continue
-        output = None
-        if number + 1 < len(fences):
-            following = fences[number + 1]
-            if following.group(1) == "text" and not text[fence.end() : following.start()].strip():
-                output = following.group(2)
-        before = text[: fence.start()].rstrip("\n").rpartition("\n")[2]
-        line = text.count("\n", 0, fence.start()) + 1
-        yield Block(page, line, tuple(words[1:]), fence.group(2), before, output)
-
-
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory, authority: Any) -> Path:
-    """Where examples run: with the authority's certificate as ca.pem."""
-    path = tmp_path_factory.mktemp("examples")
-    (path / "ca.pem").write_bytes(authority.pem.read_bytes())
-    return path
-
-
-@pytest.fixture(scope="session")
-def docs_site(authority: Any) -> Iterator[Site]:
-    pair = authority.issue("docs", names=("localhost", "127.0.0.1", "::1", *CERTIFICATE_NAMES))
-    with running_site(pair.both) as site:
-        yield site
+BLOCKS = [block for block in ALL_BLOCKS if block.language == "python"]
+# What other blocks are: output, console sessions (test_consoles.py), commands (test_commands.py).
+LANGUAGES = {"python", "text", "pycon", "ipython", "sh", "json"}
 
 
 def run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("SSL_CERT_DIR", "SSLKEYLOGFILE")}
-    environment.update(
-        SSL_CERT_FILE=str(folder / "ca.pem"), PYTHONPATH=os.pathsep.join(entry for entry in sys.path if entry)
-    )
-    environment["PYTHONIOENCODING"] = "utf-8"
     return subprocess.run(
         [sys.executable, str(path)],
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -213,7 +156,7 @@ def test_there_are_examples() -> None:
         "fingerprints.md",
         "security.md",
     }
-    assert len(APPLICATIONS) == 1
+    assert len(APPLICATIONS) == 2
 
 
 def test_other_hosts_are_refused(docs_site: Site) -> None:

@@ -71,6 +71,11 @@ def test_every_page_is_in_the_navigation(site: Path) -> None:
         assert f'href="{name}"' in home, f"{name} is not in the navigation"
 
 
+def test_blocks_are_blocks(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        assert "<p>```" not in page.read_text(encoding="utf-8"), page.name
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parents[2]
 # A file of the repository, and the page that it becomes.
 PAGES = {"profiles/README.md": "internals/profile-files.md"}
+# The words behind a block's language are for the test that runs it.
+FENCE_WORDS = re.compile(r"^(```\w+) .+$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(((?:\.\./)+[^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -58,4 +60,4 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
             return f"[{text}]({relative}{anchor})"
         return text if f"`{path}`" == text else f"{text} (`{path}`)"
 
-    return LINK.sub(replace, markdown)
+    return FENCE_WORDS.sub(r"\1", LINK.sub(replace, markdown))
