@@ -24,8 +24,6 @@ from docs_site import Site
 
 SECONDS = 60
 BLOCKS = [block for block in ALL_BLOCKS if block.language == "python"]
-# What other blocks are: output, console sessions (test_consoles.py), commands (test_commands.py).
-LANGUAGES = {"python", "text", "pycon", "ipython", "sh", "json"}
 
 
 def run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -58,7 +56,7 @@ def skip_unless_possible(block: Block) -> None:
             pytest.skip(f"needs Python {word}")
     for module in sorted(imports(block.code)):
         if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
+            pytest.fail(f"{module} is not installed: it belongs into tests/requirements.txt")
 
 
 @pytest.mark.parametrize(
