@@ -159,11 +159,15 @@ test-sanitizers:
 test-python: venv ext tools
 	TR_BUILD=$(abspath $(OUT)) $(VENV)/bin/python -m pytest tests $(TEST)
 
-lint: venv
+# The last three: annotations by two checkers (of the package, the examples, and of what a program sees), and those of the compiled
+# module against the module.
+lint: venv ext
 	$(VENV)/bin/python tools/check_layers.py
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+	$(VENV)/bin/python -m mypy.stubtest tls_requests --allowlist tools/stubtest_allowlist.txt
 
 # The documentation as a site, build/site/index.html. A warning is an error.
 docs: ext $(VENV)/.docs

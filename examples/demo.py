@@ -43,7 +43,9 @@ def start_server(folder: Path, profile: dict[str, Any]) -> Any:
                 return server.Response(302, [("location", "/landed")])
             names = [name for name, _ in request.headers]
             frames = (profile.get("http2") or {}).get("frames") or []
-            expected = next((frame["headers"] for frame in frames if frame["type"] == "HEADERS"), [])
+            expected: list[tuple[str, str]] = next(
+                (frame["headers"] for frame in frames if frame["type"] == "HEADERS"), []
+            )
             found = []
             if connection.record.get("http2") and names != [name for name, _ in expected]:
                 found.append({"field": "header order", "expected": [name for name, _ in expected], "got": names})

@@ -9,29 +9,30 @@ What is not needed for a plain request (models, settings, types, utils) is impor
 
 from __future__ import annotations
 
-from . import _core, api, client, exceptions
-from .__version__ import __author__, __description__, __license__, __title__, __version__
+# `X as X`: public, though not in `__all__`; type checkers want it said.
+from . import _core, api as api, client as client, exceptions as exceptions
+from .__version__ import __author__, __description__, __license__ as __license__, __title__, __version__
 from ._base import new_id
 from .api import delete, get, head, options, patch, post, put, request
-from .client import AsyncClient, BaseClient, Client
+from .client import AsyncClient, BaseClient as BaseClient, Client
 from .exceptions import (
-    AuthenticationError,
-    Base64DecodeError,
-    CookieConflictError,
-    CookieError,
-    HeaderError,
-    HTTPError,
-    ProtocolError,
-    ProxyError,
-    RemoteProtocolError,
-    RotatorError,
-    StreamClosed,
-    StreamConsumed,
-    StreamError,
-    TLSError,
-    TooManyRedirects,
-    URLError,
-    URLParamsError,
+    AuthenticationError as AuthenticationError,
+    Base64DecodeError as Base64DecodeError,
+    CookieConflictError as CookieConflictError,
+    CookieError as CookieError,
+    HeaderError as HeaderError,
+    HTTPError as HTTPError,
+    ProtocolError as ProtocolError,
+    ProxyError as ProxyError,
+    RemoteProtocolError as RemoteProtocolError,
+    RotatorError as RotatorError,
+    StreamClosed as StreamClosed,
+    StreamConsumed as StreamConsumed,
+    StreamError as StreamError,
+    TLSError as TLSError,
+    TooManyRedirects as TooManyRedirects,
+    URLError as URLError,
+    URLParamsError as URLParamsError,
 )
 from .models.response import Response
 
@@ -39,29 +40,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import models, settings, types, utils
+    from . import models as models, settings as settings, types as types, utils as utils
     from .models import (
         URL,
-        Auth,
-        BaseRotator,
-        BasicAuth,
+        Auth as Auth,
+        BaseRotator as BaseRotator,
+        BasicAuth as BasicAuth,
         Cookies,
         CustomTLSClientConfig,
-        HeaderRotator,
+        HeaderRotator as HeaderRotator,
         Headers,
-        JsonEncoder,
-        MultipartEncoder,
+        JsonEncoder as JsonEncoder,
+        MultipartEncoder as MultipartEncoder,
         Proxy,
-        ProxyRotator,
+        ProxyRotator as ProxyRotator,
         Request,
         StatusCodes,
-        StreamEncoder,
+        StreamEncoder as StreamEncoder,
         TLSClient,
         TLSConfig,
-        TLSIdentifierRotator,
+        TLSIdentifierRotator as TLSIdentifierRotator,
         TLSLibrary,
         TLSResponse,
-        UrlencodedEncoder,
+        UrlencodedEncoder as UrlencodedEncoder,
         URLParams,
     )
 

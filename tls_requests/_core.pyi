@@ -1,23 +1,30 @@
 """The compiled engine. Only this package uses it; programs use `tls_requests`."""
 
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Generator, Sequence
 from contextvars import Context
 from os import PathLike
+from types import TracebackType
 from typing import Any, TypeVar, final
 
-from .models.response import Response as PackageResponse
+from typing_extensions import disjoint_base
 
-__all__ = [
-    "NOT_GIVEN",
-    "BaseClient",
-    "CookieJar",
-    "NotGiven",
-    "Response",
-    "error_rows",
-    "profile_headers",
-    "profiles",
-    "stats",
-]
+from .models.request import Request
+from .models.response import Response as PackageResponse
+from .types import (
+    AuthTypes,
+    CookieTypes,
+    HeaderTypes,
+    ProtocolTypes,
+    RequestContent,
+    RequestData,
+    RequestFiles,
+    RequestJson,
+    TimeoutTypes,
+    URLParamTypes,
+    URLTypes,
+    VerifyTypes,
+)
 
 _Client = TypeVar("_Client", bound="BaseClient")
 _Cookie = tuple[str, str, str, str, int, int]
@@ -34,20 +41,26 @@ class _Op:
     """A request under way. Await it once; it speaks the protocol of asyncio's futures."""
 
     _asyncio_future_blocking: bool
-    def __await__(self) -> Generator[Any, None, PackageResponse]: ...
-    def __iter__(self) -> Generator[Any, None, PackageResponse]: ...
-    def __next__(self) -> Any: ...
-    def send(self, value: Any, /) -> Any: ...
-    def throw(self, type: Any, value: Any = ..., traceback: Any = ..., /) -> Any: ...
+    def __await__(self) -> Generator[_Op, None, PackageResponse]: ...
+    def __iter__(self) -> Generator[_Op, None, PackageResponse]: ...
+    def __next__(self) -> _Op: ...
+    def send(self, value: object, /) -> _Op: ...
+    def throw(
+        self,
+        type: type[BaseException] | BaseException,
+        value: BaseException | object = ...,
+        traceback: TracebackType | None = ...,
+        /,
+    ) -> _Op: ...
     def close(self) -> None: ...
     def add_done_callback(self, callback: Callable[[_Op], object], /, *, context: Context | None = None) -> None: ...
     def remove_done_callback(self, callback: Callable[[_Op], object], /) -> int: ...
-    def cancel(self, /, msg: Any = None) -> bool: ...
+    def cancel(self, /, msg: object = None) -> bool: ...
     def result(self) -> None: ...
     def exception(self) -> None: ...
     def done(self) -> bool: ...
     def cancelled(self) -> bool: ...
-    def get_loop(self) -> Any: ...
+    def get_loop(self) -> AbstractEventLoop: ...
 
 @final
 class CookieJar:
@@ -77,10 +90,11 @@ class CookieJar:
     @staticmethod
     def is_public_suffix(domain: str, /) -> bool: ...
 
+@disjoint_base
 class Response:
     status_code: int
     history: list[PackageResponse]
-    error: Any
+    error: Exception | None
     _content: bytes
     def __new__(cls, *args: Any, **kwargs: Any) -> Any: ...
     @property
@@ -90,7 +104,7 @@ class Response:
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]: ...
     @property
-    def timing(self) -> dict[str, Any]: ...
+    def timing(self) -> dict[str, float | str]: ...
     @property
     def _header_items(self) -> list[tuple[str, list[str]]]: ...
     @property
@@ -114,7 +128,7 @@ class Response:
     @property
     def _body_dropped(self) -> bool: ...
     @property
-    def _op_request(self) -> Any: ...
+    def _op_request(self) -> Request | None: ...
     @property
     def _op_body(self) -> bytes | None: ...
     @property
@@ -123,21 +137,22 @@ class Response:
     def _op_info(self) -> str | None: ...
     def _header(self, name: str, /) -> str | None: ...
 
+@disjoint_base
 class BaseClient:
-    auth: Any
+    auth: AuthTypes
     proxy: Any
     timeout: Any
-    follow_redirects: Any
-    max_redirects: Any
-    http2: Any
-    verify: Any
+    follow_redirects: bool
+    max_redirects: int
+    http2: ProtocolTypes
+    verify: VerifyTypes | None
     client_identifier: Any
-    protocol_racing: Any
-    allow_http: Any
-    stream_id: Any
-    encoding: Any
-    raise_on_error: Any
-    debug: Any
+    protocol_racing: bool | None
+    allow_http: bool | None
+    stream_id: int | None
+    encoding: str | Callable[[bytes], str] | None
+    raise_on_error: bool
+    debug: bool | None
     _headers: Any
     _header_rotator: Any
     _params: Any
@@ -154,62 +169,62 @@ class BaseClient:
     def _blocking(
         self,
         method: str,
-        url: Any,
-        params: Any,
-        headers: Any,
-        cookies: Any,
-        auth: Any,
-        follow_redirects: Any,
-        timeout: Any,
-        data: Any,
-        files: Any,
-        json: Any,
-        content: Any,
+        url: URLTypes,
+        params: URLParamTypes | NotGiven,
+        headers: HeaderTypes | NotGiven,
+        cookies: CookieTypes | NotGiven,
+        auth: AuthTypes | NotGiven,
+        follow_redirects: bool | NotGiven | None,
+        timeout: TimeoutTypes | NotGiven,
+        data: RequestData | NotGiven | None,
+        files: RequestFiles | NotGiven | None,
+        json: RequestJson,
+        content: RequestContent | NotGiven | None,
         rest: dict[str, Any],
         /,
     ) -> PackageResponse | None: ...
     def _awaitable(
         self,
         method: str,
-        url: Any,
-        params: Any,
-        headers: Any,
-        cookies: Any,
-        auth: Any,
-        follow_redirects: Any,
-        timeout: Any,
-        data: Any,
-        files: Any,
-        json: Any,
-        content: Any,
+        url: URLTypes,
+        params: URLParamTypes | NotGiven,
+        headers: HeaderTypes | NotGiven,
+        cookies: CookieTypes | NotGiven,
+        auth: AuthTypes | NotGiven,
+        follow_redirects: bool | NotGiven | None,
+        timeout: TimeoutTypes | NotGiven,
+        data: RequestData | NotGiven | None,
+        files: RequestFiles | NotGiven | None,
+        json: RequestJson,
+        content: RequestContent | NotGiven | None,
         rest: dict[str, Any],
         /,
     ) -> _Op | None: ...
     def _perform_blocking(
         self,
-        request: Any,
+        request: Request,
         method: str,
         url: str,
         headers: Sequence[tuple[str | bytes, str | bytes | None]],
         cookies: list[_Cookie],
         body: bytes | None,
         body_type: str | None,
-        options: dict[str, Any],
+        options: dict[str, object],
         /,
     ) -> PackageResponse: ...
     def _perform_awaitable(
         self,
-        request: Any,
+        request: Request,
         method: str,
         url: str,
         headers: Sequence[tuple[str | bytes, str | bytes | None]],
         cookies: list[_Cookie],
         body: bytes | None,
         body_type: str | None,
-        options: dict[str, Any],
+        options: dict[str, object],
         /,
     ) -> _Op: ...
-    def _failure(self, request: Any, method: str, url: str, code: str, message: str, /) -> PackageResponse: ...
+    def _failure(self, request: Request, method: str, url: str, code: str, message: str, /) -> PackageResponse: ...
     def _set_limits(
         self,
         max_h1_per_origin: int,

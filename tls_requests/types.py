@@ -1,17 +1,25 @@
-"""Type aliases of the public API. No behaviour."""
+"""Type aliases of the public API. No behaviour.
+
+They are for the annotations of programs, and are those of this package's own signatures.
+
+>>> from tls_requests.types import HeaderTypes
+>>> defaults: HeaderTypes = {"accept-language": "de", "x-number": 7}
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
 from http.cookiejar import CookieJar
 from io import BufferedReader, BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Optional, Union
+from os import PathLike
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Optional, Protocol, TypeVar, Union
 
 if TYPE_CHECKING:
     from .models.auth import Auth, BasicAuth
     from .models.cookies import Cookies
     from .models.headers import Headers
+    from .models.request import Request
     from .models.response import Response
     from .models.rotators import HeaderRotator, ProxyRotator, TLSIdentifierRotator
     from .models.urls import URL, Proxy, URLParams
@@ -23,6 +31,7 @@ __all__ = [
     "ByteOrStr",
     "CookieTypes",
     "CookiesTypes",
+    "FieldValueTypes",
     "FileContent",
     "HeaderTypes",
     "HookTypes",
@@ -33,6 +42,7 @@ __all__ = [
     "Payload",
     "ProtocolTypes",
     "ProxyTypes",
+    "RequestContent",
     "RequestData",
     "RequestFileValue",
     "RequestFiles",
@@ -44,33 +54,52 @@ __all__ = [
     "URLParamTypes",
     "URLTypes",
     "URL_ALLOWED_PARAMS",
+    "VerifyTypes",
 ]
 
-AuthTypes = Optional[Union[tuple[Union[str, bytes], Union[str, bytes]], Callable[..., Any], "Auth", "BasicAuth"]]
+_Key = TypeVar("_Key", covariant=True)
+_Value = TypeVar("_Value", covariant=True)
+
+
+class _Items(Protocol[_Key, _Value]):
+    """A mapping. `Mapping` itself would do, but is invariant in its keys: a dict[str, str] is no Mapping[str | bytes, str]."""
+
+    def items(self) -> AbstractSet[tuple[_Key, _Value]]: ...
+
+
+ByteOrStr = Union[bytes, str]
+_Scalar = Union[str, bytes, int, float, bool]
+FieldValueTypes = Optional[Union[_Scalar, Sequence[_Scalar], AbstractSet[_Scalar]]]
+"""A header's or form field's value, or several; None: without it."""
+
+AuthTypes = Optional[
+    Union[tuple[Union[str, bytes], Union[str, bytes]], Callable[["Request"], object], "Auth", "BasicAuth"]
+]
+"""User and password (Basic), a callable that changes the request (it may be `async def` for AsyncClient), or an Auth."""
 URLTypes = Union["URL", str, bytes]
-ProxyTypes = Optional[Union[str, bytes, "Proxy", "URL", "ProxyRotator", list[Any]]]
+ProxyTypes = Optional[
+    Union[str, bytes, "Proxy", "URL", "ProxyRotator", list[str], list["Proxy"], list[Union[str, "Proxy"]]]
+]
+"""One proxy, or several in a rotator or a list."""
 URL_ALLOWED_PARAMS = Union[str, bytes, int, float, bool]
+_ParamValue = Union[URL_ALLOWED_PARAMS, Sequence[URL_ALLOWED_PARAMS], AbstractSet[URL_ALLOWED_PARAMS]]
 URLParamTypes = Optional[
     Union[
         "URLParams",
-        Mapping[
-            Union[str, bytes],
-            Union[
-                URL_ALLOWED_PARAMS,
-                list[URL_ALLOWED_PARAMS],
-                tuple[URL_ALLOWED_PARAMS, ...],
-                set[URL_ALLOWED_PARAMS],
-            ],
-        ],
+        _Items[Union[str, bytes], _ParamValue],
     ]
 ]
+"""Query parameters by name; several values of a name as a list, tuple or set."""
 MethodTypes = Union[Literal["GET", "OPTIONS", "HEAD", "POST", "PUT", "PATCH", "DELETE"], str]
 ProtocolTypes = Optional[Union[Literal["auto", "http1", "http2"], bool]]
-HookTypes = Optional[Mapping[Literal["request", "response"], Sequence[Callable[..., Any]]]]
+_Hook = Callable[..., object]
+HookTypes = Optional[Mapping[Literal["request", "response"], Union[Sequence[_Hook], _Hook]]]
+"""Callables by event: those of `request` take the Request, those of `response` the Response."""
 Session = Optional[Any]
 SessionId = Union[str, uuid.UUID]
 Payload = Union[dict[str, Any], str, bytes, bytearray]
 CookiesTypes = Optional[list[dict[str, str]]]
+"""Cookies as a TLSConfig has them: a list of names and values."""
 IdentifierLiterals = Literal[
     "chrome_103", "chrome_104", "chrome_105", "chrome_106", "chrome_107", "chrome_108", "chrome_109", "chrome_110",
     "chrome_111", "chrome_112", "chrome_116_PSK", "chrome_116_PSK_PQ", "chrome_117", "chrome_120", "chrome_124",
@@ -88,19 +117,61 @@ IdentifierLiterals = Literal[
 ]  # fmt: skip
 IdentifierTypes = Union[IdentifierLiterals, str]
 IdentifierArgTypes = Optional[Union[IdentifierTypes, "TLSIdentifierRotator", list[str]]]
+"""The browser to be, or several in a rotator or a list."""
 AnyList = list[Union[list[Any], tuple[Any, Any], set[Any]]]
-HeaderTypes = Optional[Union["Headers", "HeaderRotator", Mapping[Any, Any], AnyList]]
-CookieTypes = Optional[Union["Cookies", CookieJar, Mapping[Any, Any], AnyList]]
-TimeoutTypes = Optional[Union[int, float]]
-ByteOrStr = Union[bytes, str]
+_Name = Union[str, bytes]
+_Pairs = Union[
+    Sequence[tuple[_Name, FieldValueTypes]],
+    Sequence[list[str]],
+    Sequence[list[bytes]],
+    AbstractSet[tuple[_Name, FieldValueTypes]],
+]
+HeaderTypes = Optional[
+    Union[
+        "Headers",
+        "HeaderRotator",
+        _Items[Union[str, bytes], FieldValueTypes],
+        _Pairs,
+    ]
+]
+"""Header fields by name, or as pairs in order."""
+CookieTypes = Optional[
+    Union[
+        "Cookies",
+        CookieJar,
+        _Items[Union[str, bytes], Optional[_Scalar]],
+        _Pairs,
+    ]
+]
+"""Cookies by name, as pairs, or a jar."""
+TimeoutTypes = Optional[Union[int, float, Mapping[str, Optional[float]]]]
+"""Seconds for a transfer, or a dict with any of connect, tls, pool, write, read, total; None in it: no limit."""
+VerifyTypes = Union[bool, str, PathLike[str]]
+"""False: no certificate is checked. A path: the file or directory of the trusted ones."""
 BufferTypes = Union[BinaryIO, BytesIO, BufferedReader]
-FileContent = Union[str, bytes, BinaryIO]
+FileContent = Union[str, bytes, bytearray, memoryview, IO[bytes], IO[str]]
 RequestFileValue = Union[
     FileContent,
     tuple[Optional[str], FileContent],
     tuple[Optional[str], FileContent, Optional[str]],
 ]
-RequestData = Mapping[str, Any]
-RequestJson = Mapping[str, Any]
-RequestFiles = Mapping[Union[str, bytes], RequestFileValue]
+"""A file to upload: its content, or (file name, content), or (file name, content, content type)."""
+RequestData = Union[
+    _Items[Union[str, bytes], FieldValueTypes],
+    _Pairs,
+    str,
+    bytes,
+    bytearray,
+    memoryview,
+    IO[bytes],
+    Iterable[bytes],
+]
+"""A form (by name, or pairs), or a raw body."""
+RequestContent = Union[str, bytes, bytearray, memoryview]
+"""A raw body."""
+RequestJson = object
+"""A value of JSON: mappings with text as keys, lists, tuples, text, numbers, booleans, None. Dates, UUIDs, enumerations
+and dataclasses are converted. What cannot be encoded raises TypeError."""
+RequestFiles = _Items[Union[str, bytes], RequestFileValue]
+"""Files to upload by field name."""
 ResponseHistory = list["Response"]

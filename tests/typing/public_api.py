@@ -1,0 +1,346 @@
+"""What a program's type checker makes of the public names: read by mypy --strict and pyright (`make lint`), never run.
+
+Each public name is used here (test_public_api.py looks). A line with `# type: ignore[...]` and `# pyright: ignore[...]` is a mistake that
+both must find: both complain about a comment of theirs that is of no use.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from http.cookiejar import CookieJar
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from typing_extensions import assert_type
+
+import tls_requests
+from tls_requests import (
+    URL,
+    AsyncClient,
+    Auth,
+    BaseClient,
+    BaseRotator,
+    BasicAuth,
+    Client,
+    Cookies,
+    CustomTLSClientConfig,
+    HeaderRotator,
+    Headers,
+    JsonEncoder,
+    MultipartEncoder,
+    Proxy,
+    ProxyRotator,
+    Request,
+    Response,
+    StatusCodes,
+    StreamEncoder,
+    TLSClient,
+    TLSConfig,
+    TLSIdentifierRotator,
+    TLSLibrary,
+    TLSResponse,
+    UrlencodedEncoder,
+    URLParams,
+    exceptions,
+    models,
+    settings,
+    types,
+    utils,
+)
+
+# ------------------------------------------------------------------------------------------------------------ functions
+
+assert_type(tls_requests.get("https://example.com/", params={"q": 1}, headers={"a": "b"}, timeout=3), Response)
+assert_type(tls_requests.options("https://example.com/"), Response)
+assert_type(tls_requests.head(URL("https://example.com/")), Response)
+assert_type(tls_requests.delete(b"https://example.com/"), Response)
+assert_type(tls_requests.post("https://example.com/", json={"a": [1, None]}), Response)
+assert_type(tls_requests.put("https://example.com/", data={"a": "1"}, files={"f": BytesIO()}), Response)
+assert_type(tls_requests.patch("https://example.com/", data=b"raw"), Response)
+assert_type(tls_requests.request("GET", "https://example.com/", auth=("user", "password")), Response)
+assert_type(tls_requests.__version__, str)
+assert_type(tls_requests.__title__, str)
+assert_type(tls_requests.__author__, str)
+assert_type(tls_requests.__description__, str)
+
+# -------------------------------------------------------------------------------------------------------------- clients
+
+
+def blocking() -> None:
+    with Client(timeout=10, client_identifier="firefox_153", headers={"x": "1"}) as client:
+        assert_type(client, Client)
+        assert_type(client.get("https://example.com/"), Response)
+        assert_type(client.options("https://example.com/"), Response)
+        assert_type(client.head("https://example.com/"), Response)
+        assert_type(client.delete("https://example.com/"), Response)
+        assert_type(client.post("https://example.com/", content="text"), Response)
+        assert_type(client.put("https://example.com/", json=[1]), Response)
+        assert_type(client.patch("https://example.com/", data=[("a", "1")]), Response)
+        assert_type(client.request("GET", "https://example.com/"), Response)
+        request = client.build_request("GET", "https://example.com/")
+        assert_type(request, Request)
+        assert_type(client.send(request), Response)
+        assert_type(client.headers, Headers)
+        assert_type(client.cookies, Cookies)
+        assert_type(client.params, URLParams)
+        assert_type(client.closed, bool)
+        assert_type(client.config, TLSConfig)
+        assert_type(client.session, TLSClient)
+        client.close()
+
+
+class Own(Client):
+    """A subclass stays itself in `with`."""
+
+
+with Own() as own:
+    assert_type(own, Own)
+
+
+async def asynchronous(client: AsyncClient) -> None:
+    async with AsyncClient(auth=BasicAuth("user", "password")) as entered:
+        assert_type(entered, AsyncClient)
+    assert_type(await client.get("https://example.com/"), Response)
+    assert_type(await client.options("https://example.com/"), Response)
+    assert_type(await client.head("https://example.com/"), Response)
+    assert_type(await client.delete("https://example.com/"), Response)
+    assert_type(await client.post("https://example.com/", content=b"raw"), Response)
+    assert_type(await client.put("https://example.com/", json=None), Response)
+    assert_type(await client.patch("https://example.com/", data="text"), Response)
+    assert_type(await client.request("GET", "https://example.com/"), Response)
+    assert_type(await client.send(client.build_request("GET", "https://example.com/")), Response)
+    assert_type(await client.abuild_request("GET", "https://example.com/"), Request)
+    assert_type(await client.aclose(), None)
+    base: BaseClient = client
+    assert_type(base.closed, bool)
+
+
+# --------------------------------------------------------------------------------------------------------------- models
+
+
+def answer(response: Response) -> None:
+    assert_type(response.status_code, int)
+    assert_type(response.ok, bool)
+    assert_type(response.reason, str)
+    assert_type(response.headers, Headers)
+    assert_type(response.trailers, Headers)
+    assert_type(response.cookies, Cookies)
+    assert_type(response.content, bytes)
+    assert_type(response.text, str)
+    assert_type(response.json(), Any)
+    assert_type(response.url, URL)
+    assert_type(response.http_version, str)
+    assert_type(response.elapsed, datetime.timedelta)
+    assert_type(response.history, list[Response])
+    assert_type(response.request, Request)
+    assert_type(response.next, Optional[Request])
+    assert_type(response.error, Optional[Exception])
+    assert_type(response.raw_headers, list[tuple[bytes, bytes]])
+    assert_type(response.timing, dict[str, Union[float, str]])
+    assert_type(response.encoding, str)
+    assert_type(response.is_redirect, bool)
+    assert_type(response.raise_for_status(), Response)
+    assert_type(response.read(), bytes)
+    response.status_code = "200"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def request_parts(request: Request) -> None:
+    assert_type(request.method, str)
+    assert_type(request.url, URL)
+    assert_type(request.headers, Headers)
+    assert_type(request.cookies, Cookies)
+    assert_type(request.content, bytes)
+    assert_type(Request("GET", "https://example.com/", json={}), Request)
+
+
+headers = Headers({"a": "1"})
+assert_type(headers["a"], str)
+assert_type(list(headers), list[str])
+assert_type(headers.get_list("a"), list[str])
+assert_type(headers.multi_items(), list[tuple[str, str]])
+assert_type(headers.copy(), Headers)
+cookies = Cookies({"a": "1"})
+assert_type(cookies["a"], str)
+jar: CookieJar = cookies.cookiejar
+url = URL("https://example.com/", params=URLParams({"a": 1}))
+assert_type(url.url, str)
+assert_type(url.params, URLParams)
+proxy = Proxy("http://user:password@127.0.0.1:8080", weight=2.0, region="eu")
+assert_type(proxy.weight, float)
+proxy_url: URL = proxy
+assert_type(StatusCodes.OK.reason, str)
+assert_type(StatusCodes.get_reason(404), str)
+number: int = StatusCodes(200)
+
+# ------------------------------------------------------------------------------------------------------------- rotators
+
+assert_type(ProxyRotator(["http://127.0.0.1:8080"]).next(), Proxy)
+assert_type(TLSIdentifierRotator(["chrome_133"]).next(), str)
+assert_type(HeaderRotator([{"a": "1"}]).next(), Headers)
+
+
+class Numbers(BaseRotator[int]):
+    @classmethod
+    def rebuild_item(cls, item: object) -> int | None:
+        return item if isinstance(item, int) else None
+
+
+assert_type(Numbers([1, 2]).next(), int)
+
+
+async def rotated(rotator: ProxyRotator) -> None:
+    assert_type(await rotator.anext(), Proxy)
+
+
+# --------------------------------------------------------------------------------------------------- bodies and the rest
+
+
+def bodies() -> Iterator[bytes]:
+    yield from JsonEncoder({"a": 1}).render()
+    yield from UrlencodedEncoder({"a": "1"}).render()
+    yield from MultipartEncoder({"a": "1"}, {"f": b"content"}).render()
+    yield from StreamEncoder.from_bytes(b"raw").render()
+
+
+class Token(Auth):
+    def build_auth(self, request: Request) -> None:
+        request.headers["authorization"] = "Bearer token"
+
+
+configuration: TLSConfig = TLSConfig.from_kwargs(timeout=3)
+custom: CustomTLSClientConfig = CustomTLSClientConfig.from_kwargs(ja3String="771,4865,0,29,0")
+low_level: TLSResponse = TLSResponse.from_kwargs(status=200)
+library: type[TLSLibrary] = models.TLSLibrary
+
+# ------------------------------------------------------------------------------------------------------------ exceptions
+
+every: tuple[type[tls_requests.HTTPError], ...] = (
+    exceptions.AuthenticationError,
+    exceptions.Base64DecodeError,
+    exceptions.CancelledError,
+    exceptions.CertificateError,
+    exceptions.ClientClosed,
+    exceptions.ConnectError,
+    exceptions.ConnectTimeout,
+    exceptions.ConnectionReset,
+    exceptions.CookieConflictError,
+    exceptions.CookieError,
+    exceptions.DNSError,
+    exceptions.DecodingError,
+    exceptions.HTTPError,
+    exceptions.HeaderError,
+    exceptions.IncompleteBody,
+    exceptions.PoolTimeout,
+    exceptions.ProtocolError,
+    exceptions.ProxyError,
+    exceptions.ReadTimeout,
+    exceptions.RemoteProtocolError,
+    exceptions.RotatorError,
+    exceptions.StreamClosed,
+    exceptions.StreamConsumed,
+    exceptions.StreamError,
+    exceptions.TLSError,
+    exceptions.TimeoutError,
+    exceptions.TooManyRedirects,
+    exceptions.TooManyRequests,
+    exceptions.TotalTimeout,
+    exceptions.URLError,
+    exceptions.URLParamsError,
+    exceptions.UnsupportedProtocol,
+    exceptions.WriteTimeout,
+)
+
+
+def failing() -> None:
+    try:
+        tls_requests.get("https://example.com/")
+    except (tls_requests.TooManyRedirects, tls_requests.TLSError, exceptions.ConnectError) as error:
+        as_base: tls_requests.HTTPError = error
+        assert_type(as_base.message, str)
+        assert_type(as_base.request_sent, bool)
+        assert_type(as_base.safe_to_retry, bool)
+
+
+# --------------------------------------------------------------------------------------- types, settings, small helpers
+
+some_auth: Sequence[types.AuthTypes] = [
+    ("user", "password"),
+    (b"user", b"password"),
+    Token(),
+    lambda request: None,
+    None,
+]
+some_urls: Sequence[types.URLTypes] = ["https://example.com/", b"https://example.com/", url]
+some_proxies: Sequence[types.ProxyTypes] = [
+    "http://127.0.0.1:8080",
+    proxy,
+    url,
+    ["http://127.0.0.1:8080"],
+    [proxy],
+    None,
+]
+some_params: Sequence[types.URLParamTypes] = [{"a": 1}, {b"a": b"1"}, {"a": [1, "2", True]}, URLParams(), None]
+text_params: dict[str, str] = {"a": "1"}
+number_lists: dict[str, list[int]] = {"a": [1]}
+more_params: Sequence[types.URLParamTypes] = [text_params, number_lists]
+some_headers: Sequence[types.HeaderTypes] = [headers, {"a": "1"}, text_params, [("a", "1")], [["a", "1"]], {"a": None}]
+some_cookies: Sequence[types.CookieTypes] = [cookies, jar, text_params, [("a", "1")], None]
+some_timeouts: Sequence[types.TimeoutTypes] = [3, 0.5, {"read": 10, "total": None}, {"connect": 1.5}, None]
+some_files: Sequence[types.RequestFiles] = [
+    {"f": b"content"},
+    {"f": ("name.txt", "text", "text/plain")},
+    {"f": BytesIO()},
+]
+some_data: Sequence[types.RequestData] = [
+    text_params,
+    [("a", "1")],
+    "text",
+    b"raw",
+    bytearray(),
+    BytesIO(),
+    [b"a", b"b"],
+]
+some_content: Sequence[types.RequestContent] = ["text", b"raw", bytearray(), memoryview(b"")]
+some_json: Sequence[types.RequestJson] = [{"a": 1}, [1], "text", 1.5, None, datetime.date(2026, 1, 1)]
+some_hooks: Sequence[types.HookTypes] = [{"request": [print]}, {"response": (print, len)}, {"request": print}, None]
+some_verify: Sequence[types.VerifyTypes] = [True, False, "ca.pem", Path("ca.pem")]
+some_identifiers: Sequence[types.IdentifierArgTypes] = ["chrome_133", ["chrome_133"], TLSIdentifierRotator(), None]
+some_protocols: Sequence[types.ProtocolTypes] = ["auto", "http1", "http2", True, None]
+identifier: types.IdentifierLiterals = "safari_ios_18_5"
+any_identifier: types.IdentifierTypes = "chrome_999"
+field_value: types.FieldValueTypes = ["1", 2, b"3"]
+file_value: types.RequestFileValue = ("name", b"content")
+file_content: types.FileContent = open("file", "rb")
+buffer: types.BufferTypes = BytesIO()
+text_or_bytes: types.ByteOrStr = b""
+session_id: types.SessionId = "id"
+session: types.Session = None
+payload: types.Payload = {"a": 1}
+method: types.MethodTypes = "GET"
+parameter: types.URL_ALLOWED_PARAMS = 1
+wire_cookies: types.CookiesTypes = [{"name": "a", "value": "1"}]
+pairs: types.AnyList = [["a", "b"]]
+history: types.ResponseHistory = []
+
+bad_auth: types.AuthTypes = 7  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+bad_params: types.URLParamTypes = {"a": object()}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]
+bad_headers: types.HeaderTypes = "a: 1"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+bad_cookies: types.CookieTypes = 7  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+bad_timeout: types.TimeoutTypes = "3"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+bad_hooks: types.HookTypes = {"requests": [print]}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]
+bad_protocol: types.ProtocolTypes = "http3"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+assert_type(settings.DEFAULT_TIMEOUT, float)
+assert_type(settings.CHUNK_SIZE, int)
+assert_type(settings.DEFAULT_CLIENT_IDENTIFIER, str)
+assert_type(settings.BROWSER_HEADERS, dict[str, dict[str, str]])
+assert_type(utils.to_str(b"text"), str)
+assert_type(utils.to_bytes("text"), bytes)
+assert_type(utils.to_base64("text"), str)
+assert_type(utils.b64decode("dGV4dA=="), bytes)
+assert_type(utils.json_dumps({"a": 1}), str)
+assert_type(utils.to_json("{}"), Any)
+assert_type(utils.get_logger().name, str)
+assert utils.import_module("json") is not None

@@ -1,0 +1,32 @@
+"""public_api.py, which the type checkers read, uses every public name."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import tls_requests
+
+FILE = Path(__file__).resolve().parent / "public_api.py"
+TREE = ast.parse(FILE.read_text(encoding="utf-8"))
+# What the file names after a dot, and by itself, outside its imports.
+USED = {node.attr for node in ast.walk(TREE) if isinstance(node, ast.Attribute)} | {
+    node.id for node in ast.walk(TREE) if isinstance(node, ast.Name)
+}
+MODULES = ("api", "exceptions", "models", "types", "utils")
+
+
+def test_top_level_names() -> None:
+    assert set(tls_requests.__all__) - USED == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_of_modules(name: str) -> None:
+    assert set(importlib.import_module(f"tls_requests.{name}").__all__) - USED == set()
+
+
+def test_it_is_typed() -> None:
+    assert (Path(tls_requests.__file__).parent / "py.typed").is_file()
