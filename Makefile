@@ -170,7 +170,7 @@ lint: venv ext
 	$(VENV)/bin/python -m mypy.stubtest tls_requests --allowlist tools/stubtest_allowlist.txt
 
 # The documentation as a site, build/site/index.html. A warning is an error.
-docs: ext $(VENV)/.docs
+docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet --site-dir $(BUILD)/site
 	@echo "$(BUILD)/site/index.html"
 $(VENV)/.docs: $(VENV)/bin/python docs/requirements.txt
