@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from ..exceptions import AuthenticationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .request import Request
 
 __all__ = ["Auth", "AuthenticationError", "BasicAuth"]
 
@@ -13,8 +16,11 @@ __all__ = ["Auth", "AuthenticationError", "BasicAuth"]
 class Auth:
     """Base of authentication schemes: override `build_auth`, which changes the request in place or returns another."""
 
-    def build_auth(self, request: Any) -> Any:
-        """Put credentials on the request. The base does nothing."""
+    def build_auth(self, request: Request) -> object:
+        """Put credentials on the request. The base does nothing.
+
+        A Request that is returned takes the place of this one. For AsyncClient it may be `async def`.
+        """
         return None
 
 
@@ -29,16 +35,16 @@ class BasicAuth(Auth):
         self.username = username
         self.password = password
 
-    def build_auth(self, request: Any) -> Any:
+    def build_auth(self, request: Request) -> None:
+        """Set the `authorization` header. Raises AuthenticationError for names and passwords of other types."""
         request.headers["Authorization"] = self._header()
-        return None
 
     def _header(self) -> str:
         joined = b":".join((self._encode(self.username), self._encode(self.password)))
         return "Basic " + base64.b64encode(joined).decode("ascii")
 
     @staticmethod
-    def _encode(value: Any) -> bytes:
+    def _encode(value: object) -> bytes:
         if isinstance(value, bytes):
             return value
         if not isinstance(value, str):

@@ -11,7 +11,10 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 # A file of the repository, and the page that it becomes.
-PAGES = {"profiles/README.md": "internals/profile-files.md"}
+PAGES = {
+    "examples/ipython_walkthrough.md": "ipython.md",
+    "profiles/README.md": "internals/profile-files.md",
+}
 # The words behind a block's language are for the test that runs it.
 FENCE_WORDS = re.compile(r"^(```\w+) .+$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(((?:\.\./)+[^)\s#]+)(#[^)\s]*)?\)")
