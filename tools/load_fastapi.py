@@ -50,10 +50,10 @@ class Result:
         return round(times[min(int(share * len(times)), len(times) - 1)], 1) if times else 0.0
 
 
-def start_app(app: str, loop: str, upstream: str, ca_file: str) -> Peer:
-    """The application of examples/ in a uvicorn process."""
+def start_app(app: str, loop: str, upstream: str, ca_file: str, folder: Path = ROOT / "examples") -> Peer:
+    """The application, a module of `folder`, in a uvicorn process."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples"), f"{app}:app"]
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(folder), f"{app}:app"]
     options = ["--host", "127.0.0.1", "--port", str(port), "--loop", loop, "--log-level", "warning", "--no-access-log"]
     env = {"UPSTREAM": upstream, "SSL_CERT_FILE": ca_file, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return start("uvicorn", [*command, *options], {"http": port}, env=env)

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,81 @@ def test_a_visitor_who_waits_is_served_beside_one_who_left(app: Peer) -> None:
     with socket.create_connection(("127.0.0.1", app.port), SECONDS) as visitor:
         visitor.sendall(b"GET /slow?seconds=25 HTTP/1.1\r\nHost: app\r\n\r\n")
         assert get(app, "/slow?seconds=1").json() == {"status": 200}
+
+
+PLACES = """
+import os
+from contextlib import asynccontextmanager
+
+import tls_requests
+from fastapi import BackgroundTasks, Depends, FastAPI, Request
+from fastapi.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+
+UPSTREAM = os.environ["UPSTREAM"]
+client = tls_requests.AsyncClient(raise_on_error=True)  # before there is a loop
+
+
+async def ask(place):
+    return (await client.get(f"{UPSTREAM}/get", params={"place": place})).json()["args"]["place"]
+
+
+@asynccontextmanager
+async def lifespan(app):
+    app.state.seen = [await ask("startup")]
+    yield
+    assert await ask("shutdown") == "shutdown"
+    await client.aclose()
+    print("closed", client.closed, flush=True)
+
+
+async def in_middleware(request: Request, call_next):
+    request.app.state.seen.append(await ask("middleware"))
+    return await call_next(request)
+
+
+app = FastAPI(lifespan=lifespan, middleware=[Middleware(BaseHTTPMiddleware, dispatch=in_middleware)])
+
+
+async def dependency():
+    yield await ask("dependency")
+    app.state.seen.append(await ask("end of dependency"))
+
+
+async def in_background():
+    app.state.seen.append(await ask("background"))
+
+
+@app.get("/ask")
+async def handler(background: BackgroundTasks, asked: str = Depends(dependency)):
+    background.add_task(in_background)
+    return [asked, await ask("handler")]
+
+
+@app.get("/in-a-thread")
+def in_a_thread():  # the framework runs this one in a thread of its own
+    with tls_requests.Client() as blocking:
+        return blocking.get(f"{UPSTREAM}/get").status_code
+
+
+@app.get("/seen")
+async def seen():
+    return sorted(set(app.state.seen))
+"""
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_every_place_of_an_application(loop: str, docs_site: Site, ca_file: str, tmp_path: Path) -> None:
+    """One client, made before the loop, in start-up, middleware, dependencies, handlers, background tasks and shutdown."""
+    (tmp_path / "places.py").write_text(PLACES)
+    with load_fastapi.start_app("places", loop, f"https://localhost:{docs_site.port}", ca_file, tmp_path) as peer:
+        assert get(peer, "/ask").json() == ["dependency", "handler"]
+        assert get(peer, "/in-a-thread").json() == 200
+        everything = sorted(["startup", "middleware", "end of dependency", "background"])
+        wait_for(lambda: get(peer, "/seen").json() == everything, "background tasks")
+        os.killpg(peer.process.pid, signal.SIGTERM)
+        assert peer.process.wait(SECONDS) in (0, -signal.SIGTERM)
+        assert peer.log() == "closed True\n"
 
 
 def test_the_measure_sees_a_blocked_loop() -> None:
