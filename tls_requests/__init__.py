@@ -9,7 +9,8 @@ What is not needed for a plain request (models, settings, types, utils) is impor
 
 from __future__ import annotations
 
-# `X as X`: public, though not in `__all__`; type checkers want it said.
+# `X as X`: public, though not in `__all__`; type checkers want it said. isort would give each an import of its own.
+# isort: off
 from . import _core, api as api, client as client, exceptions as exceptions
 from .__version__ import __author__, __description__, __license__ as __license__, __title__, __version__
 from ._base import new_id
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         URLParams,
     )
 
+# isort: on
 __all__ = [
     "AsyncClient",
     "Client",

@@ -9,7 +9,8 @@ They are for the annotations of programs, and are those of this package's own si
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from http.cookiejar import CookieJar
 from io import BufferedReader, BytesIO
 from os import PathLike
