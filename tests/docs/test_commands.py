@@ -8,6 +8,7 @@ again; ```sh no-run has its reason in an HTML comment on the line before.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
 import signal
@@ -130,4 +131,6 @@ def test_there_are_commands() -> None:
 def test_languages() -> None:
     """Each block is of a kind that some test runs, or is what one of them prints."""
     for block in ALL_BLOCKS:
-        assert block.language in {"python", "text", "pycon", "ipython", "sh"}, block.id
+        assert block.language in {"python", "text", "pycon", "ipython", "sh", "json"}, block.id
+        if block.language == "json":
+            json.loads(block.code)

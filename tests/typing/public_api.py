@@ -227,6 +227,7 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.ConnectionReset,
     exceptions.CookieConflictError,
     exceptions.CookieError,
+    exceptions.CookieFileError,
     exceptions.DNSError,
     exceptions.DecodingError,
     exceptions.HTTPError,
