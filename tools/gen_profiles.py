@@ -15,10 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import profile_kinds
+from profile_kinds import KINDS, SAME, Rows
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIASES = "aliases.json"
@@ -66,6 +70,9 @@ class Engine:
     openings: tuple[tuple[int, str], ...] = ()  # from version on: SETTINGS|WINDOW_UPDATE, where not recorded
     connection: str = "keep-alive"
     connection_behind: str | None = "host"  # HTTP/1.1: None puts it last
+    # What is sent for other requests than navigations (profile_kinds.py) where the file has none: the id of a capture of the
+    # engine that has them, "fetch standard" (not recorded: derived), None (no browser: every request is alike).
+    kinds: str | None = None
     http1_drops: frozenset[str] = frozenset({"te"})
     lower_case: tuple[str, ...] = ()  # prefixes of names that stay lower case over HTTP/1.1
     # Places of headers that a request may bring: (name, the names before which it stands; none of them: last).
@@ -89,7 +96,7 @@ ENGINES: dict[str | None, Engine] = {
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
                   (106, "1:65536;2:0;3:1000;4:6291456;6:262144|15663105"),
                   (117, "1:65536;2:0;4:6291456;6:262144|15663105")),
-        http1_drops=frozenset({"te", "priority"}), lower_case=("sec-ch-ua",),
+        kinds="chromium_156_linux", http1_drops=frozenset({"te", "priority"}), lower_case=("sec-ch-ua",),
         places=(("content-length", ("sec-ch-ua", "upgrade-insecure-requests", "user-agent")),
                 ("content-type", ("user-agent",)), ("origin", ("accept",)),
                 ("referer", ("accept-encoding",)), ("cookie", ("priority",)))),
@@ -99,14 +106,14 @@ ENGINES: dict[str | None, Engine] = {
                          "EARLY_DATA", "H2_EMPTY_DATA"}),
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
         hpack="FIREFOX", data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
-        connection_behind="accept-encoding",
+        connection_behind="accept-encoding", kinds="firefox_153_linux",
         places=(("content-type", ("connection",) + GECKO_PLACE), ("content-length", ("connection",) + GECKO_PLACE),
                 ("origin", ("connection",) + GECKO_PLACE), ("referer", GECKO_PLACE), ("cookie", GECKO_PLACE))),
     "webkit": Engine(
         source="Safari's captures and derived files; its resumption is not known, so none is offered; openings: "
                "derived 15.6.1; places of request headers: not known, put last",
         priorities=((0, 255), (18, 256), (26, None)),
-        openings=((0, "4:4194304;3:100|10485760"),), connection_behind=None),
+        openings=((0, "4:4194304;3:100|10485760"),), connection_behind=None, kinds="fetch standard"),
     "cfnetwork": Engine(source="as webkit; no headers are known", priorities=((0, None),), connection_behind=None),
     "okhttp": Engine(
         source="OkHttp's own headers in the order of its BridgeInterceptor; its resumption is not known",
@@ -244,6 +251,9 @@ class Profile:
     h2_headers: list[tuple[str, str | None]] = field(default_factory=list)
     h1_headers: list[tuple[str, str | None]] = field(default_factory=list)
     user_agent: str | None = None
+    # version: kind: rows
+    kinds: dict[str, dict[str, Rows]] = field(default_factory=dict)
+    weights: dict[str, int] = field(default_factory=dict)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -770,6 +780,46 @@ def read_headers(root: Node, profile: Profile, engine: Engine, navigation: list[
     profile.h1_headers = http1
 
 
+def recorded_headers(root: Node, version: str, kind: str) -> list[tuple[str, str]] | None:
+    requests = root["requests"].get(version) if "requests" in root else None
+    if requests is None or kind not in requests:
+        return None
+    return header_list(requests[kind]["headers"])
+
+
+def read_kinds(root: Node, profile: Profile, engine_name: str | None, engine: Engine) -> None:
+    """What other requests than navigations look like: as recorded, else as the engine's live capture has it."""
+    if engine.kinds is None or not profile.h2_headers:
+        return
+    accept = next((value or "" for name, value in profile.h2_headers if name == "accept"), "")
+    if engine.kinds == "fetch standard":
+        profile.kinds = {
+            "http2": profile_kinds.derived_kinds(profile.h2_headers),
+            "http1": profile_kinds.derived_kinds(profile.h1_headers),
+        }
+        return
+    own = "requests" in root and recorded_headers(root, "http2", "fetch_get") is not None
+    source = root if own else Node(read_json(ROOT / "profiles" / (engine.kinds + ".json")), engine.kinds + ".json")
+    for version in ("http2", "http1"):
+        navigation = recorded_headers(source, version, "navigation") or []
+
+        def spelled(name: str, version: str = version) -> str:
+            return http1_name(name, engine) if version == "http1" else name
+
+        kinds = profile_kinds.recorded_kinds(
+            lambda wanted, kind: recorded_headers(source, wanted, kind), version, navigation, spelled
+        )
+        profile.kinds[version] = kinds if own else profile_kinds.adapt(kinds, engine_name or "", major(profile), accept)
+    if profile.priority_frames or profile.priority_mode == "NONE":
+        return  # an older tree of priorities: what its other requests had is not known
+    for kind, sources in KINDS:
+        for capture_kind in sources:
+            requests = source["requests"]["http2"]
+            if capture_kind in requests and "priority" in requests[capture_kind]:
+                profile.weights[kind] = requests[capture_kind]["priority"]["weight"].number(1, 256)
+                break
+
+
 def build(root: Node, name: str) -> Profile:
     if root["schema"].value != 1:
         root["schema"].fail("is not 1")
@@ -793,6 +843,7 @@ def build(root: Node, name: str) -> Profile:
     navigation = read_http2(root, profile, engine)
     read_bodies(root, profile, engine)
     read_headers(root, profile, engine, navigation)
+    read_kinds(root, profile, engine_name, engine)
     return profile
 
 
@@ -804,6 +855,14 @@ def c_text(text: str | None) -> str:
     if text is None:
         return "NULL"
     return '"%s"' % text.replace("\\", "\\\\").replace('"', '\\"').replace("??", "?\\?")
+
+
+def c_value(value: object) -> str:
+    """A header's value: a text, a place, or that of the navigation."""
+    if value is SAME:
+        return "tr_profile_same"
+    assert value is None or isinstance(value, str)
+    return c_text(value)
 
 
 def wrapped(items: list[str], indent: str = "    ", separator: str = " ", width: int = 112) -> str:
@@ -850,8 +909,8 @@ class Writer:
             "uint16_t", name, ["TR_GREASE" if value == GREASE_VALUE else "0x%04x" % value for value in values]
         )
 
-    def headers(self, name: str, headers: list[tuple[str, str | None]]) -> str:
-        rows = ["    {%s, %s}," % (c_text(key), c_text(value)) for key, value in headers]
+    def headers(self, name: str, headers: Sequence[tuple[str, object]]) -> str:
+        rows = ["    {%s, %s}," % (c_text(key), c_value(value)) for key, value in headers]
         return self.table("tr_profile_header_t", name, "\n".join(rows))
 
     def extensions(self, prefix: str, exts: list[Ext]) -> str:
@@ -861,6 +920,23 @@ class Writer:
             kind = "TR_GREASE" if ext.type == GREASE_VALUE else str(ext.type)
             rows.append("    {%s, %d, %s, %s}," % (kind, len(ext.values), values, c_bytes(ext.data)))
         return self.table("tr_profile_ext_t", prefix + "_exts", "\n".join(rows))
+
+    def kinds(self, prefix: str, profile: Profile) -> str:
+        rows = []
+        for kind, _ in KINDS if profile.kinds else ():
+            h2, h1 = (profile.kinds[version].get(kind, []) for version in ("http2", "http1"))
+            rows.append(
+                "    [TR_KIND_%s] = {%s, %d, %s, %d, %d},"
+                % (
+                    kind,
+                    self.headers("%s_h2_%s" % (prefix, kind.lower()), h2),
+                    len(h2),
+                    self.headers("%s_h1_%s" % (prefix, kind.lower()), h1),
+                    len(h1),
+                    profile.weights.get(kind, 0),
+                )
+            )
+        return self.table("tr_profile_kind_t", prefix + "_kinds", "\n".join(rows))
 
     def profile(self, profile: Profile) -> list[str]:
         """Defines a profile's tables; gives the lines of its row."""
@@ -880,6 +956,7 @@ class Writer:
         )
         h2 = self.headers(prefix + "_h2_headers", profile.h2_headers)
         h1 = self.headers(prefix + "_h1_headers", profile.h1_headers)
+        kinds = self.kinds(prefix, profile)
         flags = ["TR_PROFILE_" + name for name in FLAGS if name in profile.flags]
         return [
             ".id = %s," % c_text(profile.id),
@@ -923,6 +1000,7 @@ class Writer:
             ".h1_headers = %s," % h1,
             ".num_h1_headers = %d," % len(profile.h1_headers),
             ".user_agent = %s," % c_text(profile.user_agent),
+            ".kinds = %s," % kinds,
         ]
 
 

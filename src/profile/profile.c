@@ -5,6 +5,8 @@
 #define TR_PROFILES_INC "profile/profiles.inc"
 #endif
 
+const char tr_profile_same[] = "=";
+
 typedef struct profile_name {
     const char *name; /* id or alias; the table is sorted by it */
     uint16_t index;
@@ -66,4 +68,25 @@ tr_profile_ext(const tr_profile_t *profile, uint16_t type)
         }
     }
     return NULL;
+}
+
+const tr_profile_kind_t *
+tr_profile_kind(const tr_profile_t *profile, tr_kind_t kind)
+{
+    if (profile->kinds == NULL || kind <= TR_KIND_NAVIGATE || kind >= TR_KIND_COUNT) {
+        return NULL;
+    }
+    const tr_profile_kind_t *row = &profile->kinds[kind];
+    return row->num_h2_headers == 0 && row->num_h1_headers == 0 ? NULL : row;
+}
+
+const char *
+tr_kind_name(tr_kind_t kind)
+{
+    static const char *const names[TR_KIND_COUNT] = {
+        [TR_KIND_NAVIGATE] = "navigate", [TR_KIND_FETCH] = "fetch", [TR_KIND_XHR] = "xhr",
+        [TR_KIND_FORM] = "form",         [TR_KIND_IMAGE] = "image", [TR_KIND_SCRIPT] = "script",
+        [TR_KIND_STYLE] = "style",       [TR_KIND_IFRAME] = "iframe", [TR_KIND_WEBSOCKET] = "websocket",
+    };
+    return kind < TR_KIND_COUNT ? names[kind] : "";
 }

@@ -78,6 +78,35 @@ typedef struct tr_profile_header {
     const char *value; /* NULL: a place only (host, cookie, content-length), filled per request */
 } tr_profile_header_t;
 
+/* As a value in the tables of a kind: what the profile's navigation has under that name; left out where it has none. So the tables
+ * of a kind hold for all profiles of a family, whatever their user agents. Compared by address. */
+extern const char tr_profile_same[];
+
+/* What a page (or the user) asks for: its header fields differ, in values and in order. The names that callers use are in
+ * tr_kind_name. */
+typedef enum tr_kind {
+    TR_KIND_NAVIGATE, /* a page, in the address bar or by a link */
+    TR_KIND_FETCH,    /* fetch() */
+    TR_KIND_XHR,      /* XMLHttpRequest */
+    TR_KIND_FORM,     /* a form is submitted: a navigation with a body */
+    TR_KIND_IMAGE,
+    TR_KIND_SCRIPT,
+    TR_KIND_STYLE,
+    TR_KIND_IFRAME,
+    TR_KIND_WEBSOCKET, /* the HTTP/1.1 handshake */
+    TR_KIND_COUNT
+} tr_kind_t;
+
+/* The fields of one kind, over HTTP/2 and HTTP/1.1: values, places, or tr_profile_same. Fields named priority or sec-fetch-* are left
+ * out where the profile's navigation has none of that name (an older version of the browser). No rows: as a navigation. */
+typedef struct tr_profile_kind {
+    const tr_profile_header_t *h2_headers;
+    size_t num_h2_headers;
+    const tr_profile_header_t *h1_headers;
+    size_t num_h1_headers;
+    uint16_t weight; /* of the HEADERS frame, 1 to 256; 0: the navigation's */
+} tr_profile_kind_t;
+
 typedef struct tr_profile_setting {
     uint16_t id;
     uint32_t value;
@@ -174,6 +203,9 @@ typedef struct tr_profile {
     const tr_profile_header_t *h1_headers; /* with Host and Connection */
     size_t num_h1_headers;
     const char *user_agent; /* NULL where none is known */
+    /* TR_KIND_COUNT rows by tr_kind_t (that of navigations is empty: the fields above); NULL: every request is like a navigation
+     * (what is no browser). Shared by the profiles of a family: a profile made at run time may borrow the table of a built-in one. */
+    const tr_profile_kind_t *kinds;
 } tr_profile_t;
 
 /* tr_profile_find looks a built-in profile up by its id or one of its aliases (exact, case included);
@@ -185,5 +217,9 @@ const tr_profile_t *tr_profile_default(void);
 const tr_profile_t *tr_profile_at(size_t index);
 /* tr_profile_ext finds an extension's row by type; NULL: never offered. */
 const tr_profile_ext_t *tr_profile_ext(const tr_profile_t *profile, uint16_t type);
+/* tr_profile_kind gives the row of a kind; NULL: as a navigation. */
+const tr_profile_kind_t *tr_profile_kind(const tr_profile_t *profile, tr_kind_t kind);
+/* tr_kind_name is the kind's name for callers: "navigate", "fetch", ... "" for TR_KIND_COUNT and beyond. */
+const char *tr_kind_name(tr_kind_t kind);
 
 #endif

@@ -1,0 +1,150 @@
+"""Kinds of request: which header fields a browser sends, in which order, for what a page asks for.
+
+A row of a kind is (name, value): a text, None for a place that is filled per request, or SAME for the value that the profile's
+navigation has under that name. The rows come from the capture's own `requests`, or from the live capture of its engine: as they name
+nothing that differs between the versions of a family, one table holds for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+SAME = object()
+Rows = list[tuple[str, "str | object | None"]]
+Headers = list[tuple[str, str]]
+# version ("http2", "http1"), kind of the capture -> its headers, None: not recorded
+Recorded = Callable[[str, str], "Headers | None"]
+
+# tr_kind_t in order, and the recorded requests that show it, the first one that there is.
+KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("NAVIGATE", ()),
+    ("FETCH", ("fetch_post_json", "fetch_get")),
+    ("XHR", ("xhr_post", "xhr_get")),
+    ("FORM", ("form_post_by_click", "form_post_by_script")),
+    ("IMAGE", ("image",)),
+    ("SCRIPT", ("script",)),
+    ("STYLE", ("style",)),
+    ("IFRAME", ("iframe",)),
+    ("WEBSOCKET", ("websocket",)),
+)
+PLACES = frozenset(
+    {
+        "content-length",
+        "content-type",
+        "origin",
+        "referer",
+        "cookie",
+        "host",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+    }
+)
+# What the pages of the captures set themselves.
+OF_THE_PAGE = frozenset({"x-custom", "x-requested-with", "authorization"})
+# Places that any kind has, for what a caller may give; where they stand is read from the kind, else from a fetch.
+WANTED = ("content-length", "content-type", "origin", "referer", "cookie")
+
+
+def rows_of(headers: Headers, navigation: Headers) -> Rows:
+    """A recorded request as rows."""
+    of_navigation = {name.lower(): value for name, value in navigation}
+    rows: Rows = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in OF_THE_PAGE or any(name == row[0] for row in rows):
+            continue  # a cookie is one field each over HTTP/2
+        if lower in PLACES:
+            rows.append((name, None))
+        elif of_navigation.get(lower) == value:
+            rows.append((name, SAME))
+        else:
+            rows.append((name, value))
+    return rows
+
+
+def add_places(rows: Rows, fetch: Rows, spelled: Callable[[str], str]) -> None:
+    """Puts in the places that the request did not show: before what stands behind them in a fetch."""
+    order = [name.lower() for name, _ in fetch]
+    for wanted in WANTED:
+        names = [name.lower() for name, _ in rows]
+        if wanted in names:
+            continue
+        behind = order[order.index(wanted) + 1 :] if wanted in order else []
+        found = [names.index(name) for name in behind if name in names and name not in PLACES]
+        rows.insert(min(found) if found else len(rows), (spelled(wanted), None))
+
+
+def recorded_kinds(
+    recorded: Recorded, version: str, navigation: Headers, spelled: Callable[[str], str]
+) -> dict[str, Rows]:
+    """The rows of each kind that was recorded over that version."""
+    kinds: dict[str, Rows] = {}
+    for kind, sources in KINDS:
+        headers = next(filter(None, (recorded(version, source) for source in sources)), None)
+        if headers is not None and not (kind == "WEBSOCKET" and version == "http2"):
+            kinds[kind] = rows_of(headers, navigation)
+    for kind, rows in kinds.items():
+        if kind != "WEBSOCKET":
+            add_places(rows, kinds.get("FETCH", rows), spelled)
+    return kinds
+
+
+# Values that differ between versions of a family: (engine, field of the navigation's Accept that is missing, what goes).
+IMAGE_ACCEPT_PARTS = ("image/jxl", "image/avif")
+
+
+def adapt(kinds: dict[str, Rows], engine: str, major: int, accept: str) -> dict[str, Rows]:
+    """The rows of another version: what an image's Accept names has changed over time. Chromium's images name what its navigations
+    do; Firefox's from 128 on have today's value (MDN, "List of default Accept values")."""
+    adapted = {}
+    for kind, rows in kinds.items():
+        changed: Rows = []
+        for name, value in rows:
+            if name.lower() == "accept" and isinstance(value, str) and value.startswith("image/"):
+                if engine == "chromium":
+                    gone = [part for part in IMAGE_ACCEPT_PARTS if part not in accept]
+                    value = ",".join(part for part in value.split(",") if part not in gone)
+                elif engine == "gecko" and major < 92:
+                    value = "image/webp,*/*"
+                elif engine == "gecko" and major < 128:
+                    value = "image/avif,image/webp,*/*"
+            changed.append((name, value))
+        adapted[kind] = changed
+    return adapted
+
+
+# WebKit is not recorded but for navigations. The Fetch standard says what the kinds differ in; order: as a navigation's.
+# kind: (mode, destination, Accept, Priority; None: as the navigation's, "": none)
+WEBKIT_IMAGE = "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+DERIVED: dict[str, tuple[str, str, str | None, str | None]] = {
+    "FETCH": ("cors", "empty", "*/*", "u=3, i"),
+    "XHR": ("cors", "empty", "*/*", "u=3, i"),
+    "FORM": ("navigate", "document", None, None),
+    "IMAGE": ("no-cors", "image", WEBKIT_IMAGE, "u=5, i"),
+    "SCRIPT": ("no-cors", "script", "*/*", ""),
+    "STYLE": ("no-cors", "style", "text/css,*/*;q=0.1", ""),
+    "IFRAME": ("navigate", "iframe", None, None),
+}
+
+
+def derived_kinds(places: list[tuple[str, str | None]]) -> dict[str, Rows]:
+    """Rows after the Fetch standard, in the order of a navigation (with its places)."""
+    kinds: dict[str, Rows] = {}
+    for kind, (mode, destination, accept, priority) in DERIVED.items():
+        values = {"sec-fetch-mode": mode, "sec-fetch-dest": destination, "accept": accept, "priority": priority}
+        rows: Rows = []
+        for name, value in places:
+            lower = name.lower()
+            if mode != "navigate" and lower in ("upgrade-insecure-requests", "sec-fetch-user"):
+                continue
+            if value is None:
+                rows.append((name, None))
+            elif lower == "sec-fetch-site":
+                rows.append((name, "same-origin"))
+            elif values.get(lower) == "":
+                continue
+            else:
+                own = values.get(lower)
+                rows.append((name, SAME if own is None else own))
+        kinds[kind] = rows
+    return kinds
