@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from . import _core
 from ._core import NOT_GIVEN
-from .exceptions import ProxyError
+from .exceptions import HTTPError, ProxyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from .models.urls import Proxy, URLParams
 
     Self = TypeVar("Self", bound="BaseClient")
+
+
+class RemovedHeader(str):
+    """The value of a header that was given as None: it reads as an empty text, and the browser's header of that name is not sent."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "REMOVED"
+
+
+REMOVED = RemovedHeader()
 
 
 def new_id() -> str:
@@ -49,7 +61,9 @@ _ALIASES: dict[str, tuple[str, Any]] = {
 }
 
 # Options that a request obeys, and those that must not be ignored in silence but cannot be obeyed.
-_REQUEST_OPTIONS = frozenset({"headerorder", "withoutcookiejar", "requesthostoverride"})
+_REQUEST_OPTIONS = frozenset(
+    {"headerorder", "withoutcookiejar", "requesthostoverride", "page", "referrer", "origin", "credentials"}
+)
 _REFUSED_OPTIONS = {
     "customtlsclient": ("PROFILE_INVALID", "custom TLS clients cannot be used"),
     "certificatepinninghosts": ("TLS_PIN", "certificate pins cannot be checked"),
@@ -167,6 +181,8 @@ class BaseClient(_core.BaseClient):
             if name == "tls_identifier":
                 self._warn_renamed("tls_identifier", "client_identifier")
                 self.client_identifier = value
+            elif key == "mode":
+                self.mode = value
             elif key == "sessionid":
                 self._session_id = str(value) if value is not None else None
             elif key in _ALIASES:
@@ -184,6 +200,14 @@ class BaseClient(_core.BaseClient):
             else:
                 options[name] = value
         self._config_options = options or None
+        if options:
+            from ._options import header_order, of_page, warn_unknown
+
+            warn_unknown(options)
+            by_key = {_option_key(name): value for name, value in options.items()}
+            of_page(by_key, {})
+            if by_key.get("headerorder"):
+                header_order(by_key["headerorder"])
         if any(_option_key(name) == "withoutcookiejar" and value for name, value in options.items()):
             self._no_jar = True
         obeyed = {
@@ -234,6 +258,20 @@ class BaseClient(_core.BaseClient):
         return self._config_object
 
     _config = config
+
+    @property
+    def mode(self) -> str | None:
+        """What asks for the requests: "navigate", "fetch", "xhr", "form", "image", "script", "style", "iframe", "websocket"; None: by
+        the call."""
+        from ._options import MODES
+
+        return MODES[self._kind] if self._kind < len(MODES) else None
+
+    @mode.setter
+    def mode(self, value: str | None) -> None:
+        from ._options import mode_index
+
+        self._kind = mode_index(value)
 
     def _identifier_name(self) -> str:
         identifier = self.client_identifier
@@ -577,16 +615,21 @@ class BaseClient(_core.BaseClient):
         if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
             options["follow_redirects"] = follow_redirects
         fields = request._fields()
-        for source in (self._extra or {}, request._extra_config):
-            for name, value in source.items():
-                key = _option_key(name)
-                if key == "headerorder" and value:
-                    options["header_order"] = [str(item) for item in value]
-                elif key == "withoutcookiejar":
-                    options["no_cookies"] = bool(value)
-                elif key == "requesthostoverride" and value:
-                    fields = [field for field in fields if field[0].lower() != "host"]
-                    fields.append(("host", str(value)))
+        extra = {_option_key(name): value for name, value in (self._extra or {}).items()}
+        extra.update({_option_key(name): value for name, value in request._extra_config.items() if value is not None})
+        if extra:
+            from ._options import header_order, of_page
+
+            of_page(extra, options)
+            if extra.get("headerorder"):
+                options["header_order"] = header_order(extra["headerorder"])
+            if "withoutcookiejar" in extra:
+                options["no_cookies"] = bool(extra["withoutcookiejar"])
+            if extra.get("raiseonerror") is not None:
+                options["raise_on_error"] = bool(extra["raiseonerror"])
+            if extra.get("requesthostoverride"):
+                fields = [field for field in fields if field[0].lower() != "host"]
+                fields.append(("host", str(extra["requesthostoverride"])))
         cookies = request.cookies.cookiejar._store.items()
         if request._client is self:
             # The engine adds the client's own cookies hop by hop; here go those that the request has beyond them, and
@@ -601,6 +644,20 @@ class BaseClient(_core.BaseClient):
             cookies = request.cookies.cookiejar._store.items(str(request.url)) if cookies else []
         body, body_type = request._body()
         return request, request.method, str(request.url), fields, cookies, body, body_type, options
+
+    def _refuse(self, request: Request, failure: tuple[str, str]) -> Response:
+        """The answer to a request that cannot be sent, or its exception, as the request or else the client wants it."""
+        extra = {_option_key(name): value for name, value in request._extra_config.items()}
+        wanted = extra.get("raiseonerror")
+        try:
+            response: Response = self._failure(request, request.method, str(request.url), *failure)
+        except HTTPError as error:
+            if wanted is None or wanted or error.response is None:
+                raise
+            return error.response
+        if wanted and response.error is not None:
+            raise response.error
+        return response
 
     def _after(self, request: Request, response: Response) -> None:
         """Cookies of an answer to a request that was not built by this client: the engine left them alone."""

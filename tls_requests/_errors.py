@@ -71,12 +71,12 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "DNS_NOT_FOUND": (
         "DNSError",
-        "dns",
+        "resolve",
         "no such host: the name does not resolve; check its spelling.",
     ),
     "DNS_FAILED": (
         "DNSError",
-        "dns",
+        "resolve",
         "The name could not be looked up; check the network and the resolver.",
     ),
     "CONNECT_REFUSED": (
@@ -96,7 +96,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "CONNECT_RESET": (
         "ConnectionReset",
-        "read",
+        "",
         "connection reset by the peer.",
     ),
     "TIMEOUT_POOL": (
@@ -106,7 +106,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "TIMEOUT_CONNECT": (
         "ConnectTimeout",
-        "connect",
+        "",
         "timeout while connecting.",
     ),
     "TIMEOUT_TLS": (
@@ -116,12 +116,12 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "TIMEOUT_WRITE": (
         "WriteTimeout",
-        "write",
+        "send",
         "timeout while sending the request.",
     ),
     "TIMEOUT_READ": (
         "ReadTimeout",
-        "read",
+        "",
         "timeout while waiting for the server's answer.",
     ),
     "TIMEOUT_TOTAL": (
@@ -186,52 +186,52 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "TLS_BAD_RECORD": (
         "TLSError",
-        "read",
+        "",
         "A TLS record could not be decrypted.",
     ),
     "H1_PROTOCOL": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server's HTTP/1.1 answer is malformed.",
     ),
     "H2_PROTOCOL": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server broke the HTTP/2 protocol.",
     ),
     "H2_STREAM_PROTOCOL": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server's HTTP/2 answer is malformed.",
     ),
     "H2_RESET": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server reset the HTTP/2 stream.",
     ),
     "H2_REFUSED": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server refused the HTTP/2 stream before handling it.",
     ),
     "H2_GOAWAY": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server ended the HTTP/2 connection.",
     ),
     "H2_CALM": (
         "TooManyRequests",
-        "read",
+        "",
         "The server asked for calm (ENHANCE_YOUR_CALM): too many requests.",
     ),
     "H2_HTTP11_REQUIRED": (
         "RemoteProtocolError",
-        "read",
+        "",
         "The server requires HTTP/1.1 for this request.",
     ),
     "CLOSED_EARLY": (
         "RemoteProtocolError",
-        "read",
+        "",
         "unexpected EOF: the server closed the connection before answering.",
     ),
     "BODY_TRUNCATED": (
@@ -251,7 +251,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "HEADER_LIMIT": (
         "RemoteProtocolError",
-        "read",
+        "wait",
         "The server's header section is larger than the limit.",
     ),
     "TOO_MANY_REDIRECTS": (
@@ -271,7 +271,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "REQUEST_BODY": (
         "ProtocolError",
-        "write",
+        "send",
         "The request's body could not be sent.",
     ),
     "PROXY_FAILED": (

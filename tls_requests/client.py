@@ -137,7 +137,7 @@ class Client(BaseClient):
     ) -> Response:
         failure = self._failure_of(request)
         if failure is not None:
-            return self._failure(request, request.method, str(request.url), *failure)
+            return self._refuse(request, failure)
         identifier = self.prepare_client_identifier(self._identifier_of(request))
         if type(self).prepare_config is not Client.prepare_config:
             self.prepare_config(request, identifier)
@@ -664,7 +664,7 @@ class AsyncClient(BaseClient):
     ) -> Response:
         failure = self._failure_of(request)
         if failure is not None:
-            return self._failure(request, request.method, str(request.url), *failure)
+            return self._refuse(request, failure)
         identifier = await self.aprepare_client_identifier(self._identifier_of(request))
         if type(self).prepare_config is not AsyncClient.prepare_config:
             self.prepare_config(request, identifier)

@@ -62,9 +62,14 @@ __all__ = [
     "TotalTimeout",
     "URLError",
     "URLParamsError",
+    "UnknownOptionWarning",
     "UnsupportedProtocol",
     "WriteTimeout",
 ]
+
+
+class UnknownOptionWarning(UserWarning):
+    """A keyword or identifier that nothing here knows, probably misspelt. Given once for each."""
 
 
 class HTTPError(Exception):
@@ -76,7 +81,9 @@ class HTTPError(Exception):
     code: stable name of the failure, "" for others; see docs/errors.md.
     detail: the number that belongs to the code: an errno, a TLS alert, an HTTP/2 error code.
     where: the place in the engine, for reports.
-    phase: "build", "pool", "dns", "connect", "tls", "proxy", "write", "read", "body", "redirect" or "".
+    phase: what was under way: "build", "pool" (waiting for a free connection), "resolve", "connect", "tls", "proxy", "send" (the request),
+        "wait" (for the answer), "body", "redirect" or "".
+    host: "name:port" of the URL that was asked for, or None. address: "ip:port" that was connected to or tried, or None.
     request_sent: bytes of the request may have reached the server.
     safe_to_retry: the server cannot have acted on it.
     elapsed: seconds since the request's start, or None.
@@ -89,6 +96,8 @@ class HTTPError(Exception):
     request_sent: bool = False
     safe_to_retry: bool = False
     elapsed: float | None = None
+    host: str | None = None
+    address: str | None = None
 
     def __init__(self, message: str, **kwargs: Any) -> None:
         super().__init__(message)
@@ -112,7 +121,7 @@ class HTTPError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Response and request may hold what cannot travel (a body under way, hooks): the facts of the failure do.
-        names = ("code", "detail", "where", "phase", "request_sent", "safe_to_retry", "elapsed")
+        names = ("code", "detail", "where", "phase", "request_sent", "safe_to_retry", "elapsed", "host", "address")
         return type(self), (self.message,), {name: self.__dict__[name] for name in names if name in self.__dict__}
 
 
@@ -274,25 +283,42 @@ def error_class(code: str) -> type[Exception]:
     return found
 
 
+def _address_in(message: str) -> str | None:
+    """The address that a refused connection's text names, "127.0.0.1:1: connection refused (errno 111)"."""
+    import re
+
+    found = re.search(r'(?:^|": )((?:\[[0-9a-f:.]+(?:%\w+)?\]|\d+\.\d+\.\d+\.\d+):\d+): ', message)
+    return found[1] if found else None
+
+
+def _host_of(url: str) -> str | None:
+    """name:port of a URL, without user name and password."""
+    scheme, separator, rest = url.partition("://")
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
+    if not separator or not authority:
+        return None
+    port = authority.rpartition(":")[2]
+    return authority if port.isdigit() else f"{authority.rstrip(':')}:{443 if scheme.lower() == 'https' else 80}"
+
+
 def make_error(
     code: str,
     detail: int,
     where: str,
     message: str,
-    request_sent: bool = False,
-    safe_to_retry: bool = False,
-    elapsed: float | None = None,
+    facts: tuple[bool, bool, float | None, str, str] = (False, False, None, "", ""),
     response: Response | None = None,
 ) -> Exception:
-    """The exception for a failure of the engine."""
+    """The exception for a failure of the engine. facts: request_sent, safe_to_retry, elapsed, phase, address."""
     cls = error_class(code)
     error: Any = cls(message, response=response) if issubclass(cls, HTTPError) else cls(message)
     error.code = code
     error.detail = detail
     error.where = where
-    error.phase = ERRORS[code][1] if code in ERRORS else ""
-    error.request_sent = request_sent
-    error.safe_to_retry = safe_to_retry
-    error.elapsed = elapsed
+    error.request_sent, error.safe_to_retry, error.elapsed, phase, address = facts
+    # A failure that can happen in several phases leaves it to the engine to say in which it did.
+    error.phase = (ERRORS[code][1] if code in ERRORS else "") or phase
+    error.address = address or _address_in(message) or None
+    error.host = None if response is None else _host_of(response._url_text)
     result: Exception = error
     return result

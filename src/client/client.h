@@ -75,6 +75,18 @@ enum {
     TR_OP_NO_DECODE = 1u << 6      /* leave content codings */
 };
 
+/* By method and body: GET without one is a navigation, POST of a form a form's, anything else a fetch. */
+#define TR_KIND_AUTO TR_KIND_COUNT
+
+/* Cookies of the jar (and their storage): never; only to the page's own origin; always. Default: same origin for fetch and XHR, else
+ * always. A connection carries requests of one sort only. */
+typedef enum tr_credentials {
+    TR_CREDENTIALS_DEFAULT,
+    TR_CREDENTIALS_OMIT,
+    TR_CREDENTIALS_SAME_ORIGIN,
+    TR_CREDENTIALS_INCLUDE
+} tr_credentials_t;
+
 /* A header of the caller's. value.data NULL: remove the browser's header of that name. */
 typedef tr_field_t tr_op_header_t;
 
@@ -103,6 +115,13 @@ typedef struct tr_op_request {
     uint32_t max_redirects;
     const char *const *header_order; /* names; NULL: none (the original's headerOrder) */
     size_t num_header_order;
+    /* What asks for it. With TR_OP_EXACT_HEADERS the fields are the caller's all the same. */
+    tr_kind_t kind;                /* TR_KIND_AUTO: by method and body */
+    tr_slice_t page;               /* URL of the page; empty: the address bar for a navigation, else the root of the URL's origin */
+    tr_slice_t referrer;           /* URL that Referer is made of; empty: the page's */
+    bool no_referrer;              /* no Referer */
+    tr_slice_t origin;             /* sent as Origin; empty: where and as the browser does */
+    tr_credentials_t credentials;  /* whether the jar takes part */
 } tr_op_request_t;
 
 tr_op_t *tr_op_new(tr_session_t *session) TR_WARN_UNUSED; /* count 1; NULL: out of memory. References the session */
@@ -147,6 +166,21 @@ typedef struct tr_response {
 const tr_err_t *tr_op_error(const tr_op_t *op);
 bool tr_op_request_sent(const tr_op_t *op);   /* at least one byte of the (last) request may have reached the server */
 bool tr_op_safe_to_retry(const tr_op_t *op);  /* the server cannot have acted on it */
+/* What the op was at when it failed. */
+typedef enum tr_phase {
+    TR_PHASE_NONE,
+    TR_PHASE_POOL,    /* waiting for a free connection */
+    TR_PHASE_RESOLVE, /* looking the name up */
+    TR_PHASE_CONNECT,
+    TR_PHASE_TLS,
+    TR_PHASE_SEND,    /* the request was going out */
+    TR_PHASE_WAIT,    /* for the answer's head */
+    TR_PHASE_BODY     /* the answer's body was coming in */
+} tr_phase_t;
+tr_phase_t tr_op_phase(const tr_op_t *op);
+const char *tr_phase_name(tr_phase_t phase); /* "pool", "resolve", ...; "" */
+/* The address of the connection that failed or was used, "127.0.0.1:443"; "" when there was none. */
+const char *tr_op_address(const tr_op_t *op);
 tr_response_t *tr_op_responses(const tr_op_t *op); /* first hop; NULL: none. Also hops before a failure */
 uint64_t tr_op_elapsed_ns(const tr_op_t *op);
 /* The URL being fetched when the op ended (last hop), without userinfo. Lent. */

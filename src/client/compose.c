@@ -14,6 +14,8 @@ typedef enum kind {
     KIND_CONTENT_TYPE,
     KIND_COOKIE,
     KIND_AUTHORIZATION,
+    KIND_ORIGIN,
+    KIND_REFERER,
     KIND_DROPPED /* not for this version of HTTP, or the engine's own business */
 } kind_t;
 
@@ -32,9 +34,9 @@ static const char *const spellings[] = {
 typedef struct run {
     const tr_compose_t *in;
     tr_arena_t *arena; /* lent */
-    const tr_profile_header_t *entries; /* the profile's, for this version */
-    size_t num_entries;
+    size_t num_entries; /* the profile's, for this kind of request and version */
     tr_slice_t names[ENTRIES_MAX];
+    const char *values[ENTRIES_MAX]; /* NULL: a place */
     kind_t kinds[ENTRIES_MAX];
     uint16_t first[ENTRIES_MAX]; /* the caller's first field of that name; chained through next */
     uint16_t last[ENTRIES_MAX];
@@ -44,6 +46,7 @@ typedef struct run {
     bool custom_leads; /* what follows is content-length: authorization lies behind the custom fields, not before them */
     int rank_length, rank_type, rank_cookie, rank_authorization;
     bool has_type, has_cookie, has_authorization; /* the caller speaks of them (perhaps to remove them) */
+    bool has_origin, has_referer;
     tr_slice_t host;
     tr_slice_t length;  /* text of content-length; empty: none */
     tr_slice_t cookie;  /* merged; empty: none */
@@ -68,9 +71,9 @@ kind_of(tr_slice_t name, bool http2)
     case 4:
         return IS(name, "host") ? (http2 ? KIND_DROPPED : KIND_HOST) : KIND_OTHER;
     case 6:
-        return IS(name, "cookie") ? KIND_COOKIE : KIND_OTHER;
+        return IS(name, "cookie") ? KIND_COOKIE : IS(name, "origin") ? KIND_ORIGIN : KIND_OTHER;
     case 7:
-        return http2 && IS(name, "upgrade") ? KIND_DROPPED : KIND_OTHER;
+        return IS(name, "referer") ? KIND_REFERER : http2 && IS(name, "upgrade") ? KIND_DROPPED : KIND_OTHER;
     case 10:
         return http2 && (IS(name, "connection") || IS(name, "keep-alive")) ? KIND_DROPPED : KIND_OTHER;
     case 12:
@@ -85,6 +88,68 @@ kind_of(tr_slice_t name, bool http2)
         return IS(name, "transfer-encoding") ? KIND_DROPPED : KIND_OTHER;
     default:
         return KIND_OTHER;
+    }
+}
+
+static void
+add_entry(run_t *run, const char *name, const char *value)
+{
+    size_t e = run->num_entries;
+    if (e == ENTRIES_MAX) {
+        return;
+    }
+    run->names[e] = tr_slice_cstr(name);
+    run->kinds[e] = kind_of(run->names[e], run->in->http2);
+    run->values[e] = value;
+    run->first[e] = run->last[e] = NONE;
+    if (run->in->site != NULL && value != NULL && IS(run->names[e], "sec-fetch-site")) {
+        run->values[e] = run->in->site;
+    }
+    run->num_entries++;
+}
+
+/* The row of a navigation by name; NULL: it has none. */
+static const tr_profile_header_t *
+find_row(const tr_profile_header_t *rows, size_t num_rows, tr_slice_t name)
+{
+    for (size_t i = 0; i < num_rows; i++) {
+        if (strlen(rows[i].name) == name.len && tr_slice_ieq(tr_slice_cstr(rows[i].name), name)) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* What the profile sends for this kind of request: profile.h says how a kind's table is read. */
+static void
+read_profile(run_t *run)
+{
+    const tr_compose_t *in = run->in;
+    const tr_profile_t *profile = in->profile;
+    const tr_profile_header_t *page = in->http2 ? profile->h2_headers : profile->h1_headers;
+    size_t num_page = in->http2 ? profile->num_h2_headers : profile->num_h1_headers;
+    const tr_profile_kind_t *kind = in->kind == TR_KIND_NAVIGATE ? NULL : tr_profile_kind(profile, in->kind);
+    size_t num_rows = kind == NULL ? 0 : in->http2 ? kind->num_h2_headers : kind->num_h1_headers;
+    if (num_rows == 0) {
+        for (size_t i = 0; i < num_page; i++) {
+            add_entry(run, page[i].name, page[i].value);
+        }
+        return;
+    }
+    const tr_profile_header_t *rows = in->http2 ? kind->h2_headers : kind->h1_headers;
+    for (size_t i = 0; i < num_rows; i++) {
+        tr_slice_t name = tr_slice_cstr(rows[i].name);
+        const char *value = rows[i].value;
+        if (value != NULL) {
+            bool same = value == tr_profile_same;
+            bool by_version = IS(name, "priority") || (name.len > 10 && is_name(tr_slice(name.data, 10), "sec-fetch-", 10));
+            const tr_profile_header_t *row = same || by_version ? find_row(page, num_page, name) : NULL;
+            if ((same || by_version) && (row == NULL || row->value == NULL)) {
+                continue;
+            }
+            value = same ? row->value : value;
+        }
+        add_entry(run, rows[i].name, value);
     }
 }
 
@@ -174,6 +239,12 @@ read_caller(run_t *run, tr_err_t *err)
             break;
         case KIND_AUTHORIZATION:
             run->has_authorization = true;
+            break;
+        case KIND_ORIGIN:
+            run->has_origin = true;
+            break;
+        case KIND_REFERER:
+            run->has_referer = true;
             break;
         default:
             break;
@@ -327,12 +398,39 @@ own_name(run_t *run, const char *lower)
 
 /* ------------------------------------------------------------------------------------------------------- the two orders */
 
-/* What the caller did not give: content-length, content-type, cookie, authorization, each with its rank; sorted. */
+#define ADDED_MAX 7
+
+/* What the caller did not give: content-length, content-type, cookie, authorization, origin, referer, each with its rank; sorted. */
 typedef struct added {
     int rank;
     tr_slice_t name;
     tr_slice_t value;
 } added_t;
+
+static int
+rank_of_place(const run_t *run, const char *name)
+{
+    uint16_t e = find_entry(run, tr_slice_cstr(name));
+    return e != NONE ? 4 * e + 2 : 4 * (int)run->custom + 1;
+}
+
+/* What says which page asks. */
+static size_t
+list_of_page(run_t *run, added_t *list)
+{
+    const tr_compose_t *in = run->in;
+    size_t num = 0;
+    if (!run->has_origin && in->origin.len > 0) {
+        list[num++] = (added_t){rank_of_place(run, "origin"), own_name(run, "origin"), in->origin};
+    }
+    if (!run->has_referer && in->referer.len > 0) {
+        list[num++] = (added_t){rank_of_place(run, "referer"), own_name(run, "referer"), in->referer};
+    }
+    if (in->websocket_key.len > 0) {
+        list[num++] = (added_t){rank_of_place(run, "sec-websocket-key"), own_name(run, "sec-websocket-key"), in->websocket_key};
+    }
+    return num;
+}
 
 static size_t
 list_added(run_t *run, added_t *list)
@@ -350,6 +448,9 @@ list_added(run_t *run, added_t *list)
     }
     if (!run->has_cookie && run->cookie.len > 0) {
         list[num++] = (added_t){run->rank_cookie, own_name(run, "cookie"), run->cookie};
+    }
+    if (!in->exact) {
+        num += list_of_page(run, list + num);
     }
     for (size_t i = 1; i < num; i++) {
         for (size_t j = i; j > 0 && list[j].rank < list[j - 1].rank; j--) {
@@ -425,8 +526,8 @@ best_place(const run_t *run, const uint16_t *kept, size_t num_kept, int rank)
 static tr_code_t
 compose_exact(run_t *run)
 {
-    added_t added[4];
-    size_t places[4];
+    added_t added[ADDED_MAX];
+    size_t places[ADDED_MAX];
     size_t num_added = list_added(run, added);
     size_t num_kept = 0, at = 0;
     bool cookie_done = false;
@@ -462,7 +563,7 @@ static void
 compose_browser(run_t *run)
 {
     const tr_compose_t *in = run->in;
-    added_t added[4];
+    added_t added[ADDED_MAX];
     size_t num_added = list_added(run, added);
     size_t at = 0;
     bool cookie_done = false;
@@ -492,8 +593,8 @@ compose_browser(run_t *run)
                     put_caller_or_cookie(run, i);
                 }
             }
-        } else if (run->entries[e].value != NULL && (run->kinds[e] == KIND_OTHER || run->kinds[e] == KIND_CONTENT_TYPE)) {
-            put(run, run->names[e], tr_slice_cstr(run->entries[e].value));
+        } else if (run->values[e] != NULL && (run->kinds[e] == KIND_OTHER || run->kinds[e] == KIND_CONTENT_TYPE)) {
+            put(run, run->names[e], tr_slice_cstr(run->values[e]));
         }
     }
     for (; at < num_added; at++) {
@@ -541,27 +642,22 @@ tr_compose_fields(const tr_compose_t *in, tr_arena_t *arena, tr_field_t **out, s
     run_t run;
     run.in = in;
     run.arena = arena;
-    run.entries = in->http2 ? in->profile->h2_headers : in->profile->h1_headers;
-    run.num_entries = TR_MIN(in->http2 ? in->profile->num_h2_headers : in->profile->num_h1_headers, (size_t)ENTRIES_MAX);
+    run.num_entries = 0;
     run.custom_leads = false;
-    run.has_type = run.has_cookie = run.has_authorization = false;
+    run.has_type = run.has_cookie = run.has_authorization = run.has_origin = run.has_referer = false;
     run.host = in->authority;
     run.length = run.cookie = TR_SLICE_NULL;
     run.num_out = 0;
     *out = NULL;
     *out_num = 0;
-    for (size_t e = 0; e < run.num_entries; e++) {
-        run.names[e] = tr_slice_cstr(run.entries[e].name);
-        run.kinds[e] = kind_of(run.names[e], in->http2);
-        run.first[e] = run.last[e] = NONE;
-    }
+    read_profile(&run);
     find_places(&run);
     tr_code_t code = read_caller(&run, err);
     if (code != TR_OK) {
         return code;
     }
-    /* the caller's, the profile's, and host, content-length, content-type, cookie, authorization */
-    run.out = tr_arena_alloc(arena, (in->num_headers + run.num_entries + 5) * sizeof(*run.out));
+    /* the caller's, the profile's, host and what is added */
+    run.out = tr_arena_alloc(arena, (in->num_headers + run.num_entries + 1 + ADDED_MAX) * sizeof(*run.out));
     if (run.out == NULL || make_length(&run) != TR_OK || make_cookie(&run) != TR_OK) {
         return tr_err_nomem(err, "compose");
     }

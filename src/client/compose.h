@@ -22,6 +22,11 @@ typedef struct tr_compose {
     tr_slice_t authorization; /* from the URL's userinfo; empty: none; a caller's authorization wins */
     const char *const *order; /* headerOrder: names that go first, in this order; NULL: none */
     size_t num_order;
+    tr_kind_t kind;          /* which of the profile's tables; TR_KIND_NAVIGATE: the navigation's */
+    const char *site;        /* value of sec-fetch-site where the browser sends one; NULL: as in the table */
+    tr_slice_t origin;       /* empty: none; a caller's wins. Not sent when exact */
+    tr_slice_t referer;      /* likewise */
+    tr_slice_t websocket_key; /* likewise */
 } tr_compose_t;
 
 /* tr_compose_fields writes the fields into the arena. Rules (spec 16.3, 21.3): not exact: the browser's set is the base; the caller's values

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "client/compose.h"
+#include "client/initiator.h"
 #include "core/mem.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -407,7 +408,7 @@ tr_hconn__can_take(tr_hconn_t *hconn)
 static tr_code_t
 make_cookie(tr_op_t *op, tr_buf_t *out, tr_err_t *err)
 {
-    tr_cookiejar_t *jar = (op->flags & TR_OP_NO_COOKIES) == 0 ? op->session->jar : NULL;
+    tr_cookiejar_t *jar = tr_initiator__uses_jar(op) ? op->session->jar : NULL;
     size_t num_own = op->num_cookies - (op->num_redirects > 0 ? op->num_absent : 0);
     if (num_own == 0 && (jar == NULL || tr_cookiejar_len(jar) == 0)) {
         return TR_OK;
@@ -436,6 +437,9 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
         .order = op->header_order,
         .num_order = op->num_header_order,
     };
+    if (tr_initiator__compose(op, &in) != TR_OK) {
+        return tr_err_nomem(err, "hconn.compose");
+    }
     return tr_compose_fields(&in, &op->arena, out, out_num, err);
 }
 
@@ -493,6 +497,10 @@ start_exchange(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t 
         .num_fields = num,
         .body = tr_op__source(op),
     };
+    const tr_profile_kind_t *kind = tr_profile_kind(op->profile, op->kind);
+    if (kind != NULL) {
+        head.weight = kind->weight;
+    }
     if (hconn->h2 != NULL) {
         return tr_h2_submit(hconn->h2, &op->stream, &head, &tr_op__events, op, err);
     }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "client/engine.h"
+#include "client/initiator.h"
 #include "client/session.h"
 #include "client/sink.h"
 
@@ -186,6 +187,9 @@ tr_op_user(const tr_op_t *op)
 
 /* ----------------------------------------------------------------------------------------------------------- prepare */
 
+/* Beside TR_OP_*: browsers keep a connection of its own for requests without credentials (behaviour of both live captures). */
+#define KEY_WITHOUT_CREDENTIALS (1u << 31)
+
 static char *
 put_hex(char *p, uintptr_t value)
 {
@@ -202,6 +206,9 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
 {
     const tr_url_t *url = &ask->url;
     uint32_t flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY);
+    if (!tr_initiator__has_credentials(op, url)) {
+        flags |= KEY_WITHOUT_CREDENTIALS;
+    }
     /* Four numbers and the port, 16 digits each at most, and their separators. */
     size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uintptr_t) + 1) + 1;
     char *text = tr_arena_alloc(&op->arena, max);
@@ -257,8 +264,8 @@ percent_decode(uint8_t *out, tr_slice_t in)
     return len;
 }
 
-static size_t
-base64_encode(uint8_t *out, const uint8_t *in, size_t in_len)
+size_t
+tr_op__base64(uint8_t *out, const uint8_t *in, size_t in_len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t len = 0;
@@ -301,7 +308,7 @@ tr_op__set_authorization(tr_op_t *op, tr_ask_t *ask)
         len += percent_decode(plain + len, tr_slice(info.data + colon + 1, info.len - colon - 1));
     }
     memcpy(out, "Basic ", 6);
-    ask->authorization = tr_slice(out, 6 + base64_encode(out + 6, plain, len));
+    ask->authorization = tr_slice(out, 6 + tr_op__base64(out + 6, plain, len));
     tr_wipe(plain, info.len + 1);
     tr_free(plain);
     return TR_OK;
@@ -480,6 +487,12 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
     if (ok && request->body_owner == NULL && request->has_body) {
         ok = dup_slice(&op->arena, &op->ask.body, request->body);
     }
+    if (ok && (code = tr_initiator__prepare(op, request, err)) != TR_OK) {
+        goto done;
+    }
+    if (op->kind == TR_KIND_WEBSOCKET) {
+        op->flags |= TR_OP_HTTP1_ONLY; /* both live captures offer http/1.1 only */
+    }
     if (!ok || tr_url_text(&op->ask.url_text, &op->arena, &op->ask.url, false) != TR_OK ||
         tr_op__set_authorization(op, &op->ask) != TR_OK || tr_op__set_key(op, &op->ask) != TR_OK) {
         op->ask.key = TR_SLICE_NULL;
@@ -582,6 +595,25 @@ bool
 tr_op_safe_to_retry(const tr_op_t *op)
 {
     return op->safe_to_retry;
+}
+
+tr_phase_t
+tr_op_phase(const tr_op_t *op)
+{
+    return op->phase;
+}
+
+const char *
+tr_phase_name(tr_phase_t phase)
+{
+    static const char *const names[] = {"", "pool", "resolve", "connect", "tls", "send", "wait", "body"};
+    return (size_t)phase < TR_ARRAY_LEN(names) ? names[phase] : "";
+}
+
+const char *
+tr_op_address(const tr_op_t *op)
+{
+    return op->timing.peer;
 }
 
 tr_response_t *

@@ -86,6 +86,8 @@ struct tr_op {
     size_t num_header_order;
     tr_ask_t ask;
     uint32_t num_redirects;
+    tr_kind_t kind;
+    struct tr_initiator *initiator; /* in the arena; NULL: a navigation from the address bar */
 
     /* --- the loop's --- */
     tr_op_state_t state;
@@ -112,6 +114,7 @@ struct tr_op {
     bool has_error;
     bool request_sent;
     bool safe_to_retry;
+    tr_phase_t phase; /* of a failure */
     uint64_t elapsed_ns;
     tr_op_timing_t timing;
     /* The arena's first room: what a usual request needs, so that an op is one allocation, and that one reused (tr_op__recycle). Last:
@@ -145,6 +148,12 @@ void tr_op__arm(tr_op_t *op);
 tr_code_t tr_op__set_key(tr_op_t *op, tr_ask_t *ask);
 /* tr_op__set_authorization makes Basic credentials from the URL's userinfo. TR_ERR_NOMEM. */
 tr_code_t tr_op__set_authorization(tr_op_t *op, tr_ask_t *ask);
+
+/* tr_op__note_failed notes in which phase a waiting or active op fails, and at which address. hconn: the connection that failed under it
+ * while it waited; NULL: its own, or the first that its origin opens. */
+void tr_op__note_failed(tr_op_t *op, struct tr_hconn *hconn);
+/* tr_op__base64 writes (in_len + 2) / 3 * 4 characters; returns how many. */
+size_t tr_op__base64(uint8_t *out, const uint8_t *in, size_t in_len);
 
 /* --- redirect.c --- */
 /* tr_redirect_is says whether a response asks for another request. */

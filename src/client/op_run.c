@@ -2,6 +2,7 @@
 
 #include "client/engine.h"
 #include "client/hconn.h"
+#include "client/initiator.h"
 #include "client/op.h"
 #include "client/pool.h"
 #include "client/session.h"
@@ -93,10 +94,40 @@ tr_op__complete(tr_op_t *op, const tr_err_t *err)
     tr_engine__completed(engine, op);
 }
 
+static bool is_sending(const tr_op_t *op);
+
+static tr_phase_t
+phase_of_conn(const tr_hconn_t *hconn)
+{
+    const tr_conn_info_t *info = tr_conn_info(hconn->conn);
+    return info->dns_done_ns == 0 ? TR_PHASE_RESOLVE : info->tcp_done_ns == 0 ? TR_PHASE_CONNECT : TR_PHASE_TLS;
+}
+
+void
+tr_op__note_failed(tr_op_t *op, tr_hconn_t *hconn)
+{
+    if (op->state == TR_OP_ACTIVE) {
+        op->phase = op->hop != NULL && op->hop->has_head ? TR_PHASE_BODY : is_sending(op) ? TR_PHASE_SEND : TR_PHASE_WAIT;
+        return;
+    }
+    op->phase = TR_PHASE_POOL;
+    if (hconn == NULL && op->state == TR_OP_WAITING) {
+        tr_link_t *first = tr_list_first(&op->origin->connecting);
+        hconn = first == NULL ? NULL : TR_CONTAINER_OF(first, tr_hconn_t, link);
+    }
+    if (hconn != NULL) {
+        op->phase = phase_of_conn(hconn);
+        memcpy(op->timing.peer, tr_conn_info(hconn->conn)->peer_text, sizeof(op->timing.peer));
+    }
+}
+
 void
 tr_op__abort(tr_op_t *op, const tr_err_t *err)
 {
     tr_origin_t *origin = op->origin;
+    if (op->state != TR_OP_NEW && op->state != TR_OP_COMPLETED) {
+        tr_op__note_failed(op, NULL);
+    }
     switch (op->state) {
     case TR_OP_QUEUED:
         tr_list_remove(&op->link);
@@ -328,7 +359,7 @@ on_head(void *arg, int status, tr_headers_t *headers)
     r->http_version = (uint8_t)(op->hconn->h2 != NULL ? 20u : tr_h1_version(op->hconn->h1));
     tr_headers_move(&r->headers, headers);
     hop->has_head = true;
-    if ((op->flags & TR_OP_NO_COOKIES) == 0) {
+    if (tr_initiator__uses_jar(op)) {
         store_cookies(op, &r->headers);
     }
     bool no_body = status == 204 || status == 304 || tr_slice_eq(op->ask.method, TR_SLICE_LIT("HEAD"));
@@ -448,6 +479,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     tr_err_t err = *cause;
     tr_hconn_t *hconn = op->hconn;
     tr_origin_t *origin = op->origin;
+    tr_op__note_failed(op, NULL);
     if (err.code == TR_ERR_CLOSED_EARLY && op->hop != NULL && op->hop->has_head) {
         /* TLS without close_notify, or the end of an HTTP/2 connection: the engines below do not know how far each answer came. */
         (void)tr_err_set(&err, TR_ERR_BODY_TRUNCATED, 0, "op.eof",

@@ -466,6 +466,7 @@ tr_origin__failed(tr_origin_t *origin, tr_hconn_t *hconn, const tr_err_t *err)
         tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
         link = tr_list_next(&origin->waiters, link);
         if (is_late(op, hconn, err->code)) {
+            tr_op__note_failed(op, hconn);
             fail_op(origin, op, err);
             one_failed = true;
         }

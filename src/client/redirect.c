@@ -1,3 +1,4 @@
+#include "client/initiator.h"
 #include "client/op.h"
 
 /* The rules of RFC 9110 15.4 as browsers apply them (the Fetch standard, "HTTP-redirect fetch"). */
@@ -109,6 +110,7 @@ tr_redirect_next(tr_op_t *op, tr_err_t *err)
         next.body = next.body_type = TR_SLICE_NULL;
     }
     next.method_changed = to_get;
+    tr_initiator__redirect(op, &op->ask.url, &next.url);
     bool upgrade = is_upgrade(&op->ask.url, &next.url);
     if (filter_headers(op, &next, to_get, !same && !upgrade) != TR_OK || tr_op__set_authorization(op, &next) != TR_OK ||
         tr_op__set_key(op, &next) != TR_OK || tr_url_text(&next.url_text, &op->arena, &next.url, false) != TR_OK) {

@@ -30,6 +30,7 @@ typedef struct tr_request_head {
     const tr_field_t *fields;
     size_t num_fields;
     tr_body_source_t body;
+    uint16_t weight; /* HTTP/2: of the HEADERS frame, where the profile sends priorities; 0: the profile's */
 } tr_request_head_t;
 
 /* Callbacks of one exchange; `arg` is the one given with it. They may cancel or submit exchanges on the same engine; they must

@@ -697,6 +697,7 @@ tr_h2_submit(tr_h2_t *h2, tr_h2_stream_t **out, const tr_request_head_t *head, c
     stream->id = id;
     stream->body = head->body;
     stream->body_len = body_len;
+    stream->weight = head->weight != 0 ? head->weight : h2->profile->priority.weight;
     stream->events = *events;
     stream->arg = arg;
     tr_list_push(&h2->live, &stream->link);
@@ -756,6 +757,20 @@ has_control(const tr_h2_t *h2)
     return nghttp2_session_get_outbound_queue_size(h2->session) > h2->num_unsent;
 }
 
+/* The last open stream of the same or higher weight (chromium_156_linux.json); 0: none. */
+static uint32_t
+last_open_of(const tr_h2_t *h2, const tr_h2_stream_t *stream)
+{
+    const tr_link_t *link = stream == NULL ? &h2->live.head : stream->link.prev;
+    for (; link != &h2->live.head; link = link->prev) {
+        const tr_h2_stream_t *other = TR_CONTAINER_OF(link, tr_h2_stream_t, link);
+        if (other->weight >= stream->weight) {
+            return (uint32_t)other->id;
+        }
+    }
+    return 0;
+}
+
 /* Writes the request HEADERS that nghttp2 gave, with the profile's priority fields and cut. nghttp2's further frames of the same block
  * are fetched first. */
 static tr_code_t
@@ -779,11 +794,8 @@ write_request(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
         }
         block = tr_buf_slice(&h2->block);
     }
-    uint32_t last_open = 0;
     tr_h2_stream_t *stream = nghttp2_session_get_stream_user_data(h2->session, (int32_t)id);
-    if (stream != NULL && stream->link.prev != &h2->live.head) {
-        last_open = (uint32_t)TR_CONTAINER_OF(stream->link.prev, tr_h2_stream_t, link)->id;
-    }
+    uint16_t weight = stream != NULL ? stream->weight : h2->profile->priority.weight;
     if (code == TR_OK && h2->profile->hpack != TR_HPACK_GENERIC) {
         if (stream == NULL) {
             return TR_ERR_INTERNAL; /* nghttp2 sends no cancelled request */
@@ -793,7 +805,7 @@ write_request(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
         tr_h2__drop_fields(stream);
     }
     if (code == TR_OK) {
-        code = tr_h2__write_headers(out, &h2->rules, h2->profile, id, last_open, end_stream, block);
+        code = tr_h2__write_headers(out, &h2->rules, h2->profile, id, last_open_of(h2, stream), weight, end_stream, block);
     }
     if (h2->block.cap > 4 * TR_H2_FRAME_MAX) {
         tr_buf_cleanup(&h2->block);

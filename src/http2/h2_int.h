@@ -40,6 +40,7 @@ struct tr_h2_stream {
     tr_body_source_t body;
     tr_exchange_events_t events;
     void *arg; /* of the caller's callbacks */
+    uint16_t weight; /* of its HEADERS */
 };
 
 struct tr_h2 {

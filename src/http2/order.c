@@ -76,7 +76,7 @@ tr_h2__write_priority_frames(tr_buf_t *out, const tr_profile_t *profile)
 
 tr_code_t
 tr_h2__write_headers(tr_buf_t *out, const tr_h2_rules_t *rules, const tr_profile_t *profile, uint32_t stream_id,
-                     uint32_t last_open, bool end_stream, tr_slice_t block)
+                     uint32_t last_open, uint16_t weight, bool end_stream, tr_slice_t block)
 {
     bool with_priority = profile->priority_mode != TR_PRIORITY_NONE;
     size_t max = rules->headers_max;
@@ -87,9 +87,9 @@ tr_h2__write_headers(tr_buf_t *out, const tr_h2_rules_t *rules, const tr_profile
     tr_wr_t wr = tr_wr(out);
     write_head(&wr, part + (with_priority ? 5 : 0), TR_H2_HEADERS, flags, stream_id);
     if (profile->priority_mode == TR_PRIORITY_CHROMIUM) {
-        write_priority(&wr, last_open, true, profile->priority.weight);
+        write_priority(&wr, last_open, true, weight);
     } else if (with_priority) {
-        write_priority(&wr, profile->priority.depends_on, profile->priority.exclusive, profile->priority.weight);
+        write_priority(&wr, profile->priority.depends_on, profile->priority.exclusive, weight);
     }
     tr_wr_bytes(&wr, block.data, part);
     for (size_t pos = part; pos < block.len; pos += part) {

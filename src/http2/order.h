@@ -45,7 +45,7 @@ tr_code_t tr_h2__write_priority_frames(tr_buf_t *out, const tr_profile_t *profil
 /* tr_h2__write_headers appends a header block as HEADERS and CONTINUATION frames. last_open is the stream that a
  * TR_PRIORITY_CHROMIUM profile's dependency names (0: none). */
 tr_code_t tr_h2__write_headers(tr_buf_t *out, const tr_h2_rules_t *rules, const tr_profile_t *profile, uint32_t stream_id,
-                               uint32_t last_open, bool end_stream, tr_slice_t block);
+                               uint32_t last_open, uint16_t weight, bool end_stream, tr_slice_t block);
 /* tr_h2__write_goaway appends a GOAWAY with last stream 0 (a client accepts no pushes). */
 tr_code_t tr_h2__write_goaway(tr_buf_t *out, uint32_t code);
 

@@ -19,8 +19,8 @@ core_raise(core_state_t *st, const tr_err_t *err)
         PyErr_SetString(PyExc_RuntimeError, err->msg);
         return NULL;
     }
-    PyObject *error = PyObject_CallFunction(st->helpers.make_error, "sissOOdO", tr_err_name(err->code), (int)err->detail,
-                                            err->where == NULL ? "" : err->where, err->msg, Py_False, Py_True, 0.0, Py_None);
+    PyObject *error = PyObject_CallFunction(st->helpers.make_error, "siss(OOdss)O", tr_err_name(err->code), (int)err->detail,
+                                            err->where == NULL ? "" : err->where, err->msg, Py_False, Py_True, 0.0, "build", "", Py_None);
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);
@@ -218,6 +218,7 @@ client_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self->st = core_state_of(type);
         self->life = CLIENT_UNOPENED;
         self->dirty = true;
+        self->kind = TR_KIND_AUTO;
     }
     return (PyObject *)self;
 }
@@ -289,6 +290,7 @@ static PyMethodDef client_methods[] = {
 
 static PyMemberDef client_members[] = {
     {"_life", T_INT, offsetof(core_client_t, life), 0, "1: unopened, 2: opened, 3: closed."},
+    {"_kind", T_INT, offsetof(core_client_t, kind), 0, "Index of the kind of requests; their number: by the call."},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -61,6 +61,7 @@ typedef struct core_client {
     bool no_jar;            /* withoutCookieJar */
     bool overridden;        /* a step of the chain was replaced on the instance */
     int life;               /* client_life_t */
+    int kind;               /* tr_kind_t of requests that say none: what `mode` was given */
     tr_session_options_t options;
     PyObject *keylog;       /* bytes; what options.keylog_path points into */
     /* the type's own answer to "is the chain untouched", valid for this type at this version of it */

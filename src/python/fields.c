@@ -80,7 +80,7 @@ bool
 core_fields_has(const core_fields_t *fields, tr_slice_t name)
 {
     for (size_t i = 0; i < fields->len; i++) {
-        if (tr_slice_ieq(fields->at[i].name, name)) {
+        if (fields->at[i].value.data != NULL && tr_slice_ieq(fields->at[i].name, name)) {
             return true;
         }
     }
@@ -138,17 +138,25 @@ plain_text(PyObject *obj, tr_slice_t *out)
     return 0;
 }
 
+/* removed: the helper, or NULL. */
 static int
-add_one(core_fields_t *fields, PyObject *key, PyObject *value, size_t *num_before)
+add_one(core_fields_t *fields, PyObject *key, PyObject *value, PyObject *removed, size_t *num_before)
 {
     tr_slice_t name, text;
     int rc = plain_text(key, &name);
     if (rc <= 0) {
         return rc;
     }
-    rc = plain_text(value, &text);
-    if (rc <= 0) {
-        return rc;
+    if (value == Py_None || (removed != NULL && value == removed)) {
+        text = TR_SLICE_NULL;
+    } else {
+        rc = plain_text(value, &text);
+        if (rc <= 0) {
+            return rc;
+        }
+        if (text.data == NULL) {
+            text = TR_SLICE_LIT("");
+        }
     }
     if (*num_before > 0) {
         *num_before = fields_drop(fields, name, *num_before);
@@ -158,7 +166,7 @@ add_one(core_fields_t *fields, PyObject *key, PyObject *value, size_t *num_befor
 
 /* The package's Headers keep a list of (name, [values]). 1, 0 (another shape), -1. */
 static int
-add_items(core_fields_t *fields, PyObject *items, PyObject *spelling, size_t *num_before)
+add_items(core_fields_t *fields, PyObject *items, PyObject *spelling, PyObject *removed, size_t *num_before)
 {
     int rc = 1;
     for (Py_ssize_t i = 0; rc == 1 && i < PyList_GET_SIZE(items); i++) {
@@ -177,11 +185,11 @@ add_items(core_fields_t *fields, PyObject *items, PyObject *spelling, size_t *nu
             }
         }
         if (!PyList_CheckExact(value)) {
-            rc = add_one(fields, key, value, num_before);
+            rc = add_one(fields, key, value, removed, num_before);
             continue;
         }
         if (PyList_GET_SIZE(value) == 1) {
-            rc = add_one(fields, key, PyList_GET_ITEM(value, 0), num_before);
+            rc = add_one(fields, key, PyList_GET_ITEM(value, 0), removed, num_before);
             continue;
         }
         PyObject *comma = PyUnicode_FromString(",");
@@ -193,7 +201,7 @@ add_items(core_fields_t *fields, PyObject *items, PyObject *spelling, size_t *nu
         if (joined == NULL) {
             return -1;
         }
-        rc = core_fields_keep(fields, joined) < 0 ? -1 : add_one(fields, key, joined, num_before);
+        rc = core_fields_keep(fields, joined) < 0 ? -1 : add_one(fields, key, joined, NULL, num_before);
         Py_DECREF(joined);
     }
     return rc;
@@ -209,7 +217,7 @@ core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObj
         Py_ssize_t at = 0;
         TR_BEGIN_CRITICAL(source)
         while (rc == 1 && PyDict_Next(source, &at, &key, &value)) {
-            rc = add_one(fields, key, value, &num_before);
+            rc = add_one(fields, key, value, NULL, &num_before);
         }
         TR_END_CRITICAL()
     } else {
@@ -219,7 +227,7 @@ core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObj
             return 0;
         }
         if (PyList_CheckExact(items)) {
-            rc = add_items(fields, items, spelling, &num_before);
+            rc = add_items(fields, items, spelling, st->helpers.removed, &num_before);
             /* The strings are held by the caller's object; a change from another thread must not free them under us. */
             if (rc == 1) {
                 rc = core_fields_keep(fields, items) < 0 ? -1 : 1;

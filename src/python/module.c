@@ -128,6 +128,19 @@ core_profiles(PyObject *module, PyObject *args)
     return list;
 }
 
+PyDoc_STRVAR(profile_known_doc, "profile_known($module, identifier, /)\n--\n\nWhether there is a built-in profile of that name.");
+
+static PyObject *
+core_profile_known(PyObject *module, PyObject *identifier)
+{
+    tr_slice_t name;
+    TR_UNUSED(module);
+    if (core_text(identifier, &name, "identifier") < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(tr_profile_find(name) != NULL);
+}
+
 PyDoc_STRVAR(profile_headers_doc, "profile_headers($module, identifier, http2=True, /)\n--\n\n"
                                   "(name, value) pairs of a navigation of that browser, in its order; places without a value left out.");
 
@@ -203,6 +216,7 @@ static PyMethodDef core_methods[] = {
     {"stats", core_stats, METH_NOARGS, stats_doc},
     {"profiles", core_profiles, METH_NOARGS, profiles_doc},
     {"profile_headers", core_profile_headers, METH_VARARGS, profile_headers_doc},
+    {"profile_known", core_profile_known, METH_O, profile_known_doc},
     {"error_rows", core_error_rows, METH_NOARGS, errors_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -111,10 +111,12 @@ failure_exception(core_op_t *op, const tr_err_t *err, PyObject *message, PyObjec
         return NULL;
     }
     double elapsed = (double)tr_op_elapsed_ns(op->op) / 1e9;
-    return PyObject_CallFunction(op->st->helpers.make_error, "sisOOOdO", tr_err_name(err->code), (int)err->detail,
+    return PyObject_CallFunction(op->st->helpers.make_error, "sisO(OOdss)O", tr_err_name(err->code), (int)err->detail,
                                  err->where == NULL ? "" : err->where, message,
                                  op->error == NULL && tr_op_request_sent(op->op) ? Py_True : Py_False,
-                                 op->error != NULL || tr_op_safe_to_retry(op->op) ? Py_True : Py_False, elapsed, response);
+                                 op->error != NULL || tr_op_safe_to_retry(op->op) ? Py_True : Py_False, elapsed,
+                                 op->error != NULL ? "build" : tr_phase_name(tr_op_phase(op->op)),
+                                 op->error != NULL ? "" : tr_op_address(op->op), response);
 }
 
 static bool
@@ -378,6 +380,14 @@ response_get_sent(PyObject *obj, void *closure)
     core_response_t *self = (core_response_t *)obj;
     TR_UNUSED(closure);
     return field_pairs(self->hop == NULL ? NULL : &self->hop->sent, false);
+}
+
+static PyObject *
+response_get_sent_raw(PyObject *obj, void *closure)
+{
+    core_response_t *self = (core_response_t *)obj;
+    TR_UNUSED(closure);
+    return field_pairs(self->hop == NULL ? NULL : &self->hop->sent, true);
 }
 
 PyDoc_STRVAR(response_header_doc, "_header($self, name, /)\n--\n\nThe first value of a header field as str, or None.");
@@ -658,6 +668,7 @@ static PyGetSetDef response_getset[] = {
     {"_header_items", response_get_header_items, NULL, NULL, NULL},
     {"_trailer_items", response_get_trailer_items, NULL, NULL, NULL},
     {"_sent", response_get_sent, NULL, NULL, NULL},
+    {"_sent_raw", response_get_sent_raw, NULL, NULL, NULL},
     {"_url_text", response_get_url_text, NULL, NULL, NULL},
     {"_method", response_get_method, NULL, NULL, NULL},
     {"_elapsed_ns", response_get_elapsed_ns, NULL, NULL, NULL},

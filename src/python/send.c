@@ -227,6 +227,7 @@ call_take_settings(core_client_t *self, call_t *call)
     request->timeouts = settings->timeouts;
     request->flags = settings->flags | (settings->follow ? TR_OP_FOLLOW_REDIRECTS : 0);
     request->max_redirects = settings->max_redirects;
+    request->kind = (tr_kind_t)self->kind;
 }
 
 /* Hands the request to tr_op_prepare. A failure becomes the op's. */
@@ -523,6 +524,26 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     if ((value = option(options, "no_decode")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_NO_DECODE;
     }
+    if ((value = option(options, "kind")) != NULL) {
+        unsigned long kind = PyLong_AsUnsignedLong(value);
+        if (kind == (unsigned long)-1 && PyErr_Occurred()) {
+            return -1;
+        }
+        request->kind = kind < TR_KIND_COUNT ? (tr_kind_t)kind : TR_KIND_AUTO;
+    }
+    if ((value = option(options, "credentials")) != NULL) {
+        unsigned long credentials = PyLong_AsUnsignedLong(value);
+        if (credentials == (unsigned long)-1 && PyErr_Occurred()) {
+            return -1;
+        }
+        request->credentials = (tr_credentials_t)TR_MIN(credentials, (unsigned long)TR_CREDENTIALS_INCLUDE);
+    }
+    if (((value = option(options, "page")) != NULL && core_text(value, &request->page, "page") < 0) ||
+        ((value = option(options, "referrer")) != NULL && core_text(value, &request->referrer, "referrer") < 0) ||
+        ((value = option(options, "origin")) != NULL && core_text(value, &request->origin, "origin") < 0)) {
+        return -1;
+    }
+    request->no_referrer = (value = option(options, "no_referrer")) != NULL && PyObject_IsTrue(value) > 0;
     if ((value = PyDict_GetItemString(options, "encoding")) != NULL) {
         Py_XSETREF(op->encoding, Py_NewRef(value));
     }

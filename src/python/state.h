@@ -41,14 +41,15 @@
 /* Callables and classes that the package hands over with _core._register: X(name). */
 #define CORE_HELPERS(X)                                                                                                \
     X(Response)         /* class of what requests return; derives from _core.Response */                              \
-    X(make_error)       /* (code name, detail, where, message, request_sent, safe_to_retry, elapsed, response) */      \
+    X(make_error)       /* (code name, detail, where, message, facts of the op, response): see failure_exception */    \
     X(normalize_url)    /* (url, params, client params, plain) -> str; raises URLError */                              \
     X(encode_json)      /* (object) -> bytes */                                                                        \
     X(encode_data)      /* (data) -> (bytes, content type or None) */                                                  \
     X(basic_auth)       /* ((user, password)) -> str; raises AuthenticationError */                                    \
     X(new_id)           /* () -> str: the id of a client's session */                                                  \
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators */       \
-    X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */
+    X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
+    X(removed)          /* the value in Headers that means: do not send the browser's field of that name */
 
 /* The methods that a subclass or an instance may replace; then the whole chain runs in Python. X(name). */
 #define CORE_CHAIN(X)                                                                                                  \
@@ -220,7 +221,7 @@ typedef struct core_fields {
 void core_fields_init(core_fields_t *fields);
 void core_fields_cleanup(core_fields_t *fields);
 /* core_fields_add collects a mapping or Headers, replacing fields of the same names that were there before (they move to the end).
- * spelling: a dict from lower-case names to the caller's spelling, or NULL.
+ * None, and the helper `removed` in Headers, are no values: the browser's field of that name is not sent. spelling: a dict from lower-case names to the caller's spelling, or NULL.
  * 1: done; 0: this kind of source wants the Python classes; -1: raised. */
 int core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObject *spelling);
 /* core_fields_keep keeps an object alive as long as the fields. */
@@ -229,6 +230,7 @@ int core_fields_keep(core_fields_t *fields, PyObject *obj);
 int core_fields_set(core_fields_t *fields, const char *name, PyObject *value);
 /* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise. */
 int core_fields_add_pairs(core_fields_t *fields, PyObject *pairs);
+/* core_fields_has says whether a field of that name has a value. */
 bool core_fields_has(const core_fields_t *fields, tr_slice_t name);
 /* core_text lends the UTF-8 bytes of a str, or the bytes of a bytes object; TypeError naming `what`. */
 int core_text(PyObject *obj, tr_slice_t *out, const char *what);

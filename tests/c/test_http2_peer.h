@@ -173,7 +173,8 @@ head_of(const char *method, const char *target, const tr_field_t *fields, size_t
                                tr_slice_cstr(target),
                                fields,
                                num_fields,
-                               {.present = false}};
+                               {.present = false},
+                               0};
 }
 
 UNUSED_FN tr_code_t

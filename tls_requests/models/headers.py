@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from enum import Enum
 from typing import Any
 
+from .._base import REMOVED
 from ..exceptions import HeaderError
 from ..utils import to_str
 
@@ -27,8 +28,14 @@ class HeaderAlias(str, Enum):
         return any(key == member.value for member in cls)
 
 
+class FieldList(list[str]):
+    """Values of a name that was given several times, as pairs: each is sent as a field of its own."""
+
+
 class Headers(MutableMapping[str, str]):
     """Header fields in order. Values given as lists are kept apart and read joined with `,`.
+
+    A value of None reads as an empty text; in headers to send it means that the browser's header of that name is left out.
 
     headers: None, a mapping, another Headers, or a list, tuple or set of pairs.
     alias: see HeaderAlias; anything unknown means `lower`.
@@ -67,13 +74,13 @@ class Headers(MutableMapping[str, str]):
             if any(isinstance(item, Mapping) for item in value):
                 raise HeaderError("Header value items cannot be a dictionary.")
             return [to_str(item) for item in value]
-        return [to_str(value)]
+        return [REMOVED if value is None else to_str(value)]
 
     def _pairs(self, headers: Any) -> list[tuple[str, list[str]]]:
         if headers is None:
             return []
         if isinstance(headers, Headers):
-            return [(self._key(key), list(values)) for key, values in headers._items]
+            return [(self._key(key), type(values)(values)) for key, values in headers._items]
         if isinstance(headers, Mapping):
             return [(self._key(key), self._values(value)) for key, value in headers.items()]
         if not isinstance(headers, (list, tuple, set)):
@@ -88,9 +95,9 @@ class Headers(MutableMapping[str, str]):
         return pairs
 
     def _append(self, key: str, values: list[str]) -> None:
-        for known, texts in self._items:
+        for index, (known, texts) in enumerate(self._items):
             if known == key:
-                texts.extend(values)
+                self._items[index] = (known, FieldList([*texts, *values]))
                 return
         self._items.append((key, values))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._base import REMOVED
 from ..settings import DEFAULT_TIMEOUT
 from .cookies import Cookies
 from .encoders import StreamEncoder
-from .headers import Headers
+from .headers import FieldList, Headers
 from .urls import URL, Proxy
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Request"]
 
-# Fields that the engine writes by itself and that are no part of a request's headers as the caller sees them.
-_ENGINE_FIELDS = frozenset({"connection", "content-length", "cookie", "host"})
+# Fields that are shown elsewhere: `cookies` of the request; the host is shown without its port (spec 21.2).
+_SHOWN_ELSEWHERE = frozenset({"cookie", "host"})
 
 
 class Request:
@@ -59,6 +60,14 @@ class Request:
         self.allow_http = allow_http
         self.stream_id = stream_id
         self._extra_config: dict[str, Any] = kwargs
+        if kwargs:
+            from .._options import header_order, of_page, option_key, warn_unknown
+
+            warn_unknown(kwargs)
+            options = {option_key(name): value for name, value in kwargs.items()}
+            of_page(options, {})
+            if options.get("headerorder"):
+                header_order(options["headerorder"])
         # Settings of the client that this request has otherwise: verify, http2, client_identifier.
         self._options: dict[str, Any] = {}
         self._session_id: str | None = None
@@ -80,6 +89,9 @@ class Request:
         self._spelling: dict[str, str] = _spelling(headers)
         # Fields that were put here without the caller's doing, with the value they had then.
         self._automatic: dict[str, str] = {}
+        # The caller's fields that were not sent (removals, what HTTP/2 has no place for): they count again when it is sent again.
+        self._unsent: list[tuple[str, list[str]]] = []
+        self._sent_fields: list[tuple[bytes, bytes]] = []
         # The client that built this request; None for one that was made by hand.
         self._client: Any = None
         for name, value in self.stream.headers.items():
@@ -114,14 +126,19 @@ class Request:
 
     # ------------------------------------------------------------------------------------------- to and from the engine
 
-    def _fields(self) -> list[tuple[str, str]]:
-        """Header fields for the engine: what the caller asked for, in his spelling, without what it adds itself."""
+    def _fields(self) -> list[tuple[str, str | None]]:
+        """Header fields for the engine: what the caller asked for, in his spelling, without what it adds itself; None removes."""
         automatic = self._automatic
-        return [
-            (self._spelling.get(name, name), ",".join(values))
-            for name, values in self.headers._items
-            if automatic.get(name) != ",".join(values)
-        ]
+        fields: list[tuple[str, str | None]] = []
+        for name, values in [*self.headers._items, *self._unsent]:
+            spelled = self._spelling.get(name, name)
+            if type(values) is FieldList:
+                fields += [(spelled, value) for value in values]
+            elif len(values) == 1 and values[0] is REMOVED:
+                fields.append((spelled, None))
+            elif automatic.get(name) != ",".join(values):
+                fields.append((spelled, ",".join(values)))
+        return fields
 
     def _body(self) -> tuple[bytes | None, str | None]:
         """Body and its content type where the caller gave none."""
@@ -129,19 +146,37 @@ class Request:
             return None, None
         return self.read(), self._automatic.get("content-type")
 
-    def _show_sent(self, sent: list[tuple[str, str]]) -> None:
-        """Add what was sent beyond the caller's fields: the browser's own headers."""
+    def _show_sent(self, sent: list[tuple[str, str]], raw: list[tuple[bytes, bytes]]) -> None:
+        """Make `headers` what was sent, in that order: the browser's fields beside the caller's, not what was left out. Host is last."""
         credentials = _url_credentials(self.url)
+        own = {name: values for name, values in self.headers._items}
+        shown: list[tuple[str, list[str]]] = []
+        done: set[str] = set()
         for name, value in sent:
             key = name.lower()
-            if key in _ENGINE_FIELDS or key in self.headers or (key == "authorization" and value == credentials):
+            if key in done or (key in _SHOWN_ELSEWHERE and (key not in own or key == "host")):
                 continue
-            self.headers[key] = value
-            self._automatic[key] = value
-        if "host" in self._automatic and "host" in self.headers:
-            host = self.headers["host"]
-            del self.headers["host"]
-            self.headers["host"] = host
+            if key == "authorization" and key not in own and value == credentials:
+                continue
+            done.add(key)
+            if key in own and not (len(own[key]) == 1 and own[key][0] is REMOVED) and key != "content-length":
+                shown.append((key, own[key]))
+            else:
+                shown.append((key, [value]))
+                self._automatic[key] = value
+        if "host" in own:
+            shown.append(("host", own["host"]))
+            done.add("host")
+        unsent = [(name, values) for name, values in own.items() if name not in done and name not in self._automatic]
+        known = {name for name, _ in unsent} | done
+        self._unsent = [item for item in self._unsent if item[0] not in known] + unsent
+        self.headers._items = shown
+        self._sent_fields = raw
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields as they were sent, in order, with duplicates, in their spelling; empty before."""
+        return list(self._sent_fields)
 
     @classmethod
     def _from_response(cls, response: Response) -> Request:
@@ -169,10 +204,10 @@ class Request:
         host = self._automatic.pop("host", None)
         if host is not None:
             del self.headers["host"]
-        self._show_sent(response._sent)
         if host is not None:
             self.headers["host"] = host
             self._automatic["host"] = host
+        self._show_sent(response._sent, response._sent_raw)
         for name, value in _sent_cookies(response._sent):
             self.cookies.set(name, value)
         return self

@@ -418,7 +418,7 @@ def _make_request(self: Response) -> Request | None:
 
     original: Request | None = self._op_request
     if original is not None and self._is_first:
-        original._show_sent(self._sent)
+        original._show_sent(self._sent, self._sent_raw)
         return original
     return Request._from_response(self)
 

@@ -1,0 +1,281 @@
+#include "client/initiator.h"
+
+#include "client/cookie_parse.h"
+#include "client/op.h"
+#include "crypto/rand.h"
+
+static bool
+is_method(tr_slice_t method, const char *name)
+{
+    return tr_slice_eq(method, tr_slice_cstr(name));
+}
+
+static bool
+starts_with(tr_slice_t text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return text.len >= len && tr_slice_ieq(tr_slice(text.data, len), tr_slice(prefix, len));
+}
+
+/* --------------------------------------------------------------------------------------------------------------- the kind */
+
+static tr_slice_t
+content_type(const tr_op_t *op)
+{
+    tr_slice_t type = op->ask.body_type;
+    for (size_t i = 0; i < op->ask.num_headers; i++) {
+        if (tr_slice_ieq(op->ask.headers[i].name, TR_SLICE_LIT("content-type")) && op->ask.headers[i].value.data != NULL) {
+            type = op->ask.headers[i].value;
+        }
+    }
+    return type;
+}
+
+/* A page can be visited with GET, or with POST by a form, whose body has one of two types here (HTML, "form submission"; the third,
+ * text/plain, is no more usual than a script's). Everything else is a script's doing. */
+static tr_kind_t
+kind_of_call(const tr_op_t *op)
+{
+    if (!op->ask.has_body) {
+        return is_method(op->ask.method, "GET") ? TR_KIND_NAVIGATE : TR_KIND_FETCH;
+    }
+    tr_slice_t type = content_type(op);
+    bool form = starts_with(type, "application/x-www-form-urlencoded") || starts_with(type, "multipart/form-data");
+    return form && is_method(op->ask.method, "POST") ? TR_KIND_FORM : TR_KIND_FETCH;
+}
+
+/* "cors" in the Fetch standard: the answer may be read by the page's scripts, so its origin must be told. */
+static bool
+is_cors(tr_kind_t kind)
+{
+    return kind == TR_KIND_FETCH || kind == TR_KIND_XHR;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- the site */
+
+/* The registrable domain: the shortest tail of whole labels that is no public suffix. */
+static tr_slice_t
+registrable(tr_slice_t host)
+{
+    for (size_t at = host.len; at > 0; at--) {
+        if (at == 1 || host.data[at - 2] == '.') {
+            tr_slice_t tail = tr_slice(host.data + at - 1, host.len - at + 1);
+            if (tail.len > 0 && !tr_cookie_is_public_suffix(tail)) {
+                return tail;
+            }
+        }
+    }
+    return host;
+}
+
+/* HTML, "schemelessly same site", and the scheme. */
+static bool
+same_site(const tr_url_t *a, const tr_url_t *b)
+{
+    if (!tr_slice_eq(a->scheme, b->scheme)) {
+        return false;
+    }
+    if (tr_slice_eq(a->host, b->host)) {
+        return true;
+    }
+    return !tr_host_is_ip(a->host) && !tr_host_is_ip(b->host) && tr_slice_eq(registrable(a->host), registrable(b->host));
+}
+
+static void
+note_url(tr_initiator_t *initiator, const tr_url_t *url)
+{
+    tr_site_t site = tr_url_same_origin(&initiator->page, url) ? TR_SITE_SAME_ORIGIN
+                     : same_site(&initiator->page, url)        ? TR_SITE_SAME_SITE
+                                                               : TR_SITE_CROSS_SITE;
+    initiator->site = TR_MAX(initiator->site, site);
+}
+
+void
+tr_initiator__redirect(tr_op_t *op, const tr_url_t *from, const tr_url_t *to)
+{
+    tr_initiator_t *initiator = op->initiator;
+    if (initiator == NULL) {
+        return;
+    }
+    if (!tr_url_same_origin(from, to) && !tr_url_same_origin(&initiator->page, from)) {
+        initiator->tainted = true;
+    }
+    note_url(initiator, to);
+}
+
+bool
+tr_initiator__has_credentials(const tr_op_t *op, const tr_url_t *url)
+{
+    const tr_initiator_t *initiator = op->initiator;
+    if (initiator == NULL) {
+        return true;
+    }
+    switch (initiator->credentials) {
+    case TR_CREDENTIALS_OMIT:
+        return false;
+    case TR_CREDENTIALS_SAME_ORIGIN:
+        return initiator->site == TR_SITE_SAME_ORIGIN && tr_url_same_origin(&initiator->page, url);
+    default:
+        return true;
+    }
+}
+
+bool
+tr_initiator__uses_jar(const tr_op_t *op)
+{
+    return (op->flags & TR_OP_NO_COOKIES) == 0 && tr_initiator__has_credentials(op, &op->ask.url);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ fields */
+
+/* scheme://authority, with a slash behind it when it is a referrer. */
+static tr_slice_t
+origin_text(tr_arena_t *arena, const tr_url_t *url, bool slash)
+{
+    size_t len = url->scheme.len + 3 + url->authority.len + (slash ? 1 : 0);
+    uint8_t *text = tr_arena_alloc(arena, len);
+    if (text == NULL) {
+        return TR_SLICE_NULL;
+    }
+    memcpy(text, url->scheme.data, url->scheme.len);
+    memcpy(text + url->scheme.len, "://", 3);
+    memcpy(text + url->scheme.len + 3, url->authority.data, url->authority.len);
+    if (slash) {
+        text[len - 1] = '/';
+    }
+    return tr_slice(text, len);
+}
+
+/* Referrer Policy 8.3 with strict-origin-when-cross-origin. */
+static tr_code_t
+make_referer(tr_op_t *op, tr_slice_t *out)
+{
+    const tr_initiator_t *initiator = op->initiator;
+    const tr_url_t *from = &initiator->referrer, *to = &op->ask.url;
+    if (!initiator->has_referrer || (tr_url_is_https(from) && !tr_url_is_https(to))) {
+        return TR_OK;
+    }
+    *out = origin_text(&op->arena, from, true);
+    if (out->data != NULL && tr_url_same_origin(from, to)) {
+        size_t start = out->len - 1; /* the target begins with a slash */
+        uint8_t *text = tr_arena_alloc(&op->arena, start + from->target.len);
+        if (text != NULL) {
+            memcpy(text, out->data, start);
+            memcpy(text + start, from->target.data, from->target.len);
+        }
+        *out = tr_slice(text, start + from->target.len);
+    }
+    return out->data == NULL ? TR_ERR_NOMEM : TR_OK;
+}
+
+/* Fetch, "append a request Origin header". */
+static tr_code_t
+make_origin(tr_op_t *op, tr_slice_t *out)
+{
+    const tr_initiator_t *initiator = op->initiator;
+    bool unsafe = !is_method(op->ask.method, "GET") && !is_method(op->ask.method, "HEAD");
+    bool cors = op->kind == TR_KIND_WEBSOCKET || (is_cors(op->kind) && initiator->site != TR_SITE_SAME_ORIGIN);
+    if (initiator->origin.len > 0) {
+        *out = initiator->origin;
+        return TR_OK;
+    }
+    if (!cors && !unsafe) {
+        return TR_OK;
+    }
+    bool downgrade = tr_url_is_https(&initiator->page) && !tr_url_is_https(&op->ask.url);
+    if (initiator->tainted || (!is_cors(op->kind) && op->kind != TR_KIND_WEBSOCKET && downgrade)) {
+        *out = TR_SLICE_LIT("null");
+        return TR_OK;
+    }
+    *out = origin_text(&op->arena, &initiator->page, false);
+    return out->data == NULL ? TR_ERR_NOMEM : TR_OK;
+}
+
+tr_code_t
+tr_initiator__compose(tr_op_t *op, tr_compose_t *out)
+{
+    static const char *const names[] = {"same-origin", "same-site", "cross-site"};
+    const tr_initiator_t *initiator = op->initiator;
+    out->kind = op->kind;
+    if (initiator == NULL) {
+        return TR_OK;
+    }
+    out->site = names[initiator->site];
+    out->websocket_key = initiator->key;
+    tr_code_t code = make_origin(op, &out->origin);
+    return code == TR_OK ? make_referer(op, &out->referer) : code;
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- prepare */
+
+/* RFC 6455 4.1: 16 random bytes in base64. */
+static tr_code_t
+make_key(tr_op_t *op, tr_initiator_t *initiator, tr_err_t *err)
+{
+    uint8_t bytes[16];
+    if (tr_rand_system.fill(tr_rand_system.arg, bytes, sizeof(bytes)) != TR_OK) {
+        return tr_err_set(err, TR_ERR_INTERNAL, 0, "initiator.key", "The system gives no random numbers.");
+    }
+    uint8_t *text = tr_arena_alloc(&op->arena, 24);
+    if (text == NULL) {
+        return tr_err_nomem(err, "initiator.key");
+    }
+    initiator->key = tr_slice(text, tr_op__base64(text, bytes, sizeof(bytes)));
+    return TR_OK;
+}
+
+tr_code_t
+tr_initiator__prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
+{
+    tr_err_t why = TR_ERR_INIT;
+    op->kind = request->kind < TR_KIND_AUTO ? request->kind : kind_of_call(op);
+    bool told = request->page.len > 0 || request->origin.len > 0;
+    if (!told && (op->kind == TR_KIND_NAVIGATE || op->profile->kinds == NULL) && request->credentials == TR_CREDENTIALS_DEFAULT) {
+        return TR_OK; /* the address bar; or no browser */
+    }
+    if (!tr_http_is_field_value(request->origin)) {
+        return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, "op.origin", "The origin cannot be sent.");
+    }
+    tr_initiator_t *initiator = tr_arena_alloc(&op->arena, sizeof(*initiator));
+    if (initiator == NULL) {
+        return tr_err_nomem(err, "op.initiator");
+    }
+    *initiator = (tr_initiator_t){.page = op->ask.url, .has_referrer = !request->no_referrer};
+    if (request->page.len > 0) {
+        tr_code_t code = tr_url_parse(&initiator->page, &op->arena, request->page, &why);
+        if (code != TR_OK) {
+            return code == TR_ERR_NOMEM ? tr_err_nomem(err, "op.page") : tr_err_set(err, code, 0, "op.page", "page: %s", why.msg);
+        }
+        initiator->referrer = initiator->page;
+    } else {
+        /* Some page asks: the root of the same origin. */
+        initiator->referrer = initiator->page;
+        initiator->referrer.target = TR_SLICE_LIT("/");
+        if (op->kind == TR_KIND_NAVIGATE) {
+            initiator->has_referrer = false;
+        }
+    }
+    if (request->referrer.len > 0) {
+        tr_code_t code = tr_url_parse(&initiator->referrer, &op->arena, request->referrer, &why);
+        if (code != TR_OK) {
+            return code == TR_ERR_NOMEM ? tr_err_nomem(err, "op.referrer")
+                                        : tr_err_set(err, code, 0, "op.referrer", "referrer: %s", why.msg);
+        }
+        initiator->has_referrer = true;
+    }
+    if (request->origin.len > 0) {
+        uint8_t *copy = tr_arena_dup(&op->arena, request->origin);
+        if (copy == NULL) {
+            return tr_err_nomem(err, "op.origin");
+        }
+        initiator->origin = tr_slice(copy, request->origin.len);
+    }
+    initiator->credentials = request->credentials;
+    if (initiator->credentials == TR_CREDENTIALS_DEFAULT) {
+        /* Fetch and XHR send no cookies to other origins unless told to; what the page embeds or visits does. */
+        initiator->credentials = is_cors(op->kind) ? TR_CREDENTIALS_SAME_ORIGIN : TR_CREDENTIALS_INCLUDE;
+    }
+    note_url(initiator, &op->ask.url);
+    op->initiator = initiator;
+    return op->kind == TR_KIND_WEBSOCKET ? make_key(op, initiator, err) : TR_OK;
+}
