@@ -152,7 +152,7 @@ make_referer(tr_op_t *op, tr_slice_t *out)
 {
     const tr_initiator_t *initiator = op->initiator;
     const tr_url_t *from = &initiator->referrer, *to = &op->ask.url;
-    if (!initiator->has_referrer || (tr_url_is_https(from) && !tr_url_is_https(to))) {
+    if (!initiator->has_referrer || op->kind == TR_KIND_WEBSOCKET || (tr_url_is_https(from) && !tr_url_is_https(to))) {
         return TR_OK;
     }
     *out = origin_text(&op->arena, from, true);

@@ -247,8 +247,21 @@ core_fields_set(core_fields_t *fields, const char *name, PyObject *value)
     if (core_text(value, &text, name) < 0 || core_fields_keep(fields, value) < 0) {
         return -1;
     }
-    (void)fields_drop(fields, tr_slice_cstr(name), fields->len);
-    return fields_push(fields, tr_slice_cstr(name), text);
+    bool done = false;
+    size_t kept = 0;
+    for (size_t i = 0; i < fields->len; i++) {
+        tr_field_t field = fields->at[i];
+        if (tr_slice_ieq(field.name, tr_slice_cstr(name))) {
+            if (done) {
+                continue;
+            }
+            field.value = text;
+            done = true;
+        }
+        fields->at[kept++] = field;
+    }
+    fields->len = kept;
+    return done ? 0 : fields_push(fields, tr_slice_cstr(name), text);
 }
 
 int

@@ -226,7 +226,7 @@ void core_fields_cleanup(core_fields_t *fields);
 int core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, PyObject *spelling);
 /* core_fields_keep keeps an object alive as long as the fields. */
 int core_fields_keep(core_fields_t *fields, PyObject *obj);
-/* core_fields_set puts one field at the end in place of all of that name, and keeps the value alive. */
+/* core_fields_set gives one field that value in the place of the first of that name, else at the end, and keeps the value alive. */
 int core_fields_set(core_fields_t *fields, const char *name, PyObject *value);
 /* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise. */
 int core_fields_add_pairs(core_fields_t *fields, PyObject *pairs);

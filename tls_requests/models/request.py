@@ -231,7 +231,7 @@ def _spelling(headers: Any) -> dict[str, str]:
     """lower-case name: the caller's name, for sources that keep the case."""
     names: Any = ()
     if isinstance(headers, Headers):
-        return {name.lower(): name for name, _ in headers._items} if headers.alias != "lower" else {}
+        return {name.lower(): name for name, _ in headers._items}
     if hasattr(headers, "keys"):
         names = headers.keys()
     elif isinstance(headers, (list, tuple, set)):
