@@ -140,7 +140,12 @@ def _basic_auth(pair: tuple[Any, Any]) -> str:
     return BasicAuth(*pair)._header()
 
 
-def _convert_attribute(name: str, value: list[Any]) -> Any:
+def _convert_attribute(name: str, value: list[Any] | str) -> Any:
+    if isinstance(value, str):
+        from ._options import warn_identifier
+
+        warn_identifier(value)
+        return value
     from .models.rotators import ProxyRotator, TLSIdentifierRotator
 
     if name == "proxy":

@@ -79,6 +79,13 @@ def _option_key(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+def method_text(method: Any) -> str:
+    """The method in upper case; see _options.method_text."""
+    from ._options import method_text as convert
+
+    return convert(method)
+
+
 def is_rotator(value: Any) -> bool:
     return callable(getattr(value, "next", None)) and not isinstance(value, str)
 
@@ -162,13 +169,17 @@ class BaseClient(_core.BaseClient):
             self.proxy = proxy
         if follow_redirects is not True:
             self.follow_redirects = follow_redirects
-        if max_redirects != 9:
+        if max_redirects != 9 and max_redirects is not None:
+            if not isinstance(max_redirects, int):
+                raise TypeError(f"max_redirects must be an int, not {type(max_redirects).__name__}")
             self.max_redirects = max_redirects
         if stream_id is not None:
             self.stream_id = stream_id
         if hooks is not None:
             self._hooks = hooks if isinstance(hooks, dict) else {}
         if encoding != "utf-8":
+            if encoding is not None and not isinstance(encoding, str) and not callable(encoding):
+                raise TypeError(f"encoding must be a str, a callable or None, not {type(encoding).__name__}")
             self.encoding = encoding
         if raise_on_error:
             self.raise_on_error = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._core import NOT_GIVEN
-from .exceptions import HeaderError, UnknownOptionWarning
+from .exceptions import HeaderError, UnknownOptionWarning, URLError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,12 +115,14 @@ def warn_identifier(identifier: str) -> None:
     """Warn once about a browser identifier that nobody knows: it means the default."""
     from . import _core
 
-    if not identifier.isprintable() or not _core.profile_known(identifier):
-        import typing
+    if _core.profile_known(identifier):
+        return
+    import typing
 
-        from .types import IdentifierLiterals
+    from .types import IdentifierLiterals
 
-        names = {*_core.profiles(), *typing.get_args(IdentifierLiterals)}
+    names = {*_core.profiles(), *typing.get_args(IdentifierLiterals)}
+    if identifier not in names:
         known = {name: name for name in names if _core.profile_known(name)}
         _warn(f"client_identifier {identifier[:64]!r}", identifier.lower(), known, "the default browser is used")
 
@@ -144,7 +146,7 @@ def _outside() -> int:
     level, frame = 1, sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "tls_requests":
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]  # the outermost frame has none
-    return level - 1 if level > 1 else 1
+    return level
 
 
 def mode_index(mode: Any) -> int:
@@ -174,7 +176,23 @@ def _url_text(argument: str, value: Any) -> str:
         value = value.url
     if not isinstance(value, (str, bytes, URL)):
         raise TypeError(f"{argument} must be a URL or a response, not {type(value).__name__}")
-    return str(URL(value))
+    try:
+        url = URL(value)
+    except (URLError, UnicodeError) as error:
+        raise URLError(f"{argument} is no URL: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise URLError(f"{argument} must be an http or https URL, not {str(value)[:64]!r}")
+    return str(url)
+
+
+def method_text(method: Any) -> str:
+    """The method in upper case. Raises AttributeError (as text methods do) for what has none, TypeError for bytes."""
+    if isinstance(method, str):
+        if not method.isprintable() and any(0xD800 <= ord(char) <= 0xDFFF for char in method):
+            raise ValueError(f"method has characters that cannot be sent: {method[:64]!r}")
+        return method.upper()
+    kind = AttributeError if not hasattr(method, "upper") else TypeError
+    raise kind(f"method must be a str, not {type(method).__name__}")
 
 
 def header_order(value: Any) -> list[str]:

@@ -6,7 +6,7 @@ auth, hooks, rotators, files, a proxy), the same call takes the chain.
 
 from __future__ import annotations
 
-from ._base import BaseClient, given_arguments, hook_result, is_rotator
+from ._base import BaseClient, given_arguments, hook_result, is_rotator, method_text
 from ._core import NOT_GIVEN
 
 TYPE_CHECKING = False
@@ -76,7 +76,7 @@ class Client(BaseClient):
         client_identifier and options of the engine, for this request.
         Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects).
         """
-        method = method.upper()
+        method = method.upper() if type(method) is str and method.isascii() else method_text(method)
         if protocol_racing is allow_http is stream_id is None:
             response = self._blocking(
                 method,
@@ -390,7 +390,7 @@ class AsyncClient(BaseClient):
         client_identifier and options of the engine, for this request.
         Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects).
         """
-        method = method.upper()
+        method = method.upper() if type(method) is str and method.isascii() else method_text(method)
         if protocol_racing is allow_http is stream_id is None:
             op = self._awaitable(
                 method,

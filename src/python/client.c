@@ -19,8 +19,13 @@ core_raise(core_state_t *st, const tr_err_t *err)
         PyErr_SetString(PyExc_RuntimeError, err->msg);
         return NULL;
     }
-    PyObject *error = PyObject_CallFunction(st->helpers.make_error, "siss(OOdss)O", tr_err_name(err->code), (int)err->detail,
-                                            err->where == NULL ? "" : err->where, err->msg, Py_False, Py_True, 0.0, "build", "", Py_None);
+    PyObject *message = core_str(tr_slice_cstr(err->msg)); /* a path in it may be no UTF-8 */
+    if (message == NULL) {
+        return NULL;
+    }
+    PyObject *error = PyObject_CallFunction(st->helpers.make_error, "sisO(OOdss)O", tr_err_name(err->code), (int)err->detail,
+                                            err->where == NULL ? "" : err->where, message, Py_False, Py_True, 0.0, "build", "", Py_None);
+    Py_DECREF(message);
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);
@@ -29,6 +34,21 @@ core_raise(core_state_t *st, const tr_err_t *err)
 }
 
 /* ---------------------------------------------------------------------------------------------------------- attributes */
+
+/* A name that no profile has: the package warns about it. */
+static bool
+is_unknown_identifier(PyObject *value)
+{
+    tr_slice_t name;
+    if (!PyUnicode_Check(value)) {
+        return false;
+    }
+    if (core_text(value, &name, "client_identifier") < 0) {
+        PyErr_Clear();
+        return true;
+    }
+    return tr_profile_find(name) == NULL;
+}
 
 static PyObject *
 attribute_default(core_client_t *self, size_t index)
@@ -71,7 +91,15 @@ client_set_attribute(PyObject *obj, PyObject *value, void *closure)
     core_client_t *self = (core_client_t *)obj;
     size_t index = (size_t)closure;
     PyObject *kept = Py_XNewRef(value);
-    if (value != NULL && PyList_Check(value) && (index == ATTR_proxy || index == ATTR_client_identifier)) {
+    if (index == ATTR_timeout && value != NULL && PyDict_Check(value)) {
+        tr_timeouts_t unused = {0};
+        if (core_timeouts_from(self->st, value, &unused) < 0) {
+            Py_DECREF(kept);
+            return -1;
+        }
+    }
+    if (value != NULL && ((PyList_Check(value) && (index == ATTR_proxy || index == ATTR_client_identifier)) ||
+                          (index == ATTR_client_identifier && is_unknown_identifier(value)))) {
         Py_DECREF(kept);
         kept = PyObject_CallFunction(self->st->helpers.convert_attribute, "sO", attribute_names[index], value);
         if (kept == NULL) {

@@ -136,7 +136,11 @@ core_profile_known(PyObject *module, PyObject *identifier)
     tr_slice_t name;
     TR_UNUSED(module);
     if (core_text(identifier, &name, "identifier") < 0) {
-        return NULL;
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeError)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* a lone surrogate is in no name */
+        Py_RETURN_FALSE;
     }
     return PyBool_FromLong(tr_profile_find(name) != NULL);
 }

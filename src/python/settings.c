@@ -52,6 +52,7 @@ core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out)
         {st->names.connect, &out->connect_ms}, {st->names.tls, &out->tls_ms},   {st->names.write, &out->write_ms},
         {st->names.read, &out->read_ms},       {st->names.pool, &out->pool_ms}, {st->names.total, &out->total_ms},
     };
+    Py_ssize_t num_known = 0;
     for (size_t i = 0; i < TR_ARRAY_LEN(parts); i++) {
         PyObject *part;
         int rc = PyDict_GetItemRef(value, parts[i].name, &part);
@@ -59,8 +60,13 @@ core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out)
             return -1;
         }
         if (rc > 0) {
+            num_known++;
             if (part == Py_None) {
                 *parts[i].out = 0;
+            } else if (!PyFloat_Check(part) && !PyLong_Check(part)) {
+                PyErr_Format(PyExc_TypeError, "timeout: the value of %R must be a number of seconds or None, not %.100s", parts[i].name,
+                             Py_TYPE(part)->tp_name);
+                rc = -1;
             } else if (timeout_ms(part, parts[i].out) < 0) {
                 rc = -1;
             }
@@ -69,6 +75,10 @@ core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out)
                 return -1;
             }
         }
+    }
+    if (num_known != PyDict_GET_SIZE(value)) {
+        PyErr_SetString(PyExc_ValueError, "timeout has an unknown part: it may have connect, tls, write, read, pool and total");
+        return -1;
     }
     return 0;
 }
@@ -108,6 +118,9 @@ core_verify_from(core_state_t *st, PyObject *value, uint32_t *flags, tr_trust_t 
     }
     PyObject *path = NULL;
     if (!PyUnicode_FSConverter(value, &path)) {
+        if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+            PyErr_SetString(PyExc_ValueError, "verify must be True, False or the path of a file or directory of trusted certificates");
+        }
         return -1;
     }
     tr_err_t err = TR_ERR_INIT;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._base import REMOVED
+from .._base import REMOVED, method_text
 from ..settings import DEFAULT_TIMEOUT
 from .cookies import Cookies
 from .encoders import StreamEncoder
@@ -51,7 +51,7 @@ class Request:
         stream_id: int | None = None,
         **kwargs: Any,
     ) -> None:
-        self.method = method.upper()
+        self.method = method_text(method)
         self.url = URL(url, params=params)
         self.cookies = Cookies(cookies)
         self.proxy: Proxy | None = (proxy if isinstance(proxy, Proxy) else Proxy(proxy)) if proxy else None
@@ -76,6 +76,8 @@ class Request:
         if content is not None and (data is not None or files is not None or json is not None):
             raise TypeError("content cannot be combined with data, files or json")
         if content is not None:
+            if not isinstance(content, (str, bytes, bytearray, memoryview)):
+                raise TypeError(f"content must be bytes or str, not {type(content).__name__}")
             self.stream = StreamEncoder.from_bytes(
                 content.encode("utf-8") if isinstance(content, str) else bytes(content)
             )

@@ -54,6 +54,12 @@ class Response(_core.Response):
         from .encoders import StreamEncoder
         from .headers import Headers
 
+        if not isinstance(status_code, int) or not -(2**31) <= status_code < 2**31:
+            raise TypeError(f"status_code must be an int (32 bits), not {type(status_code).__name__}")
+        if body is not None and not isinstance(body, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"body must be bytes or str, not {type(body).__name__}")
+        if stream is not None and not callable(getattr(stream, "render", None)):
+            raise TypeError(f"stream must be a StreamEncoder, not {type(stream).__name__}")
         self.status_code = status_code
         self._headers = Headers(headers)
         self._cookies = Cookies(cookies)

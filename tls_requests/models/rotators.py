@@ -90,6 +90,15 @@ HEADER_TEMPLATES: list[dict[str, str]] = [
 ]
 
 
+def _sequence(items: Any) -> Any:
+    if not items:
+        return []
+    try:
+        return list(items)
+    except TypeError:
+        raise TypeError(f"items must be a list, not {type(items).__name__}") from None
+
+
 class BaseRotator(ABC, Generic[T]):
     """Hands out its items by a strategy: `random`, `round_robin` or `weighted` (by each item's `weight`).
 
@@ -99,7 +108,7 @@ class BaseRotator(ABC, Generic[T]):
     default_strategy: ClassVar[str] = "random"
 
     def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
-        self.items: list[Any] = list(items or [])
+        self.items: list[Any] = list(_sequence(items))
         self.strategy = strategy
         self._lock = threading.Lock()
         self._async_lock: asyncio.Lock | None = None
@@ -188,7 +197,11 @@ class BaseRotator(ABC, Generic[T]):
             raw: list[Any] = source
         elif isinstance(source, (str, Path)):
             path = Path(source)
-            if not path.exists():
+            try:
+                found = path.is_file()
+            except (OSError, ValueError):  # too long, or with characters that no file name has
+                found = False
+            if not found:
                 raise FileNotFoundError(f"Source file not found: {source}")
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".json":
@@ -209,7 +222,7 @@ class ProxyRotator(BaseRotator[Proxy]):
     """
 
     def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
-        super().__init__([self._convert(item) for item in items or []], strategy)
+        super().__init__([self._convert(item) for item in _sequence(items)], strategy)
 
     @staticmethod
     def _convert(item: Any) -> Proxy:

@@ -134,6 +134,13 @@ def _browser_headers(identifier: str) -> dict[str, str]:
     return headers
 
 
+def _header_dict(headers: Any) -> dict[str, Any]:
+    try:
+        return dict(headers)
+    except (TypeError, ValueError):
+        raise TypeError(f"headers must be a mapping or pairs, not {type(headers).__name__}") from None
+
+
 @dataclass
 class TLSConfig(_BaseConfig):
     """One request and how to send it, in the names of the low-level interface."""
@@ -208,10 +215,12 @@ class TLSConfig(_BaseConfig):
         **kwargs: Any,
     ) -> TLSConfig:
         """Make a configuration of the library's own keywords; without headers, the browser's set is filled in."""
+        if cookies and not isinstance(cookies, (list, tuple, Mapping)):
+            raise TypeError(f"cookies must be a list, not {type(cookies).__name__}")
         identifier = client_identifier or kwargs.get("tlsClientIdentifier") or DEFAULT_CLIENT_IDENTIFIER
         values: dict[str, Any] = {
             "sessionId": session_id or str(uuid.uuid4()),
-            "headers": dict(headers) if headers else _browser_headers(str(identifier)),
+            "headers": _header_dict(headers) if headers else _browser_headers(str(identifier)),
             "requestCookies": cookies or [],
             "requestMethod": method,
             "requestUrl": url,
@@ -370,6 +379,8 @@ class TLSClient:
         method, url = payload.get("requestMethod"), payload.get("requestUrl")
         if not method or not url:
             return cls._failure("no request url or request method provided", session_id)
+        if session_id is not None and not isinstance(session_id, str):
+            return cls._failure(f"sessionId must be a str, not {type(session_id).__name__}", None)
         client, alone = cls._session(payload)
         try:
             body = payload.get("requestBody")

@@ -238,7 +238,10 @@ class URL:
 
     def _prepare(self, url: Any) -> ParseResult:
         if isinstance(url, bytes):
-            url = url.decode("utf-8")
+            try:
+                url = url.decode("utf-8")
+            except UnicodeDecodeError:
+                raise URLError(f"Invalid URL: {url!r}") from None
         elif isinstance(url, URL):
             url = str(url)
         if not isinstance(url, str):

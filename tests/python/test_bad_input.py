@@ -1,0 +1,321 @@
+"""Wrong types and values in every constructor and call: one of the documented exceptions with a sentence that names the argument, or accepted as
+the specification says; nothing is sent, nothing crashes. Keywords that nobody knows warn once."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import tls_requests
+from tls_requests import exceptions
+from tls_requests.exceptions import UnknownOptionWarning
+
+BAD: list[Any] = [
+    None, 5, -1, 1.5, float("nan"), float("inf"), True, b"\xff", "", "\x00", "a\r\nb", "\ud800", "caf\u00e9", [], [1], [None], [[]], [("a",)],
+    [("a", object())], (), (1, 2, 3), {}, {1: 2}, {"a": object()}, {None: None}, {"a": {"b": 1}}, set(), {1}, object(), type("Odd", (), {}),
+    1 << 70, "x" * 100_000, bytearray(b"x"), range(3), NotImplemented, Ellipsis, 2j,
+]  # fmt: skip
+# What bad input may raise (spec 20); AttributeError is a request's without a text method (spec 11).
+DOCUMENTED = (exceptions.HTTPError, TypeError, ValueError, FileNotFoundError)
+# Exact sentences of the original (spec, appendix D) that name the thing in other words.
+ORIGINAL = (
+    "Invalid IDNA hostname",
+    "Invalid parameters",
+    "Invalid proxy",
+    "Empty proxy string",
+    "Unsupported proxy type",
+    "Invalid headers",
+    "Header value",
+)
+
+
+class Door:
+    """Counts who knocks."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.connections = 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.answer, args=(sock,), daemon=True).start()
+
+    @staticmethod
+    def answer(sock: socket.socket) -> None:
+        with sock:
+            sock.settimeout(10)
+            try:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    more = sock.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                sock.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            except OSError:
+                pass
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    door = Door()
+    yield door
+    door.listener.close()
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [
+        item.name
+        for item in inspect.signature(function).parameters.values()
+        if item.kind not in kinds and item.name != "self"
+    ]
+
+
+OWN = ["mode", "page", "referrer", "origin", "credentials", "raise_on_error", "headerOrder", "withoutCookieJar"]
+CALL = [*parameters(tls_requests.Client.request), "verify", "http2", "client_identifier", "proxy", "encoding", *OWN]
+
+
+def sync_call(base: str, arguments: dict[str, Any]) -> Any:
+    with tls_requests.Client(timeout=5) as client:
+        return client.request(**{"method": "GET", "url": base + "/", **arguments})
+
+
+def async_call(base: str, arguments: dict[str, Any]) -> Any:
+    async def main() -> Any:
+        async with tls_requests.AsyncClient(timeout=5) as client:
+            return await asyncio.wait_for(client.request(**{"method": "GET", "url": base + "/", **arguments}), 30)
+
+    return asyncio.run(main())
+
+
+def function_call(base: str, arguments: dict[str, Any]) -> Any:
+    return tls_requests.request(**{"method": "GET", "url": base + "/", "timeout": 5, **arguments})
+
+
+CALLS: dict[str, tuple[Callable[[str, dict[str, Any]], Any], list[str]]] = {
+    "Client.request": (sync_call, CALL),
+    "AsyncClient.request": (async_call, CALL),
+    "tls_requests.request": (function_call, [*parameters(tls_requests.request), *OWN]),
+}
+
+
+def use(response: Any) -> None:
+    for look in (
+        response.read,
+        lambda: response.text,
+        lambda: response.ok,
+        lambda: repr(response),
+        lambda: response.reason,
+    ):
+        look()
+
+
+MAKERS: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
+    "Client": (lambda a: tls_requests.Client(**a).close(), [*parameters(tls_requests.Client.__init__), *OWN]),
+    "AsyncClient": (lambda a: tls_requests.AsyncClient(**a).close(), [*parameters(tls_requests.AsyncClient.__init__), *OWN]),
+    "Request": (lambda a: tls_requests.Request(**{"method": "GET", "url": "http://a/", **a}), [*parameters(tls_requests.Request.__init__), *OWN]),
+    "Response": (lambda a: use(tls_requests.Response(**{"status_code": 200, **a})), parameters(tls_requests.Response.__init__)),
+    "Headers": (lambda a: tls_requests.Headers(**a), parameters(tls_requests.Headers.__init__)),
+    "Cookies": (lambda a: tls_requests.Cookies(**a), parameters(tls_requests.Cookies.__init__)),
+    "URL": (lambda a: tls_requests.URL(**{"url": "http://a/", **a}), parameters(tls_requests.URL.__init__)),
+    "URLParams": (lambda a: tls_requests.URLParams(**a), parameters(tls_requests.URLParams.__init__)),
+    "Proxy": (lambda a: tls_requests.Proxy(**{"url": "http://a:1", **a}), parameters(tls_requests.Proxy.__init__)),
+    "JsonEncoder": (lambda a: tls_requests.JsonEncoder(**{"data": {}, **a}), parameters(tls_requests.JsonEncoder.__init__)),
+    "UrlencodedEncoder": (lambda a: tls_requests.UrlencodedEncoder(**{"data": {}, **a}), parameters(tls_requests.UrlencodedEncoder.__init__)),
+    "MultipartEncoder": (lambda a: tls_requests.MultipartEncoder(**a), parameters(tls_requests.MultipartEncoder.__init__)),
+    "StreamEncoder": (lambda a: tls_requests.StreamEncoder(**a), parameters(tls_requests.StreamEncoder.__init__)),
+    "BasicAuth": (
+        lambda a: tls_requests.BasicAuth(**{"username": "u", "password": "p", **a}).build_auth(tls_requests.Request("GET", "http://a/")),
+        parameters(tls_requests.BasicAuth.__init__),
+    ),
+    "ProxyRotator": (lambda a: tls_requests.ProxyRotator(**a), parameters(tls_requests.ProxyRotator.__init__)),
+    "HeaderRotator": (lambda a: tls_requests.HeaderRotator(**a), parameters(tls_requests.HeaderRotator.__init__)),
+    "TLSIdentifierRotator": (lambda a: tls_requests.TLSIdentifierRotator(**a), parameters(tls_requests.TLSIdentifierRotator.__init__)),
+    "from_file": (lambda a: tls_requests.ProxyRotator.from_file(**{"source": [], **a}), parameters(tls_requests.ProxyRotator.from_file)),
+    "TLSConfig": (lambda a: tls_requests.TLSConfig.from_kwargs(**a).to_dict(), parameters(tls_requests.TLSConfig.from_kwargs)),
+}  # fmt: skip
+# Arguments whose sentences must name them. The rest (bodies as chunks, a proxy's own settings) say what is wrong with the value.
+NAMED = {"url", "params", "headers", "method", "max_redirects", "encoding", "status_code", "body", "stream", "items", "source", "strategy",
+         "mode", "page", "referrer", "origin", "credentials", "headerOrder", "username", "verify"}  # fmt: skip
+
+
+def check(name: str, argument: str, value: Any, error: BaseException) -> None:
+    shown = (name, argument, repr(value)[:60], repr(error)[:200])
+    allowed = (*DOCUMENTED, AttributeError) if argument == "method" else DOCUMENTED
+    assert isinstance(error, allowed), shown
+    text = str(error)
+    # Texts of the platform's codecs tell where in the value the character is.
+    if argument in NAMED and not isinstance(error, UnicodeError):
+        told = text.lower().replace("_", "")
+        assert argument.lower().replace("_", "").rstrip("s") in told or text.startswith(ORIGINAL), shown
+    if isinstance(error, exceptions.HTTPError):
+        assert "\n" not in text and "\r" not in text, shown
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+@pytest.mark.filterwarnings("ignore")
+def test_constructors(name: str) -> None:
+    make, arguments = MAKERS[name]
+    tried = 0
+    for argument in arguments:
+        for value in BAD:
+            tried += 1
+            try:
+                make({argument: value})
+            except Exception as error:
+                check(name, argument, value, error)
+    assert tried >= len(BAD)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.filterwarnings("ignore")
+def test_calls(door: Door, name: str) -> None:
+    """A call either raises before anything is sent, or is a request that was sent (what the specification accepts), or fails as one."""
+    call, arguments = CALLS[name]
+    for argument in arguments:
+        for value in BAD:
+            if argument == "auth" and callable(value):
+                continue  # it is called: what it raises is its own affair
+            before = door.connections
+            try:
+                response = call(door.base, {argument: value})
+            except Exception as error:
+                if getattr(error, "phase", "") not in ("", "build"):
+                    assert isinstance(error, exceptions.HTTPError)  # raise_on_error with a true value
+                    continue
+                check(name, argument, value, error)
+                assert door.connections == before, (name, argument, repr(value)[:60], error)
+            else:
+                assert response.status_code in (0, 204), (name, argument, value)
+                if response.status_code == 0:
+                    assert isinstance(response.error, exceptions.HTTPError)
+                    assert "\n" not in response.text
+
+
+def test_content_is_text_or_bytes(door: Door) -> None:
+    for value in (5, 1.5, object(), {"a": 1}):
+        with pytest.raises(TypeError, match="content"):
+            tls_requests.Request("POST", door.base, content=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [({"conect": 1}, ValueError), ({"read": "soon"}, TypeError), ({5: 1}, ValueError), ({"total": [1]}, TypeError)],
+)
+def test_parts_of_a_timeout(door: Door, timeout: Any, error: type[Exception]) -> None:
+    before = door.connections
+    with pytest.raises(error, match="timeout"):
+        tls_requests.Client(timeout=timeout)
+    with tls_requests.Client() as client:
+        with pytest.raises(error, match="timeout"):
+            client.get(door.base, timeout=timeout)
+        with pytest.raises(error, match="timeout"):
+            client.timeout = timeout
+        assert client.get(door.base, timeout={"read": 5, "total": None}).status_code == 204
+    assert door.connections == before + 1
+
+
+# ------------------------------------------------------------------------------------------------------------- warnings
+
+
+def warned(function: Callable[[], Any]) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function()
+    assert all(item.filename == __file__ for item in caught), [item.filename for item in caught]
+    return [str(item.message) for item in caught if item.category is UnknownOptionWarning]
+
+
+def test_unknown_keywords_warn_once_with_near_matches(door: Door) -> None:
+    def make() -> None:
+        tls_requests.Client(headerOdrer=[], zzzqqq=1).close()
+
+    first = warned(make)
+    assert len(first) == 2
+    assert "headerOdrer" in first[0] and "headerOrder" in first[0] and "did you mean" in first[0]
+    assert "zzzqqq" in first[1] and "did you mean" not in first[1]
+    assert warned(make) == []
+    with tls_requests.Client() as client:
+        [text] = warned(lambda: client.get(door.base, folow_redirects=False))
+        assert "follow_redirects" in text
+        assert warned(lambda: client.get(door.base, folow_redirects=False)) == []
+
+    async def main() -> None:
+        async with tls_requests.AsyncClient() as client:
+            await client.get(door.base, verfy=False)
+
+    with pytest.warns(UnknownOptionWarning, match="verify"):
+        asyncio.run(main())
+    [text] = warned(lambda: tls_requests.get(door.base, hedaers_order=[]))
+    assert "hedaers_order" in text
+    [text] = warned(lambda: tls_requests.Request("GET", "http://a/", jsn={}))
+    assert "json" in text
+    assert issubclass(UnknownOptionWarning, UserWarning)
+
+
+PAYLOAD = """timeoutMilliseconds defaultHeaders connectHeaders localAddress serverNameOverwrite requestHostOverride disableIPV4 disableIPV6
+disableHttp3 transportOptions streamOutputPath streamOutputBlockSize streamOutputEOFSymbol withCustomCookieJar euckrResponse h3Settings
+h3SettingsOrder h3PseudoHeaderOrder h3PriorityParam h3SendGreaseFrames ECHCandidatePayloads ECHCandidateCipherSuites recordSizeLimit""".split()
+
+
+def snake(name: str) -> str:
+    return "".join("_" + char.lower() if char.isupper() else char for char in name)
+
+
+def test_known_options_do_not_warn() -> None:
+    fields = sorted(tls_requests.TLSConfig.model_fields_set() | tls_requests.CustomTLSClientConfig.model_fields_set())
+    for name in [*fields, *PAYLOAD, *OWN]:
+        for spelled in {name, snake(name), name.lower()}:
+            assert warned(lambda spelled=spelled: tls_requests.Client(**{spelled: None}).close()) == [], spelled
+            assert warned(lambda spelled=spelled: tls_requests.Request("GET", "http://a/", **{spelled: None})) == [], (
+                spelled
+            )
+    assert warned(lambda: tls_requests.Client(**tls_requests.TLSConfig().to_dict()).close()) == []
+
+
+def test_unknown_identifiers_warn_once(door: Door) -> None:
+    def make() -> None:
+        with tls_requests.Client(client_identifier="chrome_1333") as client:
+            assert client.get(door.base).status_code == 204  # it means the default (spec 18.7)
+
+    [text] = warned(make)
+    assert "chrome_1333" in text and "chrome_133" in text.split("did you mean")[1]
+    assert warned(make) == []
+    for known in ("chrome_133", "firefox_120", "safari_16_0"):
+        assert warned(lambda known=known: tls_requests.Client(client_identifier=known).close()) == []
+
+
+def test_what_was_warned_about_is_bounded() -> None:
+    """Keywords may come from foreign data: what is remembered must not grow without end."""
+    code = """
+        import warnings, tls_requests
+        from tls_requests import _options
+        warnings.simplefilter("ignore")
+        for n in range(3000):
+            _options.warn_unknown([f"zz{n}"])
+        print(len(_options._warned))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) <= 1000
