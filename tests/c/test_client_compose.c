@@ -256,3 +256,55 @@ TR_TEST(compose_invalid, "/client/compose/invalid")
     in.num_headers = TR_ARRAY_LEN(many);
     TR_CHECK_INT(compose(&in, text, sizeof(text), true), TR_ERR_HEADER_INVALID);
 }
+
+/* A fetch as chromium_156_linux.json has it (fetch_post_json), values short. */
+static const tr_profile_header_t fetch_h2[] = {
+    {"content-length", NULL},     {"sec-ch-ua-platform", tr_profile_same}, {"user-agent", tr_profile_same},
+    {"sec-ch-ua", tr_profile_same}, {"content-type", NULL},                {"sec-ch-ua-mobile", tr_profile_same},
+    {"accept", "*/*"},            {"origin", NULL},                        {"sec-fetch-site", "same-origin"},
+    {"sec-fetch-mode", "cors"},   {"sec-fetch-dest", "empty"},             {"referer", NULL},
+    {"accept-encoding", tr_profile_same}, {"dnt", tr_profile_same},        {"cookie", NULL},
+    {"priority", "u=1, i"},
+};
+static const tr_profile_kind_t kinds[TR_KIND_COUNT] = {
+    [TR_KIND_FETCH] = {fetch_h2, TR_ARRAY_LEN(fetch_h2), NULL, 0, 220},
+};
+
+TR_TEST_OOM(compose_kind, "/client/compose/kind")
+{
+    static const tr_field_t own[] = {F("X-Own", "1"), F("Referer", "mine"), REMOVED("origin")};
+    tr_profile_t profile = chromium;
+    profile.kinds = kinds;
+    tr_compose_t in = request(&profile, true, "POST");
+    in.kind = TR_KIND_FETCH;
+    in.site = "cross-site";
+    in.origin = TR_SLICE_LIT("o");
+    in.referer = TR_SLICE_LIT("r");
+    in.has_body = true;
+    in.body_len = 2;
+    in.body_type = TR_SLICE_LIT("json");
+    in.cookie = TR_SLICE_LIT("a=1");
+    CHECK_FIELDS(&in, "content-length=2 sec-ch-ua-platform=p user-agent=chromium sec-ch-ua=ua content-type=json sec-ch-ua-mobile=?0 accept=*/* "
+                      "origin=o sec-fetch-site=cross-site sec-fetch-mode=cors sec-fetch-dest=empty referer=r accept-encoding=gzip cookie=a=1 "
+                      "priority=u=1, i");
+    in.headers = own;
+    in.num_headers = TR_ARRAY_LEN(own);
+    CHECK_NAMES(&in, "content-length x-own sec-ch-ua-platform user-agent sec-ch-ua content-type sec-ch-ua-mobile accept sec-fetch-site "
+                     "sec-fetch-mode sec-fetch-dest referer accept-encoding cookie priority");
+    /* Nothing beside the caller's: no page either. */
+    in.exact = true;
+    CHECK_FIELDS(&in, "content-length=2 x-own=1 content-type=json referer=mine cookie=a=1");
+    in.exact = false;
+    in.headers = NULL;
+    in.num_headers = 0;
+    /* An older version: its navigation has neither priority nor sec-fetch-*, nor client hints. */
+    profile.h2_headers = plain;
+    profile.num_h2_headers = TR_ARRAY_LEN(plain);
+    CHECK_NAMES(&in, "content-length user-agent content-type accept origin referer accept-encoding cookie");
+    /* A kind without a table is like a navigation. */
+    in.kind = TR_KIND_IMAGE;
+    in.has_body = false;
+    in.body_type = in.origin = TR_SLICE_NULL;
+    in.method = TR_SLICE_LIT("GET");
+    CHECK_NAMES(&in, "user-agent referer accept-encoding accept cookie");
+}
