@@ -107,3 +107,38 @@ TR_TEST(http2_capture_firefox, "/http2/profiles/firefox_153")
 {
     check_capture("firefox_153_linux", "PREFACE SETTINGS WU/0:12517377 | HEADERS/3es[0,42] WU/3:12451840", 70 + 9 + 5 + 270 + 13);
 }
+
+/* Weights by kind of request (the captures' page with its parts): Chromium hangs each stream on the last open one of the same or higher weight. */
+TR_TEST(http2_weights, "/http2/profiles/weights")
+{
+    static const uint16_t weights[] = {0, 220, 256, 147, 183, 110, 220};
+    static const struct {
+        const char *id, *expected[TR_ARRAY_LEN(weights)];
+    } rows[] = {
+        {"chromium_156_linux",
+         {"HEADERS/1es[x0,256]", "HEADERS/3es[x1,220]", "HEADERS/5es[x1,256]", "HEADERS/7es[x5,147]", "HEADERS/9es[x5,183]",
+          "HEADERS/11es[x9,110]", "HEADERS/13es[x5,220]"}},
+        {"firefox_153_linux",
+         {"HEADERS/3es[0,42]", "HEADERS/5es[0,220]", "HEADERS/7es[0,256]", "HEADERS/9es[0,147]", "HEADERS/11es[0,183]",
+          "HEADERS/13es[0,110]", "HEADERS/15es[0,220]"}},
+    };
+    for (size_t r = 0; r < TR_ARRAY_LEN(rows); r++) {
+        tr_err_t err = TR_ERR_INIT;
+        tr_h2_t *h2;
+        exchange_t ex[TR_ARRAY_LEN(weights)];
+        char text[4096];
+        tr_buf_t raw = TR_BUF_INIT;
+        TR_CHECK_OK(tr_h2_new(&h2, tr_profile_find(tr_slice_cstr(rows[r].id)), TR_SLICE_NULL, NULL, &err), &err);
+        for (size_t i = 0; i < TR_ARRAY_LEN(weights); i++) {
+            tr_request_head_t head = head_of("GET", "/", NULL, 0);
+            head.weight = weights[i];
+            TR_CHECK_OK(start(h2, &ex[i], &head, &err), &err);
+            TR_CHECK_INT(pull(h2, text, sizeof(text), &raw, &err), TR_AGAIN);
+            if (strstr(text, rows[r].expected[i]) == NULL) {
+                tr_test_fail(__FILE__, __LINE__, "%s: \"%s\" has no \"%s\"", rows[r].id, text, rows[r].expected[i]);
+            }
+        }
+        tr_buf_cleanup(&raw);
+        tr_h2_free(h2);
+    }
+}
