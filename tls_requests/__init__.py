@@ -159,6 +159,12 @@ def _thread_waker(loop: Any, descriptor: int, drain: Any) -> Any:
     return ThreadWaker(loop, descriptor, drain)
 
 
+def _check_hints(agent: str | None, brands: str | None, platform: str | None, mobile: str | None) -> None:
+    from ._options import check_hints
+
+    check_hints(agent, brands, platform, mobile)
+
+
 _CLASSES = (BaseClient, Client, AsyncClient)
 _core._register(
     {
@@ -172,6 +178,7 @@ _core._register(
         "convert_attribute": _convert_attribute,
         "thread_waker": _thread_waker,
         "removed": REMOVED,
+        "check_hints": _check_hints,
     },
     _CLASSES,
 )

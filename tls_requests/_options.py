@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._core import NOT_GIVEN
-from .exceptions import HeaderError, UnknownOptionWarning, URLError
+from .exceptions import ContradictionWarning, HeaderError, UnknownOptionWarning, URLError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,6 +125,50 @@ def warn_identifier(identifier: str) -> None:
     if identifier not in names:
         known = {name: name for name in names if _core.profile_known(name)}
         _warn(f"client_identifier {identifier[:64]!r}", identifier.lower(), known, "the default browser is used")
+
+
+# What a User-Agent says about the platform: a part of it, and the value of sec-ch-ua-platform that goes with it. The first that fits.
+_PLATFORMS = (
+    ("Windows NT", "Windows"),
+    ("Android", "Android"),
+    ("CrOS", "Chrome OS"),
+    ("iPhone", "iOS"),
+    ("iPad", "iOS"),
+    ("Macintosh", "macOS"),
+    ("Linux", "Linux"),
+)
+_ENGINE_BRANDS = ("Chromium", "Google Chrome", "Microsoft Edge", "Brave")
+
+
+def check_hints(agent: str | None, brands: str | None, platform: str | None, mobile: str | None) -> None:
+    """Warn once about client hints that contradict the User-Agent beside them."""
+    import re
+
+    if agent is None:
+        return
+    found = re.search(r"Chrom(?:e|ium)/(\d+)", agent)
+    if found is None and "Mozilla/" in agent:
+        _contradiction("sec-ch-ua", f"a browser that sends none ({agent[:120]!r})")
+        return
+    for brand, version in re.findall(r'"([^"]*)";\s*v="(\d+)', brands or ""):
+        if found is not None and brand in _ENGINE_BRANDS and version != found[1]:
+            _contradiction(f"sec-ch-ua ({brand} {version})", f"the User-Agent's version {found[1]}")
+            break
+    expected = next((name for part, name in _PLATFORMS if part in agent), None)
+    if platform is not None and expected is not None and platform.strip('"') != expected:
+        _contradiction(f"sec-ch-ua-platform {platform[:32]}", f"the User-Agent, which says {expected}")
+    if mobile is not None and expected is not None and (mobile == "?1") != ("Mobile" in agent):
+        _contradiction(f"sec-ch-ua-mobile {mobile[:8]}", f"the User-Agent {agent[:120]!r}")
+
+
+def _contradiction(what: str, against: str) -> None:
+    text = f"{what} contradicts {against}"
+    if text in _warned or len(_warned) >= _WARNED_MAX:
+        return
+    _warned.add(text)
+    import warnings
+
+    warnings.warn(text, ContradictionWarning, stacklevel=_outside())
 
 
 def _warn(what: str, key: str, known: dict[str, str], effect: str) -> None:

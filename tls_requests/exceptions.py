@@ -37,6 +37,7 @@ __all__ = [
     "ClientClosed",
     "ConnectError",
     "ConnectTimeout",
+    "ContradictionWarning",
     "ConnectionReset",
     "CookieConflictError",
     "CookieError",
@@ -70,6 +71,10 @@ __all__ = [
 
 class UnknownOptionWarning(UserWarning):
     """A keyword or identifier that nothing here knows, probably misspelt. Given once for each."""
+
+
+class ContradictionWarning(UserWarning):
+    """Headers of the caller's that no browser would send together, as a User-Agent and client hints of another. Given once for each."""
 
 
 class HTTPError(Exception):

@@ -76,17 +76,6 @@ fields_push(core_fields_t *fields, tr_slice_t name, tr_slice_t value)
     return 0;
 }
 
-bool
-core_fields_has(const core_fields_t *fields, tr_slice_t name)
-{
-    for (size_t i = 0; i < fields->len; i++) {
-        if (fields->at[i].value.data != NULL && tr_slice_ieq(fields->at[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Drops fields of that name among the first num. Returns how many of the first num are left. */
 static size_t
 fields_drop(core_fields_t *fields, tr_slice_t name, size_t num)

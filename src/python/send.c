@@ -230,6 +230,75 @@ call_take_settings(core_client_t *self, call_t *call)
     request->kind = (tr_kind_t)self->kind;
 }
 
+/* What the caller's fields say about the browser. */
+typedef struct hints {
+    tr_slice_t agent, brands, platform, mobile;
+    bool any; /* of the last three */
+} hints_t;
+
+static hints_t
+hints_of(const core_fields_t *fields)
+{
+    hints_t hints = {TR_SLICE_NULL, TR_SLICE_NULL, TR_SLICE_NULL, TR_SLICE_NULL, false};
+    for (size_t i = 0; i < fields->len; i++) {
+        const tr_field_t *field = &fields->at[i];
+        tr_slice_t *hint = NULL;
+        switch (field->name.len) {
+        case 9:
+            hint = tr_slice_ieq(field->name, TR_SLICE_LIT("sec-ch-ua")) ? &hints.brands : NULL;
+            break;
+        case 10:
+            if (field->value.data != NULL && tr_slice_ieq(field->name, TR_SLICE_LIT("user-agent"))) {
+                hints.agent = field->value;
+            }
+            break;
+        case 16:
+            hint = tr_slice_ieq(field->name, TR_SLICE_LIT("sec-ch-ua-mobile")) ? &hints.mobile : NULL;
+            break;
+        case 18:
+            hint = tr_slice_ieq(field->name, TR_SLICE_LIT("sec-ch-ua-platform")) ? &hints.platform : NULL;
+            break;
+        default:
+            break;
+        }
+        if (hint != NULL && field->value.data != NULL) {
+            *hint = field->value;
+            hints.any = true;
+        }
+    }
+    return hints;
+}
+
+static PyObject *
+text_or_none(tr_slice_t text)
+{
+    return text.data == NULL ? Py_NewRef(Py_None) : core_str(text);
+}
+
+/* Warns where the hints of the caller's contradict the user agent that goes out with them, his own or the browser's. */
+static int
+check_hints(core_client_t *self, const call_t *call, const hints_t *hints)
+{
+    const tr_profile_t *profile = call->request.profile == NULL ? tr_profile_default() : call->request.profile;
+    tr_slice_t agent = hints->agent;
+    if (self->st->helpers.check_hints == NULL) {
+        return 0;
+    }
+    if (agent.data == NULL && !self->no_browser_headers && profile->user_agent != NULL) {
+        agent = tr_slice_cstr(profile->user_agent);
+    }
+    PyObject *args[4] = {text_or_none(agent), text_or_none(hints->brands), text_or_none(hints->platform), text_or_none(hints->mobile)};
+    PyObject *done = NULL;
+    if (args[0] != NULL && args[1] != NULL && args[2] != NULL && args[3] != NULL) {
+        done = PyObject_Vectorcall(self->st->helpers.check_hints, args, 4, NULL);
+    }
+    for (size_t i = 0; i < TR_ARRAY_LEN(args); i++) {
+        Py_XDECREF(args[i]);
+    }
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 /* Hands the request to tr_op_prepare. A failure becomes the op's. */
 static int
 call_prepare(core_client_t *self, call_t *call, core_op_t *op)
@@ -238,8 +307,12 @@ call_prepare(core_client_t *self, call_t *call, core_op_t *op)
     tr_op_request_t *request = &call->request;
     request->headers = call->fields.at;
     request->num_headers = call->fields.len;
-    if (self->no_browser_headers || core_fields_has(&call->fields, TR_SLICE_LIT("user-agent"))) {
+    hints_t hints = hints_of(&call->fields);
+    if (self->no_browser_headers || hints.agent.data != NULL) {
         request->flags |= TR_OP_EXACT_HEADERS;
+    }
+    if (hints.any && check_hints(self, call, &hints) < 0) {
+        return -1;
     }
     tr_code_t rc = tr_op_prepare(op->op, request, &err);
     return tr_failed(rc) ? core_op_fail(op, &err) : 0;

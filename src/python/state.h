@@ -49,6 +49,7 @@
     X(new_id)           /* () -> str: the id of a client's session */                                                  \
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators */       \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
+    X(check_hints)      /* (user agent, sec-ch-ua, sec-ch-ua-platform, sec-ch-ua-mobile), each str or None: warns about contradictions */ \
     X(removed)          /* the value in Headers that means: do not send the browser's field of that name */
 
 /* The methods that a subclass or an instance may replace; then the whole chain runs in Python. X(name). */
@@ -230,8 +231,6 @@ int core_fields_keep(core_fields_t *fields, PyObject *obj);
 int core_fields_set(core_fields_t *fields, const char *name, PyObject *value);
 /* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise. */
 int core_fields_add_pairs(core_fields_t *fields, PyObject *pairs);
-/* core_fields_has says whether a field of that name has a value. */
-bool core_fields_has(const core_fields_t *fields, tr_slice_t name);
 /* core_text lends the UTF-8 bytes of a str, or the bytes of a bytes object; TypeError naming `what`. */
 int core_text(PyObject *obj, tr_slice_t *out, const char *what);
 /* core_str makes a str of header bytes: UTF-8, else Latin-1. */

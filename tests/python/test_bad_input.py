@@ -319,3 +319,50 @@ def test_what_was_warned_about_is_bounded() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) <= 1000
+
+
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"
+)
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+
+
+@pytest.mark.parametrize("chain", [False, True])
+@pytest.mark.parametrize(
+    ("headers", "word"),
+    [
+        (
+            {
+                "User-Agent": CHROME.format(133),
+                "sec-ch-ua": '"Chromium";v="133", "Not A";v="99"',
+                "sec-ch-ua-platform": '"Windows"',
+            },
+            None,
+        ),
+        ({"User-Agent": CHROME.format(133), "Sec-CH-UA": '"Not A";v="99", "Chromium";v="120"'}, "120"),
+        ({"User-Agent": CHROME.format(133), "sec-ch-ua-platform": '"Linux"'}, "Windows"),
+        ({"User-Agent": CHROME.format(133), "sec-ch-ua-mobile": "?1"}, "mobile"),
+        ({"User-Agent": FIREFOX, "sec-ch-ua": '"Chromium";v="133"'}, "Firefox"),
+        ({"User-Agent": "checker/1.0", "sec-ch-ua-platform": '"Windows"'}, None),
+        ({"User-Agent": CHROME.format(133)}, None),
+        ({"User-Agent": FIREFOX}, None),
+        # Against the browser's own User-Agent: chrome_133 is on macOS.
+        ({"sec-ch-ua-platform": '"macOS"'}, None),
+        ({"sec-ch-ua-platform": '"Windows"'}, "macOS"),
+        ({"sec-ch-ua": '"Google Chrome";v="99"'}, "99"),
+        ({"sec-ch-ua": None, "sec-ch-ua-platform": None}, None),
+    ],
+)
+def test_contradictions_warn_once(door: Door, headers: dict[str, Any], word: str | None, chain: bool) -> None:
+    from tls_requests import _options
+
+    _options._warned.clear()
+    hooks = {"request": [lambda request: None]} if chain else {}
+    with tls_requests.Client(hooks=hooks) as client, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert client.get(door.base, headers=headers).status_code == 204
+    texts = [str(item.message) for item in caught if item.category is exceptions.ContradictionWarning]
+    assert len(texts) == (0 if word is None else 1), texts
+    assert word is None or word in texts[0]
+    assert all(item.filename == __file__ for item in caught)
