@@ -101,6 +101,7 @@ class BaseClient(_core.BaseClient):
     client_identifier: the browser whose connections these are; a TLSIdentifierRotator or a list rotates.
     hooks: {"request": [...], "response": [...]}. encoding: default encoding of responses.
     raise_on_error: raise the exception of a failed request instead of giving a response with status 0.
+    mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
     Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...).
     """
 

@@ -72,9 +72,11 @@ class Client(BaseClient):
 
         data: a form (mapping, pairs) or a raw body; files: multipart; json: a JSON body; content: a raw body.
         params, headers, cookies: over the client's. auth: in place of the client's. timeout: seconds.
-        An argument that is left out means the client's setting. Further keywords: proxy, verify, http2,
-        client_identifier and options of the engine, for this request.
-        Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects).
+        An argument that is left out means the client's setting. Further keywords, for this request: proxy, verify, http2,
+        client_identifier, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
+        "image", "script", "style", "iframe", "websocket"), page, referrer (URLs), origin, credentials.
+        Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects), TypeError and
+        ValueError for arguments that cannot be used, and with raise_on_error the exceptions of docs/errors.md.
         """
         method = method.upper() if type(method) is str and method.isascii() else method_text(method)
         if protocol_racing is allow_http is stream_id is None:
@@ -386,9 +388,11 @@ class AsyncClient(BaseClient):
 
         data: a form (mapping, pairs) or a raw body; files: multipart; json: a JSON body; content: a raw body.
         params, headers, cookies: over the client's. auth: in place of the client's. timeout: seconds.
-        An argument that is left out means the client's setting. Further keywords: proxy, verify, http2,
-        client_identifier and options of the engine, for this request.
-        Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects).
+        An argument that is left out means the client's setting. Further keywords, for this request: proxy, verify, http2,
+        client_identifier, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
+        "image", "script", "style", "iframe", "websocket"), page, referrer (URLs), origin, credentials.
+        Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects), TypeError and
+        ValueError for arguments that cannot be used, and with raise_on_error the exceptions of docs/errors.md.
         """
         method = method.upper() if type(method) is str and method.isascii() else method_text(method)
         if protocol_racing is allow_http is stream_id is None:

@@ -74,6 +74,19 @@ def add_places(rows: Rows, fetch: Rows, spelled: Callable[[str], str]) -> None:
         rows.insert(min(found) if found else len(rows), (spelled(wanted), None))
 
 
+def add_empty_length(rows: Rows, empty: Headers) -> None:
+    """A place of its own for the length of an empty body, where the browser has one (Firefox): ("content-length", "0")."""
+    names = [name.lower() for name, _ in empty]
+    if "content-length" not in names:
+        return
+    index = names.index("content-length")
+    behind = {name for name in names[index + 1 :] if name not in PLACES}
+    order = [name.lower() for name, _ in rows]
+    at = next((place for place, name in enumerate(order) if name in behind), len(rows))
+    if {name for name in order[order.index("content-length") :] if name not in PLACES} != behind:
+        rows.insert(at, (empty[index][0], "0"))
+
+
 def recorded_kinds(
     recorded: Recorded, version: str, navigation: Headers, spelled: Callable[[str], str]
 ) -> dict[str, Rows]:
@@ -86,6 +99,9 @@ def recorded_kinds(
     for kind, rows in kinds.items():
         if kind != "WEBSOCKET":
             add_places(rows, kinds.get("FETCH", rows), spelled)
+    empty = recorded(version, "fetch_post_empty")
+    if empty is not None and "FETCH" in kinds:
+        add_empty_length(kinds["FETCH"], empty)
     return kinds
 
 

@@ -44,6 +44,7 @@ typedef struct run {
     uint16_t *known; /* likewise: the profile's entry, or NONE */
     size_t custom;   /* the entry before which fields go that the browser does not send */
     bool custom_leads; /* what follows is content-length: authorization lies behind the custom fields, not before them */
+    int rank_empty; /* of an empty body's content-length; 0: as others */
     int rank_length, rank_type, rank_cookie, rank_authorization;
     bool has_type, has_cookie, has_authorization; /* the caller speaks of them (perhaps to remove them) */
     bool has_origin, has_referer;
@@ -101,6 +102,9 @@ add_entry(run_t *run, const char *name, const char *value)
     run->names[e] = tr_slice_cstr(name);
     run->kinds[e] = kind_of(run->names[e], run->in->http2);
     run->values[e] = value;
+    if (value != NULL && run->kinds[e] == KIND_CONTENT_LENGTH) {
+        run->rank_empty = 4 * (int)e + 2;
+    }
     run->first[e] = run->last[e] = NONE;
     if (run->in->site != NULL && value != NULL && IS(run->names[e], "sec-fetch-site")) {
         run->values[e] = run->in->site;
@@ -112,8 +116,9 @@ add_entry(run_t *run, const char *name, const char *value)
 static const tr_profile_header_t *
 find_row(const tr_profile_header_t *rows, size_t num_rows, tr_slice_t name)
 {
+    uint8_t first = name.len == 0 ? 0 : tr_ascii_lower(name.data[0]);
     for (size_t i = 0; i < num_rows; i++) {
-        if (strlen(rows[i].name) == name.len && tr_slice_ieq(tr_slice_cstr(rows[i].name), name)) {
+        if (tr_ascii_lower((uint8_t)rows[i].name[0]) == first && strlen(rows[i].name) == name.len && tr_slice_ieq(tr_slice_cstr(rows[i].name), name)) {
             return &rows[i];
         }
     }
@@ -438,7 +443,8 @@ list_added(run_t *run, added_t *list)
     const tr_compose_t *in = run->in;
     size_t num = 0;
     if (run->length.len > 0) {
-        list[num++] = (added_t){run->rank_length, own_name(run, "content-length"), run->length};
+        bool empty = run->rank_empty != 0 && run->length.len == 1 && run->length.data[0] == '0';
+        list[num++] = (added_t){empty ? run->rank_empty : run->rank_length, own_name(run, "content-length"), run->length};
     }
     if (!run->has_authorization && in->authorization.len > 0) {
         list[num++] = (added_t){run->rank_authorization, own_name(run, "authorization"), in->authorization};
@@ -643,6 +649,7 @@ tr_compose_fields(const tr_compose_t *in, tr_arena_t *arena, tr_field_t **out, s
     run.in = in;
     run.arena = arena;
     run.num_entries = 0;
+    run.rank_empty = 0;
     run.custom_leads = false;
     run.has_type = run.has_cookie = run.has_authorization = run.has_origin = run.has_referer = false;
     run.host = in->authority;

@@ -98,7 +98,8 @@ typedef enum tr_kind {
 } tr_kind_t;
 
 /* The fields of one kind, over HTTP/2 and HTTP/1.1: values, places, or tr_profile_same. Fields named priority or sec-fetch-* are left
- * out where the profile's navigation has none of that name (an older version of the browser). No rows: as a navigation. */
+ * out where the profile's navigation has none of that name (an older version of the browser). A second content-length row, with the
+ * value "0", is the place of an empty body's. No rows: as a navigation. */
 typedef struct tr_profile_kind {
     const tr_profile_header_t *h2_headers;
     size_t num_h2_headers;

@@ -38,6 +38,7 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "fetch_delete": ("DELETE", {"page": "/all"}),
     "fetch_no_referrer": ("GET", {"mode": "fetch", "page": "/all", "referrer": ""}),
     "fetch_credentials_omit": ("GET", {"mode": "fetch", "page": "/all", "credentials": "omit"}),
+    "fetch_post_empty": ("POST", {"page": "/all"}),
     "fetch_put": ("PUT", {"content": b"x", "headers": {"content-type": "text/plain;charset=UTF-8"}, "page": "/all"}),
     "fetch_post_text": (
         "POST",
@@ -70,6 +71,8 @@ class Recorder(server.Server):
             return server.Response(int(status), [("location", location)])
         if request.path == "/cookie":
             return server.Response(200, [("set-cookie", "got=1; Path=/")])
+        if request.path == "/socket":
+            return server.Response(101, [("upgrade", "websocket"), ("connection", "Upgrade")])
         return server.Response(200, [("content-type", "text/plain")], b"" if request.method == "HEAD" else b"ok")
 
 
@@ -318,7 +321,7 @@ def test_websocket_handshake(serve: Any, ca_file: str, name: str) -> None:
     for field, value in row:
         if field not in ("Host", "Origin", "Sec-WebSocket-Key"):
             assert values[field] == value
-    assert response.error is None
+    assert (response.status_code, response.headers["upgrade"]) == (101, "websocket"), response.text
     [hello] = peer.connections[0].record["client_hellos"]
     [alpn] = [item for item in hello["decoded"]["extensions"] if item["type"] == 16]
     assert alpn["protocols"] == ["http/1.1"]
