@@ -1,7 +1,7 @@
 #include "client/initiator.h"
 
-#include "client/cookie_parse.h"
 #include "client/op.h"
+#include "client/psl.h"
 #include "crypto/rand.h"
 
 static bool
@@ -53,21 +53,6 @@ is_cors(tr_kind_t kind)
 
 /* ---------------------------------------------------------------------------------------------------------------- the site */
 
-/* The registrable domain: the shortest tail of whole labels that is no public suffix. */
-static tr_slice_t
-registrable(tr_slice_t host)
-{
-    for (size_t at = host.len; at > 0; at--) {
-        if (at == 1 || host.data[at - 2] == '.') {
-            tr_slice_t tail = tr_slice(host.data + at - 1, host.len - at + 1);
-            if (tail.len > 0 && !tr_cookie_is_public_suffix(tail)) {
-                return tail;
-            }
-        }
-    }
-    return host;
-}
-
 /* HTML, "schemelessly same site", and the scheme. */
 static bool
 same_site(const tr_url_t *a, const tr_url_t *b)
@@ -78,7 +63,7 @@ same_site(const tr_url_t *a, const tr_url_t *b)
     if (tr_slice_eq(a->host, b->host)) {
         return true;
     }
-    return !tr_host_is_ip(a->host) && !tr_host_is_ip(b->host) && tr_slice_eq(registrable(a->host), registrable(b->host));
+    return !tr_host_is_ip(a->host) && !tr_host_is_ip(b->host) && tr_slice_eq(tr_psl_site(a->host), tr_psl_site(b->host));
 }
 
 static void

@@ -91,6 +91,8 @@ TR_TEST_OOM(initiator_pages, "/client/initiator/pages")
     in.kind = TR_KIND_FETCH;
     in.page = TR_SLICE_LIT("https://www.a.test:8443/page");
     CHECK(&in, "fetch same-site https://www.a.test:8443 https://www.a.test:8443/ omit");
+    in.page = TR_SLICE_LIT("https://shop.a.test/page");
+    CHECK(&in, "fetch same-site https://shop.a.test https://shop.a.test/ omit");
     in.page = TR_SLICE_LIT("http://www.a.test/page");
     CHECK(&in, "fetch cross-site http://www.a.test http://www.a.test/ omit"); /* another scheme is another site */
     in.page = TR_SLICE_LIT("https://b.other/page");
@@ -102,6 +104,12 @@ TR_TEST_OOM(initiator_pages, "/client/initiator/pages")
     in.referrer = TR_SLICE_LIT("https://c.other/r");
     in.origin = TR_SLICE_LIT("null");
     CHECK(&in, "fetch cross-site null https://c.other/ omit");
+    /* The public suffix list says where a site ends. */
+    in = get("https://one.co.uk/x");
+    in.page = TR_SLICE_LIT("https://two.co.uk/");
+    CHECK(&in, "navigate cross-site  https://two.co.uk/");
+    in.page = TR_SLICE_LIT("https://a.b.one.co.uk/");
+    CHECK(&in, "navigate same-site  https://a.b.one.co.uk/");
     in = get("http://127.0.0.1/x");
     in.page = TR_SLICE_LIT("https://127.0.0.1/");
     CHECK(&in, "navigate cross-site  ");
