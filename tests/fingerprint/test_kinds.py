@@ -38,6 +38,14 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "fetch_delete": ("DELETE", {"page": "/all"}),
     "fetch_no_referrer": ("GET", {"mode": "fetch", "page": "/all", "referrer": ""}),
     "fetch_credentials_omit": ("GET", {"mode": "fetch", "page": "/all", "credentials": "omit"}),
+    "fetch_get_with_headers": (
+        "GET",
+        {
+            "mode": "fetch",
+            "headers": {"X-Custom": "one", "Accept": "application/json", "Authorization": "Bearer x"},
+            "page": "/all",
+        },
+    ),
     "fetch_post_empty": ("POST", {"page": "/all"}),
     "fetch_put": ("PUT", {"content": b"x", "headers": {"content-type": "text/plain;charset=UTF-8"}, "page": "/all"}),
     "fetch_post_text": (
@@ -54,7 +62,10 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "fetch_cross_origin": ("GET", {"mode": "fetch", "page": "https://other.localhost:1/all"}),
 }
 # A page's own fields of a fetch come out in a hash order in Chromium; ours stand together, at the first one's place.
-HASHED = {"xhr_post"}
+HASHED = {
+    "xhr_post": {"x-requested-with"},
+    "fetch_get_with_headers": {"x-custom", "accept", "authorization"},
+}
 
 
 class Recorder(server.Server):
@@ -148,7 +159,7 @@ def test_as_recorded(serve: Any, ca_file: str, name: str, version: str, kind: st
         wanted = [[n, "https://other.localhost:1/" if n.lower() == "referer" else v] for n, v in wanted]
     if name.startswith("chromium") and kind in HASHED:
         seen.headers, wanted = (
-            [item for item in headers if item[0].lower() != "x-requested-with"] for headers in (seen.headers, wanted)
+            [item for item in headers if item[0].lower() not in HASHED[kind]] for headers in (seen.headers, wanted)
         )
     got = [list(item) for item in seen.headers]
     assert [item[0].lower() for item in got] == [item[0].lower() for item in wanted]
@@ -217,6 +228,20 @@ def test_the_mode_of_a_client(serve: Any, ca_file: str) -> None:
     assert [fields(request)["sec-fetch-dest"] for request in peer.requests] == ["empty", "image", "document"]
     assert tls_requests.get(base + "/", verify=ca_file, mode="script").status_code == 200
     assert fields(peer.requests[-1])["sec-fetch-dest"] == "script"
+
+
+def test_the_page_of_a_client_and_of_a_function(serve: Any, ca_file: str) -> None:
+    peer = serve()
+    base = f"https://localhost:{peer.port}"
+    with tls_requests.Client(verify=ca_file, page=base + "/app", credentials="omit") as client:
+        client.cookies.set("a", "1", domain="localhost")
+        client.get(base + "/")
+        client.get(base + "/", page=base + "/other", credentials="include")
+    tls_requests.post(base + "/", json={}, verify=ca_file, page=base + "/app", referrer="")
+    first, second, third = map(fields, peer.requests)
+    assert (first["referer"], second["referer"], "referer" in third) == (base + "/app", base + "/other", False)
+    assert "cookie" not in first and second["cookie"] == "a=1"
+    assert third["origin"] == base
 
 
 def test_no_browser_header_beside_the_callers_own_user_agent(serve: Any, ca_file: str) -> None:
