@@ -138,6 +138,7 @@ def answer(response: Response) -> None:
     assert_type(response.next, Optional[Request])
     assert_type(response.error, Optional[Exception])
     assert_type(response.raw_headers, list[tuple[bytes, bytes]])
+    assert_type(response.request.raw_headers, list[tuple[bytes, bytes]])
     assert_type(response.timing, dict[str, Union[float, str]])
     assert_type(response.encoding, str)
     assert_type(response.is_redirect, bool)
@@ -252,6 +253,7 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.UnsupportedProtocol,
     exceptions.WriteTimeout,
 )
+warned: tuple[type[UserWarning], ...] = (exceptions.ContradictionWarning, exceptions.UnknownOptionWarning)
 
 
 def failing() -> None:
@@ -262,6 +264,9 @@ def failing() -> None:
         assert_type(as_base.message, str)
         assert_type(as_base.request_sent, bool)
         assert_type(as_base.safe_to_retry, bool)
+        assert_type(as_base.phase, str)
+        assert_type(as_base.host, Optional[str])
+        assert_type(as_base.address, Optional[str])
 
 
 # --------------------------------------------------------------------------------------- types, settings, small helpers
