@@ -29,10 +29,11 @@ drop_message(tr_tls_t *tls, tr_tls_level_t level, tr_slice_t message)
 }
 
 static tr_code_t
-drop_secret(tr_tls_t *tls, tr_tls_level_t level, bool sending, tr_slice_t secret)
+drop_secret(tr_tls_t *tls, tr_tls_level_t level, bool sending, const tr_suite_t *suite, tr_slice_t secret)
 {
     TR_UNUSED(level);
     TR_UNUSED(sending);
+    TR_UNUSED(suite);
     TR_FUZZ_CHECK(secret.len == tr_hash_len(tls->suite->hash));
     return TR_OK;
 }
@@ -51,7 +52,15 @@ drop_change(tr_tls_t *tls, bool sending)
     return TR_OK;
 }
 
-static const tr_tls_sink_t drop_sink = {drop_message, drop_secret, drop_compat, drop_change};
+static tr_code_t
+drop_data(tr_tls_t *tls, tr_slice_t data)
+{
+    TR_UNUSED(tls);
+    TR_UNUSED(data);
+    return TR_OK;
+}
+
+static const tr_tls_sink_t drop_sink = {drop_message, drop_secret, drop_compat, drop_data, drop_compat, drop_change};
 
 static void
 put_session(tr_tickets_t *tickets, uint16_t version)
