@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from ._states import ClientState, ProtocolType
     from .models.headers import Headers
-    from .models.request import Request
-    from .models.response import Response
+    from .models.request import Request as Request
+    from .models.response import Response as Response
+    from .models.tls import TLSClient as TLSClient
+    from .models.tls import TLSConfig as TLSConfig
+    from .models.urls import URL as URL
     from .models.urls import Proxy
 
     Self = TypeVar("Self", bound="BaseClient")
@@ -25,15 +28,47 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "BaseClient", "Client"]
 
 
+# Names that programs look for, and tests replace, in this module: where each is defined.
+_ELSEWHERE = {
+    **dict.fromkeys(("ClientState", "ProtocolType"), "_states"),
+    **dict.fromkeys(("ProxyError", "RemoteProtocolError", "TooManyRedirects"), "exceptions"),
+    **dict.fromkeys(
+        (
+            "URL",
+            "Auth",
+            "BasicAuth",
+            "Cookies",
+            "HeaderRotator",
+            "Headers",
+            "Proxy",
+            "ProxyRotator",
+            "Request",
+            "Response",
+            "StatusCodes",
+            "TLSClient",
+            "TLSConfig",
+            "TLSIdentifierRotator",
+            "URLParams",
+        ),
+        "models",
+    ),
+}
+
+
 def __getattr__(name: str) -> Any:
+    import importlib
+
+    value: Any
     if name == "logger":
         import logging
 
-        value: Any = logging.getLogger("TLSRequests")
-    elif name in ("ClientState", "ProtocolType"):
-        from . import _states
-
-        value = getattr(_states, name)
+        value = logging.getLogger("TLSRequests")
+    elif name in _ELSEWHERE:
+        value = getattr(importlib.import_module(f".{_ELSEWHERE[name]}", __package__), name)
+    elif name.isupper() and hasattr(importlib.import_module(".settings", __package__), name):
+        value = getattr(importlib.import_module(".settings", __package__), name)
+    elif name.endswith("Types") and hasattr(importlib.import_module(".types", __package__), name):
+        value = getattr(importlib.import_module(".types", __package__), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -135,6 +170,15 @@ class Client(BaseClient):
     def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
     ) -> Response:
+        other = self._other_session("request")
+        if other is not None:
+            identifier = self.prepare_client_identifier(self._identifier_of(request))
+            exchange = self._exchange(request, identifier, follow_redirects)
+            step = next(exchange)
+            while isinstance(step, dict):
+                step = exchange.send(other.request(step))
+            answer: Response = step
+            return answer
         failure = self._failure_of(request)
         if failure is not None:
             return self._failure(request, request.method, str(request.url), *failure)
@@ -662,6 +706,15 @@ class AsyncClient(BaseClient):
     async def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
     ) -> Response:
+        other = self._other_session("arequest")
+        if other is not None:
+            identifier = await self.aprepare_client_identifier(self._identifier_of(request))
+            exchange = self._exchange(request, identifier, follow_redirects)
+            step = next(exchange)
+            while isinstance(step, dict):
+                step = exchange.send(await other.arequest(step))
+            answer: Response = step
+            return answer
         failure = self._failure_of(request)
         if failure is not None:
             return self._failure(request, request.method, str(request.url), *failure)

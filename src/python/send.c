@@ -255,7 +255,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
         return -1;
     }
     PyObject *hooks = attrs[ATTR__hooks];
-    if (!self->settings.direct || (hooks != NULL && hooks != Py_None && (!PyDict_Check(hooks) || PyDict_GET_SIZE(hooks) != 0)) ||
+    if (!self->settings.direct || st->diverted || (hooks != NULL && hooks != Py_None && (!PyDict_Check(hooks) || PyDict_GET_SIZE(hooks) != 0)) ||
         !core_client_untouched(self) || (core_is_given(st, args[ARG_AUTH]) && !core_is_pair(args[ARG_AUTH])) ||
         (args[ARG_REST] != Py_None && PyDict_GET_SIZE(args[ARG_REST]) != 0)) {
         return 0;
@@ -332,7 +332,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     op->encoding = Py_XNewRef(attrs[ATTR_encoding]);
     op->raise_on_error = self->settings.raise_on_error;
     if (!core_is_given(st, attrs[ATTR__session_id])) {
-        PyObject *id = PyObject_CallNoArgs(st->helpers.new_id);
+        PyObject *id = PyObject_CallOneArg(st->helpers.session_id, (PyObject *)self);
         if (id == NULL) {
             goto done;
         }
