@@ -248,7 +248,7 @@ class BaseClient(_core.BaseClient):
 
             self._config_object = TLSConfig.from_kwargs(
                 session_id=self._id,
-                http2=self.http2 if self.http2 is not None else "auto",
+                http2=self.http2 in ("auto", "http2", True, None),
                 timeout=self.timeout,
                 verify=self.verify,
                 client_identifier=self._identifier_name(),
@@ -484,7 +484,7 @@ class BaseClient(_core.BaseClient):
             body=body,
             proxy=str(request.proxy) if request.proxy is not None else "",
             timeout=request.timeout if isinstance(request.timeout, (int, float)) else None,
-            http2=self.http2,
+            http2=self.http2 in ("auto", "http2", True, None),
             verify=self.verify,
             client_identifier=client_identifier,
             **request._extra_config,

@@ -159,7 +159,7 @@ class TLSConfig(_BaseConfig):
     isByteRequest: bool = False
     isByteResponse: bool = True
     isRotatingProxy: bool = False
-    proxyUrl: str = ""
+    proxyUrl: str | None = ""
     requestBody: str | bytes | bytearray | None = None
     requestCookies: list[Any] = field(default_factory=list)
     requestMethod: str | None = None
@@ -227,7 +227,7 @@ class TLSConfig(_BaseConfig):
             "requestUrl": url,
             "requestBody": body,
             "isByteRequest": is_byte_request,
-            "proxyUrl": proxy or "",
+            "proxyUrl": proxy,
             "forceHttp1": not http2 or http2 == "http1",
             "timeoutSeconds": timeout if isinstance(timeout, (int, float)) else DEFAULT_TIMEOUT,
             "insecureSkipVerify": verify is not None and not verify,
@@ -283,8 +283,10 @@ class TLSConfig(_BaseConfig):
             "streamID": stream_id,
         }
         names = self.model_fields_set()
-        changes = {key: value for key, value in changes.items() if value is not None}
-        changes.update({key: value for key, value in kwargs.items() if key in names})
+        changes = {
+            **{key: value for key, value in kwargs.items() if key in names},
+            **{key: value for key, value in changes.items() if value is not None},
+        }
         copied = dataclasses.replace(self, **changes)
         copied._extra_config.update(self._extra_config)
         copied._extra_config.update(
