@@ -1,7 +1,7 @@
 """The compiled engine. Only this package uses it; programs use `tls_requests`."""
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import Context
 from os import PathLike
 from types import TracebackType
@@ -166,6 +166,32 @@ class BaseClient:
     _no_browser_headers: bool
     _no_jar: bool
     def __new__(cls: type[_Client], *args: Any, **kwargs: Any) -> _Client: ...
+    def _verb(
+        self,
+        method: str,
+        url: Any,
+        params: Any,
+        headers: Any,
+        cookies: Any,
+        auth: Any,
+        follow_redirects: Any,
+        timeout: Any,
+        rest: dict[str, Any],
+        *body: Any,
+    ) -> PackageResponse: ...
+    def _averb(
+        self,
+        method: str,
+        url: Any,
+        params: Any,
+        headers: Any,
+        cookies: Any,
+        auth: Any,
+        follow_redirects: Any,
+        timeout: Any,
+        rest: dict[str, Any],
+        *body: Any,
+    ) -> Awaitable[PackageResponse]: ...
     def _blocking(
         self,
         method: str,

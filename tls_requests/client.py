@@ -202,25 +202,7 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a GET request; see `request`."""
-        response = self._blocking(
-            "GET",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("GET", url, **given_arguments(values, kwargs))
+        return self._verb("GET", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def options(
         self,
@@ -234,26 +216,8 @@ class Client(BaseClient):
         timeout: Any = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
-        """Send a OPTIONS request; see `request`."""
-        response = self._blocking(
-            "OPTIONS",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("OPTIONS", url, **given_arguments(values, kwargs))
+        """Send an OPTIONS request; see `request`."""
+        return self._verb("OPTIONS", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def head(
         self,
@@ -268,25 +232,7 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a HEAD request; see `request`."""
-        response = self._blocking(
-            "HEAD",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("HEAD", url, **given_arguments(values, kwargs))
+        return self._verb("HEAD", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def delete(
         self,
@@ -301,25 +247,7 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a DELETE request; see `request`."""
-        response = self._blocking(
-            "DELETE",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("DELETE", url, **given_arguments(values, kwargs))
+        return self._verb("DELETE", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def post(
         self,
@@ -338,13 +266,9 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a POST request; see `request`."""
-        response = self._blocking(
-            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return self._verb(
+            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("POST", url, **given_arguments(values, kwargs))
 
     def put(
         self,
@@ -363,13 +287,9 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PUT request; see `request`."""
-        response = self._blocking(
-            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return self._verb(
+            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("PUT", url, **given_arguments(values, kwargs))
 
     def patch(
         self,
@@ -388,13 +308,9 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PATCH request; see `request`."""
-        response = self._blocking(
-            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return self._verb(
+            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("PATCH", url, **given_arguments(values, kwargs))
 
 
 class AsyncClient(BaseClient):
@@ -476,25 +392,7 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a GET request; see `request`."""
-        op = self._awaitable(
-            "GET",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("GET", url, **given_arguments(values, kwargs))
+        return await self._averb("GET", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def options(
         self,
@@ -508,26 +406,8 @@ class AsyncClient(BaseClient):
         timeout: Any = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
-        """Send a OPTIONS request; see `request`."""
-        op = self._awaitable(
-            "OPTIONS",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("OPTIONS", url, **given_arguments(values, kwargs))
+        """Send an OPTIONS request; see `request`."""
+        return await self._averb("OPTIONS", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def head(
         self,
@@ -542,25 +422,7 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a HEAD request; see `request`."""
-        op = self._awaitable(
-            "HEAD",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("HEAD", url, **given_arguments(values, kwargs))
+        return await self._averb("HEAD", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def delete(
         self,
@@ -575,25 +437,7 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a DELETE request; see `request`."""
-        op = self._awaitable(
-            "DELETE",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("DELETE", url, **given_arguments(values, kwargs))
+        return await self._averb("DELETE", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def post(
         self,
@@ -612,13 +456,9 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a POST request; see `request`."""
-        op = self._awaitable(
-            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return await self._averb(
+            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("POST", url, **given_arguments(values, kwargs))
 
     async def put(
         self,
@@ -637,13 +477,9 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PUT request; see `request`."""
-        op = self._awaitable(
-            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return await self._averb(
+            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("PUT", url, **given_arguments(values, kwargs))
 
     async def patch(
         self,
@@ -662,13 +498,9 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PATCH request; see `request`."""
-        op = self._awaitable(
-            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return await self._averb(
+            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("PATCH", url, **given_arguments(values, kwargs))
 
     async def send(
         self, request: Request, *, stream: bool = False, auth: Any = None, follow_redirects: Any = None
