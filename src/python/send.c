@@ -331,6 +331,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     }
     op->method = Py_NewRef(args[ARG_METHOD]);
     op->encoding = Py_XNewRef(attrs[ATTR_encoding]);
+    op->timeout = Py_XNewRef(core_is_given(st, args[ARG_TIMEOUT]) ? args[ARG_TIMEOUT] : attrs[ATTR_timeout]);
     op->raise_on_error = self->settings.raise_on_error;
     if (!core_is_given(st, attrs[ATTR__session_id])) {
         PyObject *id = PyObject_CallOneArg(st->helpers.session_id, (PyObject *)self);

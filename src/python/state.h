@@ -138,6 +138,7 @@ typedef struct core_op {
     PyObject *body;       /* bytes lent to the engine, or NULL */
     PyObject *request;    /* the Request that was sent, or NULL: made when looked at */
     PyObject *encoding;   /* default_encoding of the response */
+    PyObject *timeout;    /* as the call or the client gave it; NULL: the default, or a Request knows */
     PyObject *info;       /* id of the client's session: what Request.id shows; or NULL */
     bool raise_on_error;
     /* asynchronous use: all on the loop's thread */

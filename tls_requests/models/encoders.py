@@ -149,7 +149,7 @@ class FileField(BaseField):
         raw = getattr(content, "buffer", None)
         if raw is not None and not hasattr(content, "getbuffer"):
             # Opened in text mode: the bytes of the same file, the caller's object stays open and in its place.
-            return (open(content.name, "rb") if own_name else raw), own_name
+            return (BytesIO(Path(content.name).read_bytes()) if own_name else raw), own_name
         return content, own_name
 
     def render_parts(self) -> bytes:

@@ -148,7 +148,7 @@ class Request:
         """The request of a response whose request nobody made as an object, or that a redirect made."""
         original: Request | None = response._op_request
         url = response._url_text
-        self = cls(response._method, url, timeout=None if original is None else original.timeout)
+        self = cls(response._method, url, timeout=response._op_timeout if original is None else original.timeout)
         if "_url" in response.__dict__:
             self.url = response._url  # what response.url gave already
         if original is not None:
