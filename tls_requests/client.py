@@ -170,7 +170,7 @@ class Client(BaseClient):
     def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
     ) -> Response:
-        other = self._other_session("request")
+        other = None if request._low_level is True else self._other_session("request")
         if other is not None:
             identifier = self.prepare_client_identifier(self._identifier_of(request))
             exchange = self._exchange(request, identifier, follow_redirects)
@@ -538,7 +538,7 @@ class AsyncClient(BaseClient):
     async def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
     ) -> Response:
-        other = self._other_session("arequest")
+        other = None if request._low_level is True else self._other_session("arequest")
         if other is not None:
             identifier = await self.aprepare_client_identifier(self._identifier_of(request))
             exchange = self._exchange(request, identifier, follow_redirects)
@@ -550,7 +550,11 @@ class AsyncClient(BaseClient):
         failure = self._failure_of(request)
         if failure is not None:
             return self._failure(request, request.method, str(request.url), *failure)
-        identifier = await self.aprepare_client_identifier(self._identifier_of(request))
+        identifier = self._identifier_of(request)
+        if (
+            request._low_level is not True
+        ):  # TLSClient's requests have a name, and may come by a blocking client's session
+            identifier = await self.aprepare_client_identifier(identifier)
         if type(self).prepare_config is not AsyncClient.prepare_config:
             self.prepare_config(request, identifier)
         response: Response = await self._perform_awaitable(

@@ -31,6 +31,9 @@ class Request:
     <Request: (GET, https://example.com/?a=1)>
     """
 
+    # Made by TLSClient of a payload: it goes to the engine whatever stands in TLSClient's place.
+    _low_level = False
+
     def __init__(
         self,
         method: str,

@@ -454,8 +454,8 @@ class TLSClient(metaclass=_Watched):
         return cookies
 
     @classmethod
-    def _request_of(cls, client: BaseClient, payload: dict[str, Any]) -> tuple[Request, str, bool]:
-        """Request, identifier and whether redirects are followed. payload: with its keys as in _READ."""
+    def _request_of(cls, client: BaseClient, payload: dict[str, Any]) -> Request:
+        """The request that a payload describes. payload: with its keys as in _READ."""
         from .request import Request
 
         body = payload.get("requestbody")
@@ -476,15 +476,16 @@ class TLSClient(metaclass=_Watched):
             timeout=timeout,
             **payload["options"],
         )
+        request._low_level = True
         request._client = client
         request._options = {
             "verify": not payload.get("insecureskipverify"),
             "http2": not payload.get("forcehttp1"),
+            "client_identifier": str(payload.get("tlsclientidentifier") or DEFAULT_CLIENT_IDENTIFIER),
             "exact_headers": True,
             "raise_on_error": False,
         }
-        identifier = payload.get("tlsclientidentifier") or DEFAULT_CLIENT_IDENTIFIER
-        return request, str(identifier), bool(payload.get("followredirects"))
+        return request
 
     @classmethod
     def _begin(cls, payload: Mapping[str, Any]) -> _Call | TLSResponse:
@@ -504,25 +505,23 @@ class TLSClient(metaclass=_Watched):
         cls._load()
         client, alone = cls._session(session_id)
         try:
-            request, identifier, follow = cls._request_of(client, given)
-            refusal = client._failure_of(request)
-            if refusal is not None:
-                raise HTTPError(refusal[1])
-            arguments = client._engine_arguments(request, identifier, follow)
+            request = cls._request_of(client, given)
         except Exception as error:  # the low-level interface reports every failure in its answer
             if alone:
                 client.close()
             return cls._failure(str(error) or repr(error), session_id)
-        return _Call(client, alone, request, arguments, given)
+        return _Call(client, alone, request, given)
 
     @classmethod
     def request(cls, payload: dict[str, Any]) -> TLSResponse:
         """Perform one request and return its answer; blocking."""
+        from ..client import Client
+
         call = cls._begin(payload)
         if isinstance(call, TLSResponse):
             return call
         try:
-            return cls._answer(call, call.client._perform_blocking(*call.arguments))
+            return cls._answer(call, Client._send(call.client, call.request, follow_redirects=call.follow))
         except Exception as error:  # the low-level interface reports every failure in its answer
             return cls._failure(str(error) or repr(error), call.given.get("sessionid"))
         finally:
@@ -531,11 +530,13 @@ class TLSClient(metaclass=_Watched):
     @classmethod
     async def arequest(cls, payload: dict[str, Any]) -> TLSResponse:
         """`request` without blocking the event loop. Cancelling the task cancels the request."""
+        from ..client import AsyncClient
+
         call = cls._begin(payload)
         if isinstance(call, TLSResponse):
             return call
         try:
-            return cls._answer(call, await call.client._perform_awaitable(*call.arguments))
+            return cls._answer(call, await AsyncClient._send(call.client, call.request, follow_redirects=call.follow))
         except Exception as error:  # the low-level interface reports every failure in its answer
             return cls._failure(str(error) or repr(error), call.given.get("sessionid"))
         finally:
@@ -543,7 +544,6 @@ class TLSClient(metaclass=_Watched):
 
     @classmethod
     def _answer(cls, call: _Call, response: Any) -> TLSResponse:
-        call.client._after(call.request, response)
         headers: dict[str, list[str]] = {}
         for name, value in response.raw_headers:
             canonical = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
@@ -646,11 +646,14 @@ class TLSClient(metaclass=_Watched):
 class _Call:
     """A request of TLSClient that is about to be performed."""
 
-    client: BaseClient
+    client: Any
     alone: bool
     request: Request
-    arguments: tuple[Any, ...]
     given: dict[str, Any]
+
+    @property
+    def follow(self) -> bool:
+        return bool(self.given.get("followredirects"))
 
     def end(self) -> None:
         if self.alone:
