@@ -73,6 +73,13 @@ def _option_key(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+def is_own_session(session: Any) -> bool:
+    """Whether a low-level client is this package's own class, and no stand-in."""
+    from .models.tls import TLSClient
+
+    return type(session) is TLSClient
+
+
 def is_rotator(value: Any) -> bool:
     return callable(getattr(value, "next", None)) and not isinstance(value, str)
 
@@ -229,6 +236,8 @@ class BaseClient(_core.BaseClient):
             from .client import TLSClient as Session
 
             session = Session.initialize()
+            if is_own_session(session):
+                self.__dict__["_session"] = session
         return session
 
     def _other_session(self, method: str) -> Any:
@@ -669,8 +678,10 @@ class BaseClient(_core.BaseClient):
             if not self._no_jar:
                 for value in response.headers.get_list("set-cookie"):
                     self._jar.receive(str(request.url), value)
-            if response.status_code == 0 and self.raise_on_error:
-                raise HTTPError(response.text, response=response, request=request)
+            if response.status_code == 0:
+                response.error = HTTPError(response.text, response=response, request=request)
+                if self.raise_on_error:
+                    raise response.error
             if not response.is_redirect:
                 yield response
             try:

@@ -192,6 +192,19 @@ def test_a_session_comes_with_its_first_request(site, perform):
     assert header(after, "cookie") == [] and after["peer"] != second["peer"]
 
 
+def test_names_that_mean_nothing_in_a_payload(site, perform):
+    payload = {"requestMethod": "GET", "requestUrl": f"{site.base}/echo", "params": {"a": "1"}, "url": "x", "json": [1]}
+    answer = perform({**payload, "data": b"x", "method": "PUT", "timeout": 0.0001, "unknown": object()})
+    seen = seen_by(answer)
+    assert (seen["method"], seen["path"], seen["body"]) == ("GET", "/echo", "")
+
+
+def test_the_session_of_a_client_is_one_object(site):
+    with tls_requests.Client() as client:
+        assert client.session is client.session and isinstance(client.session, TLSClient)
+        assert client.get(f"{site.base}/echo")._op_request is None, "the chain was taken"
+
+
 def test_without_a_cookie_jar(site, perform):
     payload = {
         "requestMethod": "GET",
@@ -470,6 +483,7 @@ def test_errors_of_another_session():
         request.return_value = TLSResponse(status=0, body="failed to do request: broken")
         response = tls_requests.Client().get("http://one.test/")
         assert response.status_code == 0 and response.reason == "failed to do request: broken" and not response.ok
+        assert isinstance(response.error, tls_requests.HTTPError) and str(response.error) == response.text
         with pytest.raises(tls_requests.HTTPError, match="broken"):
             tls_requests.Client(raise_on_error=True).get("http://one.test/")
         request.return_value = TLSResponse(status=302, headers={"Location": ["/again"]})

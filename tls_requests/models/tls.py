@@ -354,6 +354,29 @@ _READ = frozenset(
 )
 
 
+# What a payload has other names for: as options of a request they would mean something.
+_NO_OPTIONS = frozenset(
+    {
+        "allowhttp",
+        "auth",
+        "clientidentifier",
+        "content",
+        "cookies",
+        "data",
+        "files",
+        "http2",
+        "json",
+        "method",
+        "params",
+        "protocolracing",
+        "proxy",
+        "timeout",
+        "url",
+        "verify",
+    }
+)
+
+
 class _Watched(type):
     """Class of TLSClient: notices when one of the methods that clients rely on is replaced, as tests do, and tells the
     extension, which then sends every call the way that asks for them."""
@@ -497,7 +520,7 @@ class TLSClient(metaclass=_Watched):
             key = str(name).replace("_", "").lower()
             if key in _READ:
                 given[key] = value
-            elif value is not None and value is not False and value not in ("", {}, []):
+            elif key not in _NO_OPTIONS and value is not None and value is not False and value not in ("", {}, []):
                 given["options"][str(name)] = value
         session_id = given.get("sessionid")
         if not given.get("requestmethod") or not given.get("requesturl"):
