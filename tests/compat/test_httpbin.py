@@ -8,11 +8,7 @@ import hashlib
 import json
 import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,18 +16,7 @@ import pytest
 import requests
 
 import tls_requests
-from peers import Peer, free_port, start
-from peers.certs import Pair
-
-
-@pytest.fixture(scope="module")
-def httpbin(server_pair: Pair) -> Iterator[Peer]:
-    port = free_port()
-    command = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "asyncio"]
-    command += ["--certfile", str(server_pair.cert), "--keyfile", str(server_pair.key)]
-    command += [f"{Path(__file__).with_name('httpbin_asgi')}:app"]
-    with start("httpbin", command, {"https": port}, Path(tempfile.mkdtemp(prefix="peer-httpbin-"))) as peer:
-        yield peer
+from peers import Peer
 
 
 @dataclass

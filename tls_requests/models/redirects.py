@@ -79,7 +79,11 @@ def redirected(request: Request, response: Response, method: str, url: URL) -> R
 
     cookies = response.cookies.cookiejar._store.items(str(url))
     automatic: dict[str, Any] = request._automatic
-    fields = [(name, values) for name, values in request.headers._items if automatic.get(name) != ",".join(values)]
+    fields = [
+        (name, values)
+        for name, values in request.headers._items
+        if request._as_sent or automatic.get(name) != ",".join(values)
+    ]
     if method != request.method:
         fields = [field for field in fields if field[0] not in _BODY_FIELDS]
     if not _keeps_credentials(request.url, url):

@@ -31,6 +31,8 @@ class Request:
     <Request: (GET, https://example.com/?a=1)>
     """
 
+    # Of an answer to a call that made no Request: its headers are those that were sent, the caller's and the browser's.
+    _as_sent = False
     # Made by TLSClient of a payload: it goes to the engine whatever stands in TLSClient's place.
     _low_level = False
 
@@ -169,6 +171,7 @@ class Request:
             self.stream = StreamEncoder.from_bytes(body)
         if original is None:
             self._session_id = response._op_info
+            self._as_sent = True
         host = self._automatic.pop("host", None)
         if host is not None:
             del self.headers["host"]
