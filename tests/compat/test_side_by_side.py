@@ -149,12 +149,6 @@ DIFFERENCES: list[tuple[str, str, set[str], set[str], Callable[[Case], bool]]] =
         lambda c: "must not be sent" in c.make_ours,
     ),
     (
-        "8.2, the store of RFC 6265",
-        "of several cookies of a name, `get_dict` gives the one that was set last",
-        {"jar", "cookies"}, {"dict"},
-        lambda c: sorted(re.findall(r"tuple\('(\w+)',", c.ours)) == sorted(re.findall(r"tuple\('(\w+)',", c.theirs)),
-    ),
-    (
         "10.2",
         "from_bytes has the caller's chunk size",
         {"form"}, {"bytes"},

@@ -494,7 +494,7 @@ class TLSClient(metaclass=_Watched):
             payload["requesturl"],
             content=body or None,
             headers=payload.get("headers") or payload.get("defaultheaders") or None,
-            cookies=cls._cookies_of(payload.get("requestcookies")),
+            cookies=client.prepare_cookies(cls._cookies_of(payload.get("requestcookies"))),
             proxy=payload.get("proxyurl") or None,
             timeout=timeout,
             **payload["options"],
