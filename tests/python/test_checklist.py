@@ -396,3 +396,66 @@ def test_replaced_names_are_used(site):
 
     with mock.patch("tls_requests.client.Request", Mine), tls_requests.Client() as client:
         assert type(client.build_request("GET", site.base)) is Mine
+
+
+# ---------------------------------------------------------------------------------------------------------------- text
+
+
+@pytest.mark.parametrize(
+    ("content_type", "default", "body", "encoding", "text"),
+    [
+        ("text/plain; charset=UTF-8", None, "ä".encode(), "utf-8", "ä"),
+        ('text/plain; charset="ISO-8859-1"', "utf-8", b"\xe4", "iso-8859-1", "ä"),
+        ("text/plain; charset=gbk,utf-8", "utf-8", "漢".encode("gbk"), "gbk", "漢"),
+        ("text/plain; charset=nonsense", "latin-1", b"x", "utf-8", "x"),
+        ("text/plain; charset=", "latin-1", b"\xe4", "latin-1", "ä"),
+        ("text/plain", "latin-1", b"\xe4", "latin-1", "ä"),
+        ("text/plain", lambda response: "cp1252", b"\x80", "cp1252", "€"),
+        ("text/plain", lambda response: None, b"x", "utf-8", "x"),
+        ("text/plain", lambda response: "no such codec", b"x", "utf-8", "x"),
+        ("text/plain", "utf-8", b"\xef\xbb\xbfx", "utf-8", "\ufeffx"),
+        ("text/plain", "utf-8", b"a\xffb", "utf-8", "a\ufffdb"),
+        ("text/plain", "utf-8", b"ab\xe2\x82", "utf-8", "ab"),
+        ("text/plain; charset=utf-16", "utf-8", b"\xff\xfeh\x00i\x00", "utf-16", "hi"),
+        ("text/plain; charset=base64", "utf-8", b"eA==", "base64", "eA=="),
+        (None, None, b"", "utf-8", ""),
+    ],
+)
+def test_text(content_type, default, body, encoding, text):
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    response = tls_requests.Response(200, headers=headers, body=body, default_encoding=default)
+    assert response.encoding == encoding and response.text == text
+    assert response.content == body
+
+
+def test_text_of_a_client(twin, site):
+    with twin.client(encoding="latin-1") as client:
+        response = client.get(f"{site.base}/bytes/256")
+    assert response.encoding == "latin-1" and response.text == bytes(range(256)).decode("latin-1")
+    response.encoding = "cp437"
+    assert response.text == bytes(range(256)).decode("cp437"), "a new encoding gives a new text"
+
+
+def test_helpers():
+    from tls_requests import utils
+
+    assert utils.to_str({"a": (1, None), "d": datetime.date(2024, 2, 3)}) == '{"a":[1,null],"d":"2024-02-03"}'
+    assert (
+        utils.to_str(True) == "true"
+        and utils.to_str(None) == ""
+        and utils.to_str(b"x") == "x"
+        and utils.to_str("X", lower=True) == "x"
+    )
+    assert (
+        utils.to_bytes(bytearray(b"x")) == bytearray(b"x")
+        and utils.to_base64("x") == "eA=="
+        and utils.b64decode("eA==") == b"x"
+    )
+    same = {"a": 1}
+    assert utils.to_json(same) is same and utils.to_json(b"[1]") == [1]
+    with pytest.raises(ValueError):
+        utils.to_json("{")
+    assert utils.json_dumps({"ü": 1}) == '{"ü":1}' and '"a": 1' in utils.json_dumps({"a": 1}, indent=4)
+    with pytest.raises(TypeError):
+        utils.json_dumps(object())
+    assert utils.import_module(["no such module", "json"]).__name__ == "json" and utils.import_module("no_such") is None
