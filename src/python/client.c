@@ -259,10 +259,10 @@ client_dealloc(PyObject *obj)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(send_verb_doc, "_verb($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, rest, *body)\n--\n\n"
+PyDoc_STRVAR(send_verb_doc, "_verb($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, rest, /, *body)\n--\n\n"
                             "Send and wait. body: data, files, json, content, or nothing.");
 
-PyDoc_STRVAR(send_averb_doc, "_averb($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, rest, *body)\n--\n\n"
+PyDoc_STRVAR(send_averb_doc, "_averb($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, rest, /, *body)\n--\n\n"
                              "Send; await the result. body: data, files, json, content, or nothing.");
 
 PyDoc_STRVAR(send_blocking_doc,
