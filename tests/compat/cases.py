@@ -764,7 +764,10 @@ def family_settings(rng: random.Random) -> Iterator[Any]:
     yield ()
     yield "values", lambda: {name: getattr(settings, name) for name in sorted(dir(settings)) if name.isupper()}
     yield "literals", lambda: sorted(types.IdentifierLiterals.__args__)
-    yield "types", lambda: [hasattr(types, name) for name in sorted(dir(types)) if name.endswith("Types")]
+    aliases = """AuthTypes URLTypes ProxyTypes URL_ALLOWED_PARAMS URLParamTypes MethodTypes ProtocolTypes HookTypes Session SessionId
+        Payload CookiesTypes IdentifierLiterals IdentifierTypes IdentifierArgTypes AnyList HeaderTypes CookieTypes TimeoutTypes
+        ByteOrStr BufferTypes FileContent RequestFileValue RequestData RequestJson RequestFiles ResponseHistory"""
+    yield "types", lambda: [(name, hasattr(types, name), hasattr(tls_requests, name)) for name in aliases.split()]
     yield "all", lambda: sorted(tls_requests.__all__)
     yield "title", lambda: [tls_requests.__title__, tls_requests.__license__]
     yield "identifiers", lambda: rotators.CLIENT_IDENTIFIER_TEMPLATES
