@@ -40,7 +40,7 @@ TOOL_BIN := $(TOOLS:tools/%.c=$(OUT)/%)
 REPLAY_BIN := $(foreach f,$(FUZZERS),$(OUT)/replay_$(patsubst fuzz_%.c,%,$(notdir $(f))))
 FUZZ_BIN := $(foreach f,$(FUZZERS),$(OUT)/fuzz_$(patsubst fuzz_%.c,%,$(notdir $(f))))
 
-.PHONY: all lib tools replays check-c check-oom ext test test-c test-sanitizers test-python test-fuzz lint generate \
+.PHONY: all lib tools replays check-c check-oom ext test test-c test-sanitizers test-python test-fuzz lint generate original \
 	demo docs bench load-fastapi fuzz bogo-shim system-packages venv clean
 all: lib tools ext
 lib: $(OUT)/libtr.a
@@ -156,7 +156,14 @@ test-sanitizers:
 	$(MAKE) --no-print-directory MODE=tsan check-c TEST=/net
 	$(MAKE) --no-print-directory MODE=tsan check-c TEST=/client
 
-test-python: venv ext tools
+# The original, for tests/compat: in a folder of its own, for its import name is ours.
+original: $(BUILD)/original/.installed
+$(BUILD)/original/.installed: tests/compat/original.txt $(VENV)/bin/python
+	rm -rf $(BUILD)/original
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --target $(BUILD)/original -r tests/compat/original.txt
+	@touch $@
+
+test-python: venv ext tools original
 	TR_BUILD=$(abspath $(OUT)) $(VENV)/bin/python -m pytest tests $(TEST)
 
 # The last three: annotations by two checkers (of the package, the examples, and of what a program sees), and those of the compiled

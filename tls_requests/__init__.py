@@ -13,7 +13,7 @@ from __future__ import annotations
 # isort: off
 from . import _core, api as api, client as client, exceptions as exceptions
 from .__version__ import __author__, __description__, __license__ as __license__, __title__, __version__
-from ._base import REMOVED, new_id
+from ._base import REMOVED, new_session_id
 from .api import delete, get, head, options, patch, post, put, request
 from .client import AsyncClient, BaseClient as BaseClient, Client
 from .exceptions import (
@@ -174,7 +174,7 @@ _core._register(
         "encode_json": _encode_json,
         "encode_data": _encode_data,
         "basic_auth": _basic_auth,
-        "new_id": new_id,
+        "session_id": new_session_id,
         "convert_attribute": _convert_attribute,
         "thread_waker": _thread_waker,
         "removed": REMOVED,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from . import _core
+from . import _core, _sessions
 from ._core import NOT_GIVEN
-from .exceptions import HTTPError, ProxyError
+from .exceptions import HTTPError, ProxyError, RemoteProtocolError, TooManyRedirects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .models.request import Request
     from .models.response import Response
     from .models.tls import TLSClient, TLSConfig
-    from .models.urls import Proxy, URLParams
+    from .models.urls import URL, Proxy, URLParams
 
     Self = TypeVar("Self", bound="BaseClient")
 
@@ -44,6 +45,13 @@ def new_id() -> str:
     raw[8] = raw[8] & 0x3F | 0x80
     text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def new_session_id(client: BaseClient) -> str:
+    """A new id for a client's session, which can be found by it from then on."""
+    name = new_id()
+    _sessions.enter(client, name)
+    return name
 
 
 # Options by keyword that are settings of a client under another name. What the call itself says wins.
@@ -84,6 +92,13 @@ def method_text(method: Any) -> str:
     from ._options import method_text as convert
 
     return convert(method)
+
+
+def is_own_session(session: Any) -> bool:
+    """Whether a low-level client is this package's own class, and no stand-in."""
+    from .models.tls import TLSClient
+
+    return type(session) is TLSClient
 
 
 def is_rotator(value: Any) -> bool:
@@ -128,6 +143,8 @@ class BaseClient(_core.BaseClient):
         raise_on_error: bool = False,
         **config: Any,
     ) -> None:
+        if _core._divert():
+            self._session = self.session
         self._config_object: TLSConfig | None = None
         self._config_options: dict[str, Any] | None = None
         if config:
@@ -196,7 +213,9 @@ class BaseClient(_core.BaseClient):
             elif key == "mode":
                 self.mode = value
             elif key == "sessionid":
-                self._session_id = str(value) if value is not None else None
+                if value is not None:
+                    self._session_id = str(value)
+                    _sessions.enter(self, str(value))
             elif key in _ALIASES:
                 if name == "tls_debug":
                     self._warn_renamed("tls_debug", "debug")
@@ -242,22 +261,39 @@ class BaseClient(_core.BaseClient):
 
     # ----------------------------------------------------------------------------------------------------- properties
 
+    # A session that is not the engine's: what TLSClient.initialize gave while it was replaced, or what a subclass put here.
+    _session: Any = None
+
     @property
     def session(self) -> TLSClient:
-        """The low-level client of the same engine."""
-        from .models.tls import TLSClient
+        """The low-level client. Where a test, or a subclass, puts another in its place, requests go to that one."""
+        session: TLSClient | None = self._session
+        if session is None:
+            from .client import TLSClient as Session
 
-        return TLSClient.initialize()
+            session = Session.initialize()
+            if is_own_session(session):
+                self.__dict__["_session"] = session
+        return session
+
+    def _other_session(self, method: str) -> Any:
+        """The session that a call of this client goes to when it is not the engine's own; else None."""
+        if self._session is None and type(self).session is BaseClient.session and not _core._divert():
+            return None
+        from .models.tls import is_genuine
+
+        session = self.session
+        return None if is_genuine(session, method) else session
 
     @property
     def config(self) -> TLSConfig:
         """The settings as a TLSConfig."""
         if self._config_object is None:
-            from .models.tls import TLSConfig
+            from .client import TLSConfig
 
             self._config_object = TLSConfig.from_kwargs(
                 session_id=self._id,
-                http2=self.http2 if self.http2 is not None else "auto",
+                http2=self.http2 in ("auto", "http2", True, None),
                 timeout=self.timeout,
                 verify=self.verify,
                 client_identifier=self._identifier_name(),
@@ -292,7 +328,7 @@ class BaseClient(_core.BaseClient):
     @property
     def _id(self) -> str:
         if self._session_id is None:
-            self._session_id = new_id()
+            self._session_id = new_session_id(self)
         session_id: str = self._session_id
         return session_id
 
@@ -420,7 +456,16 @@ class BaseClient(_core.BaseClient):
 
     def close(self) -> None:
         """Close the client's connections; requests under way fail. Any number of times."""
+        other = self._other_session("destroy_session")
+        if other is not None:
+            other.destroy_session(self._id)
+        _sessions.leave(self)
         self._close()
+
+    def _renew(self) -> None:
+        """Begin a new session of the engine, with no cookies and no connections; the client stays usable."""
+        self._jar = _core.CookieJar()
+        self._cookies = None
 
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds connections")
@@ -484,16 +529,21 @@ class BaseClient(_core.BaseClient):
     def prepare_config(self, request: Request, client_identifier: str = "chrome_133") -> TLSConfig:
         """The TLSConfig of a request."""
         request._session_id = self._id
-        body, _ = request._body()
+        body, body_type = request._body()
+        headers = dict(request._fields())
+        if body_type is not None:
+            headers["content-type"] = body_type
+        cookies = request.cookies.cookiejar._store.items(str(request.url)) if request.cookies else []
         config: TLSConfig = self.config.copy_with(
             session_id=self._id,
-            headers=dict(request._fields()),
+            headers=headers,
+            cookies=[{"name": cookie[0], "value": cookie[1]} for cookie in cookies],
             method=request.method,
             url=str(request.url),
             body=body,
             proxy=str(request.proxy) if request.proxy is not None else "",
             timeout=request.timeout if isinstance(request.timeout, (int, float)) else None,
-            http2=self.http2,
+            http2=self.http2 in ("auto", "http2", True, None),
             verify=self.verify,
             client_identifier=client_identifier,
             **request._extra_config,
@@ -545,7 +595,8 @@ class BaseClient(_core.BaseClient):
 
     def _new_request(self, method: str, url: Any, *, cookies: Any, headers: Any, **kwargs: Any) -> Request:
         """A Request of this client's. Which names are the caller's own spelling is noted for HTTP/1.1."""
-        from .models.request import Request, _spelling
+        from .client import Request
+        from .models.request import _spelling
 
         spelled = {**(self._spelled or {}), **(_spelling(kwargs.pop("given_headers")) or {})}
         options: dict[str, Any] = {
@@ -670,6 +721,89 @@ class BaseClient(_core.BaseClient):
         if wanted and response.error is not None:
             raise response.error
         return response
+
+    # ------------------------------------------------------------------------------- sessions that are not the engine's
+
+    def _exchange(self, request: Request, identifier: str, follow_redirects: Any) -> Generator[Any, Any, None]:
+        """One request by a session that is not the engine's, redirects included: yields the payload of each transfer and
+        is sent its TLSResponse; yields the last Response at the end."""
+        import time
+        from datetime import timedelta
+
+        from .client import Response
+
+        follow = self.follow_redirects if follow_redirects in (None, NOT_GIVEN) else follow_redirects
+        start = time.monotonic()
+        history: list[Response] = []
+        while True:
+            config = self.prepare_config(request, identifier)
+            response = Response.from_tls_response((yield config.to_dict()), config.isByteResponse)
+            response.request = request
+            response.history = list(history)
+            response.default_encoding = self.encoding
+            response.read()
+            response.close()
+            response.elapsed = timedelta(seconds=time.monotonic() - start)
+            if not self._no_jar:
+                for value in response.headers.get_list("set-cookie"):
+                    self._jar.receive(str(request.url), value)
+            if response.status_code == 0:
+                response.error = HTTPError(response.text, response=response, request=request)
+                if self.raise_on_error:
+                    raise response.error
+            if not response.is_redirect:
+                yield response
+            try:
+                following = self._rebuild_redirect_request(request, response)
+            except HTTPError:
+                if follow:
+                    raise
+                yield response
+            response.next = following
+            if not follow:
+                yield response
+            if len(history) >= self.max_redirects:
+                raise TooManyRedirects("Too many redirects.", response=response, request=request)
+            response.history = []
+            history.append(response)
+            request = following
+
+    def _rebuild_redirect_method(self, request: Request, response: Response) -> str:
+        from .models.redirects import redirect_method
+
+        return redirect_method(request.method, response.status_code)
+
+    def _rebuild_redirect_url(self, request: Request, response: Response) -> URL:
+        """Where a redirect leads. Raises RemoteProtocolError."""
+        from .client import URL
+        from .models.redirects import redirect_url
+
+        location = response.headers.get("Location")
+        if not location:
+            raise RemoteProtocolError("Redirect response without 'Location' header.")
+        url = redirect_url(request, location, URL)
+        if request.url.scheme == "https" and url.scheme == "http":
+            if self.http2 in (True, "http2"):
+                raise RemoteProtocolError(
+                    "Switching remote scheme from HTTP/2 to HTTP/1 is not supported. "
+                    "Please initialize Client with parameter `http2` to `auto`."
+                )
+            other = self._other_session("destroy_session")
+            if other is not None:
+                # Sessions of other kinds may be tied to what they began with.
+                other.destroy_session(self._id)
+                _sessions.leave(self)
+                self._session_id = new_session_id(self)
+                if self._config_object is not None:
+                    self._config_object.sessionId = self._session_id
+        return url
+
+    def _rebuild_redirect_request(self, request: Request, response: Response) -> Request:
+        """The request that a redirect asks for. Raises RemoteProtocolError."""
+        from .models.redirects import redirected
+
+        url = self._rebuild_redirect_url(request, response)
+        return redirected(request, response, self._rebuild_redirect_method(request, response), url)
 
     def _after(self, request: Request, response: Response) -> None:
         """Cookies of an answer to a request that was not built by this client: the engine left them alone."""

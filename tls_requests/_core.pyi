@@ -1,7 +1,7 @@
 """The compiled engine. Only this package uses it; programs use `tls_requests`."""
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import Context
 from os import PathLike
 from types import TracebackType
@@ -136,6 +136,8 @@ class Response:
     @property
     def _op_encoding(self) -> Any: ...
     @property
+    def _op_timeout(self) -> Any: ...
+    @property
     def _op_info(self) -> str | None: ...
     def _header(self, name: str, /) -> str | None: ...
 
@@ -169,6 +171,34 @@ class BaseClient:
     _no_browser_headers: bool
     _no_jar: bool
     def __new__(cls: type[_Client], *args: Any, **kwargs: Any) -> _Client: ...
+    def _verb(
+        self,
+        method: str,
+        url: URLTypes,
+        params: URLParamTypes | NotGiven,
+        headers: HeaderTypes | NotGiven,
+        cookies: CookieTypes | NotGiven,
+        auth: AuthTypes | NotGiven,
+        follow_redirects: bool | NotGiven | None,
+        timeout: TimeoutTypes | NotGiven,
+        rest: dict[str, Any],
+        /,
+        *body: Any,
+    ) -> PackageResponse: ...
+    def _averb(
+        self,
+        method: str,
+        url: URLTypes,
+        params: URLParamTypes | NotGiven,
+        headers: HeaderTypes | NotGiven,
+        cookies: CookieTypes | NotGiven,
+        auth: AuthTypes | NotGiven,
+        follow_redirects: bool | NotGiven | None,
+        timeout: TimeoutTypes | NotGiven,
+        rest: dict[str, Any],
+        /,
+        *body: Any,
+    ) -> Awaitable[PackageResponse]: ...
     def _blocking(
         self,
         method: str,
@@ -246,4 +276,5 @@ def profile_headers(identifier: str, http2: bool = True, /) -> list[tuple[str, s
 def profile_known(identifier: str, /) -> bool: ...
 def error_rows() -> list[tuple[str, str, str]]: ...
 def _register(helpers: dict[str, Any], classes: tuple[type[BaseClient], ...], /) -> None: ...
+def _divert(flag: bool | None = ..., /) -> bool: ...
 def _shutdown() -> None: ...

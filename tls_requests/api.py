@@ -80,6 +80,12 @@ def request(
         )
 
 
+def _request(method: str, given: dict[str, Any]) -> Response:
+    """`request` with the arguments of one of the functions below, as `locals()` has them."""
+    url, config = given.pop("url"), given.pop("config")
+    return request(method, url, **given, **config)
+
+
 def get(
     url: Any,
     *,
@@ -100,25 +106,7 @@ def get(
     **config: Any,
 ) -> Response:
     """Send one GET request; see `request`."""
-    return request(
-        "GET",
-        url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("GET", locals())
 
 
 def options(
@@ -141,25 +129,7 @@ def options(
     **config: Any,
 ) -> Response:
     """Send one OPTIONS request; see `request`."""
-    return request(
-        "OPTIONS",
-        url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("OPTIONS", locals())
 
 
 def head(
@@ -182,25 +152,7 @@ def head(
     **config: Any,
 ) -> Response:
     """Send one HEAD request; see `request`."""
-    return request(
-        "HEAD",
-        url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("HEAD", locals())
 
 
 def delete(
@@ -223,25 +175,7 @@ def delete(
     **config: Any,
 ) -> Response:
     """Send one DELETE request; see `request`."""
-    return request(
-        "DELETE",
-        url,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("DELETE", locals())
 
 
 def post(
@@ -267,28 +201,7 @@ def post(
     **config: Any,
 ) -> Response:
     """Send one POST request; see `request`."""
-    return request(
-        "POST",
-        url,
-        data=data,
-        files=files,
-        json=json,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("POST", locals())
 
 
 def put(
@@ -314,28 +227,7 @@ def put(
     **config: Any,
 ) -> Response:
     """Send one PUT request; see `request`."""
-    return request(
-        "PUT",
-        url,
-        data=data,
-        files=files,
-        json=json,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("PUT", locals())
 
 
 def patch(
@@ -361,25 +253,4 @@ def patch(
     **config: Any,
 ) -> Response:
     """Send one PATCH request; see `request`."""
-    return request(
-        "PATCH",
-        url,
-        data=data,
-        files=files,
-        json=json,
-        params=params,
-        headers=headers,
-        cookies=cookies,
-        auth=auth,
-        proxy=proxy,
-        http2=http2,
-        timeout=timeout,
-        follow_redirects=follow_redirects,
-        verify=verify,
-        client_identifier=client_identifier,
-        debug=debug,
-        protocol_racing=protocol_racing,
-        allow_http=allow_http,
-        stream_id=stream_id,
-        **config,
-    )
+    return _request("PATCH", locals())

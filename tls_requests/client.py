@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from ._states import ClientState, ProtocolType
     from .models.headers import Headers
-    from .models.request import Request
-    from .models.response import Response
+    from .models.request import Request as Request
+    from .models.response import Response as Response
+    from .models.tls import TLSClient as TLSClient
+    from .models.tls import TLSConfig as TLSConfig
+    from .models.urls import URL as URL
     from .models.urls import Proxy
 
     Self = TypeVar("Self", bound="BaseClient")
@@ -25,15 +28,47 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "BaseClient", "Client"]
 
 
+# Names that programs look for, and tests replace, in this module: where each is defined.
+_ELSEWHERE = {
+    **dict.fromkeys(("ClientState", "ProtocolType"), "_states"),
+    **dict.fromkeys(("ProxyError", "RemoteProtocolError", "TooManyRedirects"), "exceptions"),
+    **dict.fromkeys(
+        (
+            "URL",
+            "Auth",
+            "BasicAuth",
+            "Cookies",
+            "HeaderRotator",
+            "Headers",
+            "Proxy",
+            "ProxyRotator",
+            "Request",
+            "Response",
+            "StatusCodes",
+            "TLSClient",
+            "TLSConfig",
+            "TLSIdentifierRotator",
+            "URLParams",
+        ),
+        "models",
+    ),
+}
+
+
 def __getattr__(name: str) -> Any:
+    import importlib
+
+    value: Any
     if name == "logger":
         import logging
 
-        value: Any = logging.getLogger("TLSRequests")
-    elif name in ("ClientState", "ProtocolType"):
-        from . import _states
-
-        value = getattr(_states, name)
+        value = logging.getLogger("TLSRequests")
+    elif name in _ELSEWHERE:
+        value = getattr(importlib.import_module(f".{_ELSEWHERE[name]}", __package__), name)
+    elif name.isupper() and hasattr(importlib.import_module(".settings", __package__), name):
+        value = getattr(importlib.import_module(".settings", __package__), name)
+    elif name.endswith("Types") and hasattr(importlib.import_module(".types", __package__), name):
+        value = getattr(importlib.import_module(".types", __package__), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -137,6 +172,15 @@ class Client(BaseClient):
     def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
     ) -> Response:
+        other = None if request._low_level is True else self._other_session("request")
+        if other is not None:
+            identifier = self.prepare_client_identifier(self._identifier_of(request))
+            exchange = self._exchange(request, identifier, follow_redirects)
+            step = next(exchange)
+            while isinstance(step, dict):
+                step = exchange.send(other.request(step))
+            answer: Response = step
+            return answer
         failure = self._failure_of(request)
         if failure is not None:
             return self._refuse(request, failure)
@@ -160,25 +204,7 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a GET request; see `request`."""
-        response = self._blocking(
-            "GET",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("GET", url, **given_arguments(values, kwargs))
+        return self._verb("GET", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def options(
         self,
@@ -192,26 +218,8 @@ class Client(BaseClient):
         timeout: Any = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
-        """Send a OPTIONS request; see `request`."""
-        response = self._blocking(
-            "OPTIONS",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("OPTIONS", url, **given_arguments(values, kwargs))
+        """Send an OPTIONS request; see `request`."""
+        return self._verb("OPTIONS", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def head(
         self,
@@ -226,25 +234,7 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a HEAD request; see `request`."""
-        response = self._blocking(
-            "HEAD",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("HEAD", url, **given_arguments(values, kwargs))
+        return self._verb("HEAD", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def delete(
         self,
@@ -259,25 +249,7 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a DELETE request; see `request`."""
-        response = self._blocking(
-            "DELETE",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return self.request("DELETE", url, **given_arguments(values, kwargs))
+        return self._verb("DELETE", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     def post(
         self,
@@ -296,13 +268,9 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a POST request; see `request`."""
-        response = self._blocking(
-            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return self._verb(
+            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("POST", url, **given_arguments(values, kwargs))
 
     def put(
         self,
@@ -321,13 +289,9 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PUT request; see `request`."""
-        response = self._blocking(
-            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return self._verb(
+            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("PUT", url, **given_arguments(values, kwargs))
 
     def patch(
         self,
@@ -346,13 +310,9 @@ class Client(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PATCH request; see `request`."""
-        response = self._blocking(
-            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return self._verb(
+            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if response is not None:
-            return response
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return self.request("PATCH", url, **given_arguments(values, kwargs))
 
 
 class AsyncClient(BaseClient):
@@ -436,25 +396,7 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a GET request; see `request`."""
-        op = self._awaitable(
-            "GET",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("GET", url, **given_arguments(values, kwargs))
+        return await self._averb("GET", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def options(
         self,
@@ -468,26 +410,8 @@ class AsyncClient(BaseClient):
         timeout: Any = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
-        """Send a OPTIONS request; see `request`."""
-        op = self._awaitable(
-            "OPTIONS",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("OPTIONS", url, **given_arguments(values, kwargs))
+        """Send an OPTIONS request; see `request`."""
+        return await self._averb("OPTIONS", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def head(
         self,
@@ -502,25 +426,7 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a HEAD request; see `request`."""
-        op = self._awaitable(
-            "HEAD",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("HEAD", url, **given_arguments(values, kwargs))
+        return await self._averb("HEAD", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def delete(
         self,
@@ -535,25 +441,7 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a DELETE request; see `request`."""
-        op = self._awaitable(
-            "DELETE",
-            url,
-            params,
-            headers,
-            cookies,
-            auth,
-            follow_redirects,
-            timeout,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            NOT_GIVEN,
-            kwargs,
-        )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout)
-        return await self.request("DELETE", url, **given_arguments(values, kwargs))
+        return await self._averb("DELETE", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs)
 
     async def post(
         self,
@@ -572,13 +460,9 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a POST request; see `request`."""
-        op = self._awaitable(
-            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return await self._averb(
+            "POST", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("POST", url, **given_arguments(values, kwargs))
 
     async def put(
         self,
@@ -597,13 +481,9 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PUT request; see `request`."""
-        op = self._awaitable(
-            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return await self._averb(
+            "PUT", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("PUT", url, **given_arguments(values, kwargs))
 
     async def patch(
         self,
@@ -622,13 +502,9 @@ class AsyncClient(BaseClient):
         **kwargs: Any,
     ) -> Response:
         """Send a PATCH request; see `request`."""
-        op = self._awaitable(
-            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, kwargs
+        return await self._averb(
+            "PATCH", url, params, headers, cookies, auth, follow_redirects, timeout, kwargs, data, files, json, content
         )
-        if op is not None:
-            return await op
-        values = (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content)
-        return await self.request("PATCH", url, **given_arguments(values, kwargs))
 
     async def send(
         self, request: Request, *, stream: bool = False, auth: Any = None, follow_redirects: Any = None
@@ -666,10 +542,22 @@ class AsyncClient(BaseClient):
     async def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
     ) -> Response:
+        other = None if request._low_level is True else self._other_session("arequest")
+        if other is not None:
+            identifier = await self.aprepare_client_identifier(self._identifier_of(request))
+            exchange = self._exchange(request, identifier, follow_redirects)
+            step = next(exchange)
+            while isinstance(step, dict):
+                step = exchange.send(await other.arequest(step))
+            answer: Response = step
+            return answer
         failure = self._failure_of(request)
         if failure is not None:
             return self._refuse(request, failure)
-        identifier = await self.aprepare_client_identifier(self._identifier_of(request))
+        identifier = self._identifier_of(request)
+        if request._low_level is not True:
+            # TLSClient's requests have a name, and may come by a blocking client's session.
+            identifier = await self.aprepare_client_identifier(identifier)
         if type(self).prepare_config is not AsyncClient.prepare_config:
             self.prepare_config(request, identifier)
         response: Response = await self._perform_awaitable(

@@ -6,7 +6,8 @@ import base64
 import importlib
 import json
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -69,9 +70,29 @@ def get_logger(name: str = "TLSRequests", level: int | str = logging.INFO) -> lo
     return logger
 
 
-def _default(value: object) -> Any:
-    if isinstance(value, (set, frozenset)):
-        return list(value)
+def to_plain(value: Any) -> Any:
+    """The value as the standard library's encoder takes it, by the rules of orjson: dates as ISO 8601, UUIDs and others as
+    text, enumerations by value, dataclasses as objects, NaN and infinities as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool)) or type(value) is int:
+        return value
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    import dataclasses
+    import datetime
+    import enum
+
+    if isinstance(value, enum.Enum):
+        return to_plain(value.value)
+    if isinstance(value, int):
+        return int(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
     return str(value)
 
 
@@ -90,7 +111,7 @@ def to_str(value: Any, encoding: str = "utf-8", *, lower: bool = False) -> str:
         text = "true" if value else "false"
     elif isinstance(value, (dict, list, tuple, set)):
         value = list(value) if isinstance(value, set) else value
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_default)
+        text = json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":"))
     else:
         text = str(value)
     return text.lower() if lower else text

@@ -78,6 +78,10 @@ resolve(tr_op_t *op, tr_url_t *out, tr_err_t *err)
 {
     tr_err_t why = TR_ERR_INIT;
     tr_slice_t location = tr_headers_get(&op->hop->response.headers, TR_SLICE_LIT("location"));
+    if (location.len == 0) {
+        /* An empty reference means the same document: asking for it again and again leads nowhere. */
+        return tr_err_set(err, TR_ERR_REDIRECT_INVALID, 0, "redirect.location", "Redirect response without 'Location' header.");
+    }
     tr_code_t code = tr_url_resolve(out, &op->arena, &op->ask.url, location, &why);
     if (code == TR_OK) {
         return TR_OK;

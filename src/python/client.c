@@ -288,6 +288,12 @@ client_dealloc(PyObject *obj)
     Py_DECREF(type);
 }
 
+PyDoc_STRVAR(send_verb_doc, "_verb($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, rest, /, *body)\n--\n\n"
+                            "Send and wait. body: data, files, json, content, or nothing.");
+
+PyDoc_STRVAR(send_averb_doc, "_averb($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, rest, /, *body)\n--\n\n"
+                             "Send; await the result. body: data, files, json, content, or nothing.");
+
 PyDoc_STRVAR(send_blocking_doc,
              "_blocking($self, method, url, params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content, rest, /)\n"
              "--\n\nSend and wait. None when the call needs the Python chain.");
@@ -306,6 +312,8 @@ PyDoc_STRVAR(send_failure_doc, "_failure($self, request, method, url, code, mess
                               "A request that cannot be sent: the status-0 response, or the exception when raise_on_error is set.");
 
 static PyMethodDef client_methods[] = {
+    {"_verb", (PyCFunction)(void (*)(void))core_send_verb, METH_FASTCALL, send_verb_doc},
+    {"_averb", (PyCFunction)(void (*)(void))core_send_averb, METH_FASTCALL, send_averb_doc},
     {"_blocking", (PyCFunction)(void (*)(void))core_send_blocking, METH_FASTCALL, send_blocking_doc},
     {"_awaitable", (PyCFunction)(void (*)(void))core_send_awaitable, METH_FASTCALL, send_awaitable_doc},
     {"_perform_blocking", core_send_perform_blocking, METH_VARARGS, send_perform_blocking_doc},

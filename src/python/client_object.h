@@ -105,6 +105,8 @@ tr_session_t *core_client_session(core_client_t *self);
 /* -------------------------------------------------------------------------------------------------------------- send.c */
 
 /* Methods of BaseClient; what they take is in their docs in client.c. */
+PyObject *core_send_verb(PyObject *self, PyObject *const *args, Py_ssize_t num);
+PyObject *core_send_averb(PyObject *self, PyObject *const *args, Py_ssize_t num);
 PyObject *core_send_blocking(PyObject *self, PyObject *const *args, Py_ssize_t num);
 PyObject *core_send_awaitable(PyObject *self, PyObject *const *args, Py_ssize_t num);
 PyObject *core_send_perform_blocking(PyObject *self, PyObject *args);

@@ -84,6 +84,27 @@ core_register(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(divert_doc, "_divert($module, flag=None, /)\n--\n\n"
+                         "Set whether calls of clients take the Python chain because TLSClient was changed; give the state.");
+
+static PyObject *
+core_divert(PyObject *module, PyObject *args)
+{
+    core_state_t *st = core_state(module);
+    PyObject *flag = Py_None;
+    if (!PyArg_ParseTuple(args, "|O:_divert", &flag)) {
+        return NULL;
+    }
+    if (flag != Py_None) {
+        int truth = PyObject_IsTrue(flag);
+        if (truth < 0) {
+            return NULL;
+        }
+        st->diverted = truth > 0;
+    }
+    return PyBool_FromLong(st->diverted);
+}
+
 PyDoc_STRVAR(stats_doc, "stats($module, /)\n--\n\nCounters of the process's engine, as a dict.");
 
 static PyObject *
@@ -216,6 +237,7 @@ core_shutdown(PyObject *module, PyObject *args)
 
 static PyMethodDef core_methods[] = {
     {"_register", core_register, METH_VARARGS, register_doc},
+    {"_divert", core_divert, METH_VARARGS, divert_doc},
     {"_shutdown", core_shutdown, METH_NOARGS, shutdown_doc},
     {"stats", core_stats, METH_NOARGS, stats_doc},
     {"profiles", core_profiles, METH_NOARGS, profiles_doc},

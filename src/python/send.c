@@ -1,7 +1,8 @@
 /* send: from a call to an op. Two ways:
  *
- *   _blocking, _awaitable     the short way of the verbs: straight from the call's arguments to the engine. They answer None when the call needs
- *                             the Python chain (a subclass overrides a step, auth, hooks, rotators, files, ...).
+ *   _verb, _averb             the short way of the verbs: straight from the call's arguments to the engine; when the call needs the Python chain (a
+ *                             subclass overrides a step, auth, hooks, rotators, files, ...), they call self.request.
+ *   _blocking, _awaitable     the same for `request`, which is the first step of the chain itself: they answer None then.
  *   _perform_*                the end of the Python chain: a finished Request's parts. */
 #include "python/client_object.h"
 
@@ -329,7 +330,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
         return -1;
     }
     PyObject *hooks = attrs[ATTR__hooks];
-    if (!self->settings.direct || (hooks != NULL && hooks != Py_None && (!PyDict_Check(hooks) || PyDict_GET_SIZE(hooks) != 0)) ||
+    if (!self->settings.direct || st->diverted || (hooks != NULL && hooks != Py_None && (!PyDict_Check(hooks) || PyDict_GET_SIZE(hooks) != 0)) ||
         !core_client_untouched(self) || (core_is_given(st, args[ARG_AUTH]) && !core_is_pair(args[ARG_AUTH])) ||
         (args[ARG_REST] != Py_None && PyDict_GET_SIZE(args[ARG_REST]) != 0)) {
         return 0;
@@ -404,9 +405,10 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     }
     op->method = Py_NewRef(args[ARG_METHOD]);
     op->encoding = Py_XNewRef(attrs[ATTR_encoding]);
+    op->timeout = Py_XNewRef(core_is_given(st, args[ARG_TIMEOUT]) ? args[ARG_TIMEOUT] : attrs[ATTR_timeout]);
     op->raise_on_error = self->settings.raise_on_error;
     if (!core_is_given(st, attrs[ATTR__session_id])) {
-        PyObject *id = PyObject_CallNoArgs(st->helpers.new_id);
+        PyObject *id = PyObject_CallOneArg(st->helpers.session_id, (PyObject *)self);
         if (id == NULL) {
             goto done;
         }
@@ -480,6 +482,82 @@ core_send_awaitable(PyObject *obj, PyObject *const *args, Py_ssize_t num)
     }
     int rc = send_build((core_client_t *)obj, args, &op);
     return rc < 0 ? NULL : rc == 0 ? Py_NewRef(Py_None) : start(op);
+}
+
+/* What a verb hands over: the arguments up to the time-out, the further keywords, and the four of a body where the verb has one. */
+enum { VERB_PLAIN = ARG_TIMEOUT + 2, VERB_BODY = VERB_PLAIN + ARG_REST - ARG_DATA };
+
+static int
+verb_arguments(core_client_t *self, PyObject *const *args, Py_ssize_t num, PyObject **full)
+{
+    if (num != VERB_PLAIN && check_num_args(num, VERB_BODY, "a verb") < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i <= ARG_TIMEOUT; i++) {
+        full[i] = args[i];
+    }
+    full[ARG_REST] = args[ARG_TIMEOUT + 1];
+    for (size_t i = ARG_DATA; i < ARG_REST; i++) {
+        full[i] = num == VERB_BODY ? args[i + 1] : self->st->not_given;
+    }
+    return 0;
+}
+
+/* The verb by the chain: self.request(method, url, ...) with what was given. */
+static PyObject *
+verb_chain(PyObject *self, PyObject **full)
+{
+    static const char *const names[ARG_REST] = {[ARG_PARAMS] = "params",   [ARG_HEADERS] = "headers", [ARG_COOKIES] = "cookies",
+                                                [ARG_AUTH] = "auth",       [ARG_FOLLOW] = "follow_redirects",
+                                                [ARG_TIMEOUT] = "timeout", [ARG_DATA] = "data",       [ARG_FILES] = "files",
+                                                [ARG_JSON] = "json",       [ARG_CONTENT] = "content"};
+    core_state_t *st = ((core_client_t *)self)->st;
+    PyObject *result = NULL, *method = PyObject_GetAttr(self, st->chain_names[CHAIN_request]);
+    PyObject *given = full[ARG_REST] == Py_None ? PyDict_New() : PyDict_Copy(full[ARG_REST]);
+    PyObject *positional = PyTuple_Pack(2, full[ARG_METHOD], full[ARG_URL]);
+    if (method == NULL || given == NULL || positional == NULL) {
+        goto done;
+    }
+    for (size_t i = ARG_PARAMS; i < ARG_REST; i++) {
+        if (full[i] != st->not_given && PyDict_SetItemString(given, names[i], full[i]) < 0) {
+            goto done;
+        }
+    }
+    result = PyObject_Call(method, positional, given);
+done:
+    Py_XDECREF(method);
+    Py_XDECREF(given);
+    Py_XDECREF(positional);
+    return result;
+}
+
+PyObject *
+core_send_verb(PyObject *obj, PyObject *const *args, Py_ssize_t num)
+{
+    PyObject *full[ARG_COUNT];
+    if (verb_arguments((core_client_t *)obj, args, num, full) < 0) {
+        return NULL;
+    }
+    core_op_t *op;
+    int rc = send_build((core_client_t *)obj, full, &op);
+    if (rc <= 0) {
+        return rc < 0 ? NULL : verb_chain(obj, full);
+    }
+    PyObject *response = core_op_run_blocking(op);
+    Py_DECREF(op);
+    return response;
+}
+
+PyObject *
+core_send_averb(PyObject *obj, PyObject *const *args, Py_ssize_t num)
+{
+    PyObject *full[ARG_COUNT];
+    if (verb_arguments((core_client_t *)obj, args, num, full) < 0) {
+        return NULL;
+    }
+    core_op_t *op;
+    int rc = send_build((core_client_t *)obj, full, &op);
+    return rc < 0 ? NULL : rc == 0 ? verb_chain(obj, full) : start(op);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the long way */

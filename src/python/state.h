@@ -46,7 +46,7 @@
     X(encode_json)      /* (object) -> bytes */                                                                        \
     X(encode_data)      /* (data) -> (bytes, content type or None) */                                                  \
     X(basic_auth)       /* ((user, password)) -> str; raises AuthenticationError */                                    \
-    X(new_id)           /* () -> str: the id of a client's session */                                                  \
+    X(session_id)       /* (client) -> str: a new id for its session, which is in the table of sessions from then on */ \
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators */       \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
     X(check_hints)      /* (user agent, sec-ch-ua, sec-ch-ua-platform, sec-ch-ua-mobile), each str or None: warns about contradictions */ \
@@ -70,6 +70,8 @@
     X(aprepare_headers)                                                                                                \
     X(aprepare_proxy)                                                                                                  \
     X(aprepare_client_identifier)                                                                                      \
+    X(session)                                                                                                         \
+    X(_session)                                                                                                        \
     X(_send)
 
 enum {
@@ -96,6 +98,7 @@ typedef struct core_state {
     } helpers;
     PyObject *chain_names[CHAIN_COUNT];
     PyObject *chain_classes;  /* dict: the package's client class -> tuple of its own methods, in the order of CORE_CHAIN */
+    bool diverted;            /* a method of TLSClient was replaced: calls take the chain, which asks where they go */
     PyObject *get_running_loop; /* asyncio's; imported at the first asynchronous request */
     PyObject *cancelled_error;  /* asyncio.CancelledError */
     PyObject *invalid_state_error;
@@ -137,6 +140,7 @@ typedef struct core_op {
     PyObject *body;       /* bytes lent to the engine, or NULL */
     PyObject *request;    /* the Request that was sent, or NULL: made when looked at */
     PyObject *encoding;   /* default_encoding of the response */
+    PyObject *timeout;    /* as the call or the client gave it; NULL: the default, or a Request knows */
     PyObject *info;       /* id of the client's session: what Request.id shows; or NULL */
     bool raise_on_error;
     /* asynchronous use: all on the loop's thread */

@@ -301,6 +301,7 @@ TR_TEST(redirect_refused, "/client/redirect/refused")
         {"http://a/", "ftp://a/", 0, TR_ERR_REDIRECT_INVALID},
         {"http://a/", "javascript:alert(1)", 0, TR_ERR_REDIRECT_INVALID},
         {"http://a/", "http://", 0, TR_ERR_REDIRECT_INVALID},
+        {"http://a/", "", 0, TR_ERR_REDIRECT_INVALID},
         {"http://a/", "http://a:99999/", 0, TR_ERR_REDIRECT_INVALID},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import binascii
-import dataclasses
-import datetime
-import enum
 import json
-import math
 import mimetypes
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +13,7 @@ from typing import IO, Any
 from urllib.parse import urlencode
 
 from ..settings import CHUNK_SIZE
-from ..utils import to_str
+from ..utils import to_plain, to_str
 
 __all__ = ["JsonEncoder", "MultipartEncoder", "StreamEncoder", "UrlencodedEncoder"]
 
@@ -26,7 +21,7 @@ _OCTETS = "application/octet-stream"
 _ESCAPES = str.maketrans({"\n": "%0A", "\r": "%0D", '"': "%22"})
 
 
-def format_header(name: str, value: str | bytes, encoding: str = "utf-8") -> bytes:
+def format_header(name: str, value: str | bytes, encoding: str = "ascii") -> bytes:
     """`name="value"` of a disposition; LF, CR and the quote are escaped as browsers do (WHATWG, form submission)."""
     text = value.decode("utf-8") if isinstance(value, bytes) else value
     return f'{name}="{text.translate(_ESCAPES)}"'.encode("utf-8" if not text.isascii() else encoding)
@@ -37,9 +32,9 @@ def get_boundary() -> bytes:
     return binascii.hexlify(os.urandom(16))
 
 
-def guess_content_type(name: str) -> str:
+def guess_content_type(fp: str) -> str:
     """The media type by the file name, or application/octet-stream."""
-    return mimetypes.guess_type(name)[0] or _OCTETS
+    return mimetypes.guess_type(fp)[0] or _OCTETS
 
 
 def iter_buffer(buffer: IO[bytes], chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
@@ -154,7 +149,7 @@ class FileField(BaseField):
         raw = getattr(content, "buffer", None)
         if raw is not None and not hasattr(content, "getbuffer"):
             # Opened in text mode: the bytes of the same file, the caller's object stays open and in its place.
-            return (open(content.name, "rb") if own_name else raw), own_name
+            return (BytesIO(Path(content.name).read_bytes()) if own_name else raw), own_name
         return content, own_name
 
     def render_parts(self) -> bytes:
@@ -213,30 +208,6 @@ class BaseEncoder:
         self.close()
 
 
-def _json_value(value: Any) -> Any:
-    """The value as the standard library's encoder takes it, by the rules of orjson: dates as ISO 8601, UUIDs and others as
-    text, enumerations by value, dataclasses as objects, NaN and infinities as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, bool)) or type(value) is int:
-        return value
-    if isinstance(value, enum.Enum):
-        return _json_value(value.value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, Mapping):
-        return {key: _json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_value(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _json_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    return str(value)
-
-
 def encode_json(data: Any) -> bytes:
     """The bytes of a JSON body. Text and bytes at the top are taken as JSON already; None is empty.
 
@@ -248,7 +219,7 @@ def encode_json(data: Any) -> bytes:
         return bytes(data)
     if isinstance(data, (dict, list, tuple, set)):
         top = list(data) if isinstance(data, set) else data
-        text = json.dumps(_json_value(top), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(to_plain(top), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     else:
         text = to_str(data)
     try:

@@ -46,9 +46,7 @@ class Headers(MutableMapping[str, str]):
     """
 
     def __init__(self, headers: Any = None, *, alias: str = "lower") -> None:
-        self.alias = alias.value if isinstance(alias, HeaderAlias) else alias
-        if not HeaderAlias.contains(self.alias):
-            self.alias = HeaderAlias.LOWER.value
+        self.alias: str = alias if HeaderAlias.contains(alias) else "lower"
         self._items: list[tuple[str, list[str]]] = []
         for key, values in self._pairs(headers):
             self._append(key, values)
@@ -166,7 +164,7 @@ class Headers(MutableMapping[str, str]):
     def popitem(self) -> tuple[str, str]:
         """Remove and return the first entry. Raises KeyError when empty."""
         if not self._items:
-            raise KeyError("popitem(): headers are empty")
+            raise KeyError
         key, values = self._items.pop(0)
         return key, ",".join(values)
 
@@ -178,7 +176,7 @@ class Headers(MutableMapping[str, str]):
         self[key] = default
         return default
 
-    def update(self, headers: Any = None) -> None:  # type: ignore[override]  # no keyword form, as in the original
+    def update(self, headers: Any) -> None:  # type: ignore[override]  # no keyword form, as in the original
         """Take over header fields; a name that is there already moves to the end with its new value."""
         pairs = self._pairs(headers)
         names = {key for key, _ in pairs}

@@ -15,9 +15,14 @@ R = TypeVar("R", bound="BaseRelease")
 @dataclass
 class BaseRelease:
     @classmethod
+    def model_fields_set(cls) -> set[str]:
+        """The names of the fields."""
+        return {item.name for item in fields(cls)}
+
+    @classmethod
     def from_kwargs(cls: type[R], **kwargs: Any) -> R:
         """Make one of keywords; unknown ones are ignored."""
-        names = {item.name for item in fields(cls)}
+        names = cls.model_fields_set()
         return cls(**{key: value for key, value in kwargs.items() if key in names})
 
 

@@ -10,10 +10,12 @@ from .encoders import StreamEncoder
 from .urls import URL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .request import Request
     from .response import Response
 
-__all__ = ["next_request", "redirect_method", "redirect_url"]
+__all__ = ["next_request", "redirect_method", "redirect_url", "redirected"]
 
 _BODY_FIELDS = ("content-type", "content-length", "transfer-encoding")
 _CREDENTIALS = ("authorization", "proxy-authorization", "cookie")
@@ -29,8 +31,8 @@ def redirect_method(method: str, status: int) -> str:
     return method
 
 
-def redirect_url(request: Request, location: str) -> URL:
-    """Resolve a Location against the request's URL. Raises RemoteProtocolError."""
+def redirect_url(request: Request, location: str, make: Callable[[str], URL] = URL) -> URL:
+    """Resolve a Location against the request's URL. make: what parses the result. Raises RemoteProtocolError."""
     base = str(request.url)
     location = location.strip()
     try:
@@ -38,10 +40,10 @@ def redirect_url(request: Request, location: str) -> URL:
         if "//" in location[: len(parts.scheme) + 3] and not parts.netloc:
             raise ValueError("no host")  # urljoin would take the request's
         text = urljoin(base, location)
-        url = URL(text)
+        url = make(text)
     except (HTTPError, ValueError) as error:
         raise RemoteProtocolError(f"Invalid URL in 'Location' header: {error}") from None
-    if url.scheme not in _PORTS or not url.host:
+    if url.scheme not in _PORTS or not url.host or not url.url:
         raise RemoteProtocolError("Invalid URL in Location headers.")
     if not url.fragment and request.url.fragment:
         url.fragment = request.url.fragment
@@ -60,19 +62,28 @@ def _keeps_credentials(old: URL, new: URL) -> bool:
 
 def next_request(request: Request, response: Response) -> Request | None:
     """The request that follows a redirect response; None when its Location cannot be used."""
-    from .request import Request
-
     location = response.headers.get("location")
     if not location:
         return None
     try:
-        url = redirect_url(request, location)
-        cookies = response.cookies.cookiejar._store.items(str(url))
+        return redirected(
+            request, response, redirect_method(request.method, response.status_code), redirect_url(request, location)
+        )
     except (RemoteProtocolError, URLError):
         return None
-    method = redirect_method(request.method, response.status_code)
+
+
+def redirected(request: Request, response: Response, method: str, url: URL) -> Request:
+    """The request by that method for that URL, with what of the earlier one goes along. Raises URLError."""
+    from .request import Request
+
+    cookies = response.cookies.cookiejar._store.items(str(url))
     automatic: dict[str, Any] = request._automatic
-    fields = [(name, values) for name, values in request.headers._items if automatic.get(name) != ",".join(values)]
+    fields = [
+        (name, values)
+        for name, values in request.headers._items
+        if request._as_sent or automatic.get(name) != ",".join(values)
+    ]
     if method != request.method:
         fields = [field for field in fields if field[0] not in _BODY_FIELDS]
     if not _keeps_credentials(request.url, url):

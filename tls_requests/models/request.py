@@ -32,6 +32,11 @@ class Request:
     <Request: (GET, https://example.com/?a=1)>
     """
 
+    # Of an answer to a call that made no Request: its headers are those that were sent, the caller's and the browser's.
+    _as_sent = False
+    # Made by TLSClient of a payload: it goes to the engine whatever stands in TLSClient's place.
+    _low_level = False
+
     def __init__(
         self,
         method: str,
@@ -185,7 +190,7 @@ class Request:
         """The request of a response whose request nobody made as an object, or that a redirect made."""
         original: Request | None = response._op_request
         url = response._url_text
-        self = cls(response._method, url, timeout=None if original is None else original.timeout)
+        self = cls(response._method, url, timeout=response._op_timeout if original is None else original.timeout)
         if "_url" in response.__dict__:
             self.url = response._url  # what response.url gave already
         if original is not None:
@@ -203,6 +208,7 @@ class Request:
             self.stream = StreamEncoder.from_bytes(body)
         if original is None:
             self._session_id = response._op_info
+            self._as_sent = True
         host = self._automatic.pop("host", None)
         if host is not None:
             del self.headers["host"]

@@ -321,26 +321,26 @@ class Response(_core.Response):
         raise HTTPError(f"{status} {kind}: {reason} for url: {url}", response=self)
 
     @classmethod
-    def from_tls_response(cls, tls_response: TLSResponse, is_byte_response: bool = False) -> Response:
+    def from_tls_response(cls, response: TLSResponse, is_byte_response: bool = False) -> Response:
         """Make a response of what TLSClient.request returned.
 
         Raises Base64DecodeError when `is_byte_response` is set and the body is no base64.
         """
-        body: Any = tls_response.body or ""
-        if is_byte_response and (tls_response.status or 0) > 0:
+        body: Any = response.body or ""
+        if is_byte_response and (response.status or 0) > 0:
             import binascii
             from base64 import b64decode
 
             try:
-                raw = b64decode(body.split(",")[-1], validate=True)
+                raw = b64decode(body.split(",")[-1])
             except (binascii.Error, ValueError, TypeError):
                 raise Base64DecodeError("Couldn't decode the base64 string into bytes.") from None
         else:
             raw = body if isinstance(body, bytes) else body.encode("utf-8")
-        response = cls(tls_response.status, headers=tls_response.headers, cookies=tls_response.cookies, body=raw)
-        response.__dict__["_id"] = tls_response.id or ""
-        response.http_version = tls_response.usedProtocol or "HTTP/1.1"
-        return response
+        made = cls(response.status, headers=response.headers, cookies=response.cookies, body=raw)
+        made.__dict__["_id"] = response.id or ""
+        made.http_version = response.usedProtocol or "HTTP/1.1"
+        return made
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status_code}]>"
@@ -394,7 +394,7 @@ def _charset(content_type: str) -> str | None:
     for part in content_type.split(";")[1:]:
         name, _, value = part.partition("=")
         if name.strip().lower() == "charset":
-            return value.strip().strip("'\"").lower()
+            return value.strip().strip('"').lower()
     return None
 
 
@@ -513,7 +513,7 @@ def _make_text(self: Response) -> str:
     try:
         # Without finalising: an incomplete sequence at the very end is dropped.
         return codecs.getincrementaldecoder(encoding)(errors="replace").decode(content)
-    except (LookupError, TypeError, AssertionError):  # a codec that is none for text
+    except (LookupError, TypeError, AssertionError, UnicodeError):  # no codec for text, or one that cannot replace
         return content.decode("utf-8", "replace")
 
 

@@ -7,18 +7,28 @@ import dataclasses
 import json
 import re
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import _core, _sessions
+from .._base import new_id
+from ..exceptions import HTTPError
 from ..settings import (
     BROWSER_HEADERS,
     DEFAULT_CLIENT_IDENTIFIER,
     DEFAULT_INSECURE_SKIP_VERIFY,
     DEFAULT_TIMEOUT,
 )
+from .libraries import TLSLibrary
 from .status_codes import StatusCodes
+from .urls import URL
+
+if TYPE_CHECKING:
+    from .._base import BaseClient
+    from .request import Request
 
 __all__ = ["CustomTLSClientConfig", "TLSClient", "TLSConfig", "TLSRequestCookiesConfig", "TLSResponse"]
 
@@ -156,7 +166,7 @@ class TLSConfig(_BaseConfig):
     isByteRequest: bool = False
     isByteResponse: bool = True
     isRotatingProxy: bool = False
-    proxyUrl: str = ""
+    proxyUrl: str | None = ""
     requestBody: str | bytes | bytearray | None = None
     requestCookies: list[Any] = field(default_factory=list)
     requestMethod: str | None = None
@@ -226,7 +236,7 @@ class TLSConfig(_BaseConfig):
             "requestUrl": url,
             "requestBody": body,
             "isByteRequest": is_byte_request,
-            "proxyUrl": proxy or "",
+            "proxyUrl": proxy,
             "forceHttp1": not http2 or http2 == "http1",
             "timeoutSeconds": timeout if isinstance(timeout, (int, float)) else DEFAULT_TIMEOUT,
             "insecureSkipVerify": verify is not None and not verify,
@@ -282,8 +292,10 @@ class TLSConfig(_BaseConfig):
             "streamID": stream_id,
         }
         names = self.model_fields_set()
-        changes = {key: value for key, value in changes.items() if value is not None}
-        changes.update({key: value for key, value in kwargs.items() if key in names})
+        changes = {
+            **{key: value for key, value in kwargs.items() if key in names},
+            **{key: value for key, value in changes.items() if value is not None},
+        }
         copied = dataclasses.replace(self, **changes)
         copied._extra_config.update(self._extra_config)
         copied._extra_config.update(
@@ -319,178 +331,332 @@ class TLSResponse(_BaseConfig):
         return f"<Response [{self.status}]>"
 
 
-class TLSClient:
+# Keys of a payload that `TLSClient` reads itself; all others are options of the request. Without underscores, in lower case.
+_READ = frozenset(
+    {
+        "catchpanics",
+        "defaultheaders",
+        "euckrresponse",
+        "followredirects",
+        "forcehttp1",
+        "headers",
+        "insecureskipverify",
+        "isbyterequest",
+        "isbyteresponse",
+        "proxyurl",
+        "requestbody",
+        "requestcookies",
+        "requestmethod",
+        "requesturl",
+        "sessionid",
+        "streamid",
+        "timeoutmilliseconds",
+        "timeoutseconds",
+        "tlsclientidentifier",
+        "withallowhttp",
+        "withcustomcookiejar",
+        "withdebug",
+        "withdefaultcookiejar",
+        "withprotocolracing",
+        "withrandomtlsextensionorder",
+    }
+)
+
+
+# What a payload has other names for: as options of a request they would mean something.
+_NO_OPTIONS = frozenset(
+    {
+        "allowhttp",
+        "auth",
+        "clientidentifier",
+        "content",
+        "cookies",
+        "data",
+        "files",
+        "http2",
+        "json",
+        "method",
+        "params",
+        "protocolracing",
+        "proxy",
+        "timeout",
+        "url",
+        "verify",
+    }
+)
+
+
+class _Watched(type):
+    """Class of TLSClient: notices when one of the methods that clients rely on is replaced, as tests do, and tells the
+    extension, which then sends every call the way that asks for them."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _GENUINE:
+            _core._divert(any(cls.__dict__.get(known) is not method for known, method in _GENUINE.items()))
+
+
+class TLSClient(metaclass=_Watched):
     """Performs requests that are described by dictionaries with camelCase keys (`TLSConfig.to_dict()`).
 
-    Sessions are named by `sessionId`; each has connections and cookies of its own. All methods are class methods; none of
+    Sessions are named by `sessionId`; each has connections and cookies of its own. A session is made by the first request
+    that names it; the session of a Client is there under `client.config.sessionId`. All methods are class methods; none of
     them raises for a transfer that fails.
     """
 
-    _sessions: dict[str, Any] = {}
+    # The engine's module, once it was asked for.
+    _library: Any = None
+    # Sessions that were made here, by id: nobody else holds them.
+    _made: dict[str, BaseClient] = {}
     _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self._load()
+
+    @classmethod
+    def _load(cls) -> None:
+        if cls._library is None:
+            cls._library = TLSLibrary.load()
 
     @classmethod
     def initialize(cls) -> TLSClient:
-        """Nothing to load; returns an instance."""
+        """Return an instance; the engine is part of this package."""
         return cls()
 
     # ------------------------------------------------------------------------------------------------------ sessions
 
+    @staticmethod
+    def _find(session_id: Any) -> BaseClient | None:
+        return _sessions.find(session_id) if isinstance(session_id, str) else None
+
     @classmethod
-    def _session(cls, payload: Mapping[str, Any]) -> tuple[Any, bool]:
-        """The client of the payload's session, and whether it was made for this call alone."""
-        from ..client import Client
+    def _session(cls, session_id: Any) -> tuple[BaseClient, bool]:
+        """The session of that id, made when there is none, and whether it is for this call alone."""
+        from ..client import AsyncClient
 
-        def make() -> Any:
-            return Client(headers=None, withoutCookieJar=bool(payload.get("withoutCookieJar")))
-
-        name = payload.get("sessionId")
-        if not name:
-            return make(), True
+        if not session_id:
+            return AsyncClient(headers=None), True
+        name = str(session_id)
         with cls._lock:
-            client = cls._sessions.get(name)
+            client = _sessions.find(name)
             if client is None:
-                client = cls._sessions[name] = make()
+                client = cls._made[name] = AsyncClient(headers=None, session_id=name)
             return client, False
 
     @staticmethod
-    def _cookie(record: Any) -> dict[str, Any]:
+    def _cookie(record: tuple[Any, ...]) -> dict[str, Any]:
+        name, value, domain, path, expires, flags = record
         return {
-            "name": record.name,
-            "value": record.value,
-            "domain": record.domain,
-            "path": record.path,
-            "expires": record.expires or 0,
+            "name": name,
+            "value": value,
+            "domain": domain,
+            "path": path,
+            "expires": expires,
             "maxAge": 0,
-            "secure": bool(record.secure),
-            "httpOnly": record.has_nonstandard_attr("HttpOnly"),
+            "secure": bool(flags & 1),
+            "httpOnly": bool(flags & 2),
         }
 
     @classmethod
     def _failure(cls, text: str, session_id: Any = None) -> TLSResponse:
-        return TLSResponse(id=str(uuid.uuid4()), sessionId=session_id, body=text)
+        return TLSResponse(id=new_id(), sessionId=session_id, body=text)
 
     # ------------------------------------------------------------------------------------------------------ requests
+
+    @staticmethod
+    def _cookies_of(records: Any) -> Any:
+        """Cookies of a payload, with the attributes that they come with."""
+        from .cookies import Cookies
+
+        cookies = Cookies()
+        for record in records or []:
+            if isinstance(record, _BaseConfig):
+                record = record.to_dict()
+            age = record.get("maxAge") or 0
+            expires = record.get("expires") or (int(time.time()) + age if age > 0 else None)
+            cookies.set(
+                record["name"],
+                record["value"],
+                domain=record.get("domain") or "",
+                path=record.get("path") or "/",
+                secure=bool(record.get("secure")),
+                expires=expires,
+                rest={"HttpOnly": None} if record.get("httpOnly") else {},
+            )
+        return cookies
+
+    @classmethod
+    def _request_of(cls, client: BaseClient, payload: dict[str, Any]) -> Request:
+        """The request that a payload describes. payload: with its keys as in _READ."""
+        from .request import Request
+
+        body = payload.get("requestbody")
+        if isinstance(body, (bytes, bytearray)):
+            body = bytes(body)
+        elif body is not None:
+            body = base64.b64decode(body, validate=True) if payload.get("isbyterequest") else str(body)
+        timeout = payload.get("timeoutseconds") or DEFAULT_TIMEOUT
+        if payload.get("timeoutmilliseconds"):
+            timeout = payload["timeoutmilliseconds"] / 1000
+        request = Request(
+            str(payload["requestmethod"]),
+            payload["requesturl"],
+            content=body or None,
+            headers=payload.get("headers") or payload.get("defaultheaders") or None,
+            cookies=client.prepare_cookies(cls._cookies_of(payload.get("requestcookies"))),
+            proxy=payload.get("proxyurl") or None,
+            timeout=timeout,
+            **payload["options"],
+        )
+        request._low_level = True
+        request._client = client
+        request._options = {
+            "verify": not payload.get("insecureskipverify"),
+            "http2": not payload.get("forcehttp1"),
+            "client_identifier": str(payload.get("tlsclientidentifier") or DEFAULT_CLIENT_IDENTIFIER),
+            "exact_headers": True,
+            "raise_on_error": False,
+        }
+        return request
+
+    @classmethod
+    def _begin(cls, payload: Mapping[str, Any]) -> _Call | TLSResponse:
+        """A call that is ready to be performed, or the answer that says why there is none."""
+        if not isinstance(payload, Mapping):
+            return cls._failure(f"the payload must be a mapping, not {type(payload).__name__}")
+        given: dict[str, Any] = {"options": {}}
+        for name, value in payload.items():
+            key = str(name).replace("_", "").lower()
+            if key in _READ:
+                given[key] = value
+            elif key not in _NO_OPTIONS and value is not None and value is not False and value not in ("", {}, []):
+                given["options"][str(name)] = value
+        session_id = given.get("sessionid")
+        if not given.get("requestmethod") or not given.get("requesturl"):
+            return cls._failure("no request url or request method provided", session_id)
+        cls._load()
+        client, alone = cls._session(session_id)
+        try:
+            request = cls._request_of(client, given)
+        except Exception as error:  # the low-level interface reports every failure in its answer
+            if alone:
+                client.close()
+            return cls._failure(str(error) or repr(error), session_id)
+        return _Call(client, alone, request, given)
 
     @classmethod
     def request(cls, payload: dict[str, Any]) -> TLSResponse:
         """Perform one request and return its answer; blocking."""
-        session_id = payload.get("sessionId")
-        method, url = payload.get("requestMethod"), payload.get("requestUrl")
-        if not method or not url:
-            return cls._failure("no request url or request method provided", session_id)
-        if session_id is not None and not isinstance(session_id, str):
-            return cls._failure(f"sessionId must be a str, not {type(session_id).__name__}", None)
-        client, alone = cls._session(payload)
+        from ..client import Client
+
+        call = cls._begin(payload)
+        if isinstance(call, TLSResponse):
+            return call
         try:
-            body = payload.get("requestBody")
-            if body is not None and payload.get("isByteRequest"):
-                body = base64.b64decode(body)
-            milliseconds = payload.get("timeoutMilliseconds")
-            timeout = milliseconds / 1000 if milliseconds else payload.get("timeoutSeconds") or DEFAULT_TIMEOUT
-            options = {key: payload[key] for key in ("headerOrder", "customTlsClient") if payload.get(key)}
-            for cookie in payload.get("requestCookies") or []:
-                client.cookies.set(cookie["name"], cookie["value"])
-            response = client.request(
-                str(method),
-                str(url),
-                headers=payload.get("headers") or None,
-                content=body,
-                timeout=timeout,
-                follow_redirects=False,
-                proxy=payload.get("proxyUrl") or None,
-                verify=not payload.get("insecureSkipVerify"),
-                http2=not payload.get("forceHttp1"),
-                client_identifier=payload.get("tlsClientIdentifier") or DEFAULT_CLIENT_IDENTIFIER,
-                **options,
-            )
-            return cls._answer(response, payload)
+            return cls._answer(call, Client._send(call.client, call.request, follow_redirects=call.follow))
         except Exception as error:  # the low-level interface reports every failure in its answer
-            return cls._failure(str(error), session_id)
+            return cls._failure(str(error) or repr(error), call.given.get("sessionid"))
         finally:
-            if alone:
-                client.close()
+            call.end()
 
     @classmethod
-    def _answer(cls, response: Any, payload: Mapping[str, Any]) -> TLSResponse:
+    async def arequest(cls, payload: dict[str, Any]) -> TLSResponse:
+        """`request` without blocking the event loop. Cancelling the task cancels the request."""
+        from ..client import AsyncClient
+
+        call = cls._begin(payload)
+        if isinstance(call, TLSResponse):
+            return call
+        try:
+            return cls._answer(call, await AsyncClient._send(call.client, call.request, follow_redirects=call.follow))
+        except Exception as error:  # the low-level interface reports every failure in its answer
+            return cls._failure(str(error) or repr(error), call.given.get("sessionid"))
+        finally:
+            call.end()
+
+    @classmethod
+    def _answer(cls, call: _Call, response: Any) -> TLSResponse:
         headers: dict[str, list[str]] = {}
         for name, value in response.raw_headers:
             canonical = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
             headers.setdefault(canonical, []).append(value.decode("utf-8", "replace"))
         content: bytes = response.content
-        if response.status_code and payload.get("isByteResponse", True):
+        if response.status_code and call.given.get("isbyteresponse", False):
             kind = response.headers.get("content-type", "application/octet-stream").split(";")[0]
             body = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
         else:
-            body = content.decode("utf-8", "replace")
+            body = content.decode("euc-kr" if call.given.get("euckrresponse") else "utf-8", "replace")
+        cookies = response.cookies.cookiejar._store.items() if response.status_code else []
         return TLSResponse(
-            id=str(uuid.uuid4()),
-            sessionId=payload.get("sessionId"),
+            id=new_id(),
+            sessionId=call.given.get("sessionid"),
             status=response.status_code,
-            target=str(payload.get("requestUrl")),
+            target=str(response.url) if response.status_code else str(call.given["requesturl"]),
             body=body,
             headers=headers,
-            cookies=dict(response.cookies.items()),
+            cookies={cookie[0]: cookie[1] for cookie in cookies},
             success=response.status_code > 0,
             usedProtocol=response.http_version,
         )
-
-    @classmethod
-    async def arequest(cls, payload: dict[str, Any]) -> TLSResponse:
-        """`request` without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.get_running_loop().run_in_executor(None, cls.request, payload)
 
     # ------------------------------------------------------------------------------------------------- cookies and end
 
     @classmethod
     def get_cookies(cls, session_id: str, url: str) -> TLSResponse:
         """The cookies that a session would send to the URL, as dictionaries in `.cookies`."""
-        with cls._lock:
-            client = cls._sessions.get(session_id)
+        client = cls._find(session_id)
         if client is None:
             return cls._failure(f"no client found for sessionId: {session_id}", session_id)
-        jar = client.cookies.cookiejar
-        wanted = {(record[0], record[2], record[3]) for record in jar._store.items(url)}
-        cookies = [
-            cls._cookie(cookie) for cookie in jar if (cookie.name, cookie.domain.lstrip("."), cookie.path) in wanted
-        ]
-        return TLSResponse(id=str(uuid.uuid4()), sessionId=session_id, cookies=cookies, success=True)
+        try:
+            cookies = [cls._cookie(record) for record in client._jar.items(str(url))]
+        except HTTPError as error:
+            return cls._failure(str(error), session_id)
+        return TLSResponse(id=new_id(), sessionId=session_id, cookies=cookies, success=True)
 
     @classmethod
     def add_cookies(cls, session_id: str, payload: dict[str, Any]) -> TLSResponse:
-        """Add cookies (`{"url": ..., "cookies": [{"name": ..., "value": ...}]}`) to a session."""
-        with cls._lock:
-            client = cls._sessions.get(session_id)
+        """Add cookies (`{"url": ..., "cookies": [{"name": ..., "value": ...}]}`) to a session.
+
+        A cookie without a domain is one of the URL's host. The answer holds the session's cookies for the URL.
+        """
+        client = cls._find(session_id)
         if client is None:
             return cls._failure(f"no client found for sessionId: {session_id}", session_id)
-        for cookie in payload.get("cookies") or []:
-            client.cookies.set(
-                cookie["name"],
-                cookie["value"],
-                domain=cookie.get("domain") or "",
-                path=cookie.get("path") or "/",
-                secure=bool(cookie.get("secure")),
-                expires=cookie.get("expires") or None,
-            )
-        return cls.get_cookies(session_id, payload.get("url") or "")
+        try:
+            url = str(payload.get("url") or "")
+            host = URL(url).host if url else ""
+            for name, value, domain, path, expires, flags in cls._cookies_of(
+                payload.get("cookies")
+            ).cookiejar._store.items():
+                client._jar.set(name, value, domain or host, path, expires, flags if domain else flags | 4)
+        except (HTTPError, KeyError, TypeError, AttributeError) as error:
+            return cls._failure(str(error) or repr(error), session_id)
+        return cls.get_cookies(session_id, url)
 
     @classmethod
     def destroy_session(cls, session_id: str) -> bool:
         """Close a session's connections and drop its cookies; True also when there is none of that name."""
+        cls._load()
         with cls._lock:
-            client = cls._sessions.pop(session_id, None)
-        if client is not None:
-            client.close()
+            made_here = cls._made.pop(session_id, None)
+        client = made_here or cls._find(session_id)
+        if made_here is not None:
+            made_here.close()
+        elif client is not None:
+            client._renew()
         return True
 
     @classmethod
     def destroy_all(cls) -> bool:
+        """Destroy every session. Clients stay usable: they begin new ones."""
+        cls._load()
         with cls._lock:
-            clients, cls._sessions = list(cls._sessions.values()), {}
-        for client in clients:
+            made_here = list(cls._made.values())
+            cls._made.clear()
+        for client in made_here:
             client.close()
+        for client in _sessions.everyone():
+            client._renew()
         return True
 
     @classmethod
@@ -499,8 +665,39 @@ class TLSClient:
 
     @classmethod
     def response(cls, raw: bytes) -> TLSResponse:
+        """Read an answer from its JSON bytes."""
         return TLSResponse.from_bytes(raw)
 
     @classmethod
     async def aresponse(cls, raw: bytes) -> TLSResponse:
+        """`response` as a coroutine."""
         return cls.response(raw)
+
+
+@dataclass
+class _Call:
+    """A request of TLSClient that is about to be performed."""
+
+    client: Any
+    alone: bool
+    request: Request
+    given: dict[str, Any]
+
+    @property
+    def follow(self) -> bool:
+        return bool(self.given.get("followredirects"))
+
+    def end(self) -> None:
+        if self.alone:
+            self.client.close()
+
+
+_GENUINE: dict[str, Any] = {
+    name: TLSClient.__dict__[name] for name in ("initialize", "request", "arequest", "destroy_session")
+}
+
+
+def is_genuine(session: Any, method: str) -> bool:
+    """Whether a method of a session is this module's, so that a client need not go through it."""
+    function = getattr(getattr(session, method, None), "__func__", None)
+    return function is not None and function is _GENUINE[method].__func__

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar
-from urllib.parse import ParseResult, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import ParseResult, quote, unquote, urlencode, urlsplit
 
 from ..exceptions import ProxyError, URLError, URLParamsError
 
@@ -29,15 +29,14 @@ class URLParams(MutableMapping[str, Any]):
     def __init__(self, params: Any = None, **kwargs: Any) -> None:
         self._data: dict[str, str | list[str]] = self._prepare(params, **kwargs)
 
-    @staticmethod
-    def normalize(value: Any) -> str:
+    def normalize(self, s: Any) -> str:
         """The text of one value: booleans as `true`/`false`, bytes decoded. Raises URLParamsError."""
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, bytes):
-            return value.decode("utf-8")
-        if isinstance(value, (str, int, float)):
-            return str(value)
+        if isinstance(s, bool):
+            return "true" if s else "false"
+        if isinstance(s, bytes):
+            return s.decode("utf-8")
+        if isinstance(s, (str, int, float)):
+            return str(s)
         raise URLParamsError("Invalid parameters value type.")
 
     def _value(self, value: Any) -> str | list[str]:
@@ -151,8 +150,9 @@ def _repair_ipv6(text: str) -> str:
     return f"{head}://{userinfo}{at}{host}{tail}"
 
 
-def _check_brackets(url: str) -> None:
-    _, mark, rest = url.partition("://")
+def _check_brackets(text: str, url: str) -> None:
+    """Raise URLError for an authority whose brackets are none of an IPv6 address. url: what the message shows."""
+    _, mark, rest = text.partition("://")
     authority = re.split(r"[/?#]", rest if mark else "", maxsplit=1)[0].rpartition("@")[2]
     opening, closing = authority.count("["), authority.count("]")
     if opening == closing == 0:
@@ -175,7 +175,8 @@ def _encode_host(host: str) -> str:
         host.isascii()
         and _ASCII_HOST.match(host)
         and ".." not in host
-        and not any(label.startswith("-") for label in host.split("."))
+        and len(host) <= 253
+        and not any(label.startswith("-") or label.endswith("-") or len(label) > 63 for label in host.split("."))
     ):
         return host
     import idna
@@ -217,19 +218,21 @@ class URL:
     password: str
 
     def __init__(self, url: Any, params: Any = None, **kwargs: Any) -> None:
-        self._params = URLParams(params)
         self._parse(url)
+        self._params = URLParams(params)
 
     def _parse(self, url: Any) -> None:
         parsed = self._prepare(url)
+        host = _encode_host(parsed.hostname or "")
         try:
             port = parsed.port
         except ValueError as error:
             raise URLError(f"{error}. port range must be 0 - 65535.") from None
+        self._parsed = parsed
         self._query = parsed.query
         self.auth = (parsed.username, parsed.password)
         self.scheme = parsed.scheme
-        self.host = _encode_host(parsed.hostname or "")
+        self.host = host
         self.port = str(port) if port else ""
         self.path = parsed.path
         self.fragment = parsed.fragment
@@ -250,11 +253,11 @@ class URL:
         if "://" not in text and not text.startswith(("/", "./", "?", "#")):
             text = f"http://{text}"
         text = _repair_ipv6(text)
-        _check_brackets(text)
+        _check_brackets(text, url)
         try:
             parts = urlsplit(text)
         except ValueError as error:
-            raise URLError(f"Invalid URL: {text}. {error}") from None
+            raise URLError(f"Invalid URL: {url}. {error}") from None
         # A path's ";parameters" stay part of the path.
         return ParseResult(parts.scheme.lower(), parts.netloc, parts.path, "", parts.query, parts.fragment)
 
@@ -285,7 +288,8 @@ class URL:
 
     @property
     def parsed(self) -> ParseResult:
-        return ParseResult(self.scheme, self._authority(), self.path, "", self._full_query(), self.fragment)
+        """What the text was parsed to; later changes of the attributes are not in it."""
+        return self._parsed
 
     @property
     def url(self) -> str:
@@ -306,7 +310,16 @@ class URL:
         return f"{self.username}:{password}@{self.netloc}"
 
     def _build(self, secure: bool = False) -> str:
-        return urlunsplit((self.scheme, self._authority(secure), self.path, self._full_query(), self.fragment))
+        query, fragment = self._full_query(), self.fragment
+        return "".join(
+            (
+                f"{self.scheme}://" if self.scheme else "",
+                self._authority(secure),
+                self.path or "",
+                f"?{query}" if query else "",
+                f"#{fragment}" if fragment else "",
+            )
+        )
 
     def __str__(self) -> str:
         return self._build()
