@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import models as models, settings as settings, types as types, utils as utils
+    from ._connection import Limits as Limits, Timeout as Timeout
+    from ._retry import Attempt as Attempt, Retry as Retry
+    from ._timing import ClientStats as ClientStats, Timing as Timing
     from .models import (
         URL,
         Auth as Auth,
@@ -140,7 +143,15 @@ def _basic_auth(pair: tuple[Any, Any]) -> str:
     return BasicAuth(*pair)._header()
 
 
-def _convert_attribute(name: str, value: list[Any] | str) -> Any:
+def _convert_attribute(name: str, value: Any) -> Any:
+    if name == "timeout":
+        from ._connection import convert_timeout
+
+        return convert_timeout(value)
+    if name == "verify":
+        from ._connection import convert_verify
+
+        return convert_verify(value)
     if isinstance(value, str):
         from ._options import warn_identifier
 
@@ -217,6 +228,17 @@ _MODELS = frozenset(
 )
 
 
+# Classes of connection options and of what is known about connections: where each is.
+_CONNECTION = {
+    "Attempt": "._retry",
+    "ClientStats": "._timing",
+    "Limits": "._connection",
+    "Retry": "._retry",
+    "Timeout": "._connection",
+    "Timing": "._timing",
+}
+
+
 def __getattr__(name: str) -> Any:
     import importlib
 
@@ -226,6 +248,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(".models", __name__), name)
         if name in __all__:
             value.__module__ = __name__
+    elif name in _CONNECTION:
+        value = getattr(importlib.import_module(_CONNECTION[name], __name__), name)
+        value.__module__ = __name__
     elif name.isupper() and hasattr(importlib.import_module(".settings", __name__), name):
         value = getattr(importlib.import_module(".settings", __name__), name)
     elif not name.startswith("_") and hasattr(importlib.import_module(".types", __name__), name):
@@ -237,4 +262,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *_MODELS})
+    return sorted({*globals(), *_SUBMODULES, *_MODELS, *_CONNECTION})

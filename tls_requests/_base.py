@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from . import _core, _sessions
 from ._core import NOT_GIVEN
+from ._keywords import ALIASES, CONNECTION, REQUEST, option_key
 from .exceptions import HTTPError, ProxyError, RemoteProtocolError, TooManyRedirects
 
 TYPE_CHECKING = False
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from ._output import OutputFile
+    from ._retry import Retry
     from ._states import ClientState
+    from ._timing import ClientStats
     from .models.cookies import Cookies
     from .models.headers import Headers
     from .models.request import Request
@@ -54,37 +58,10 @@ def new_session_id(client: BaseClient) -> str:
     return name
 
 
-# Options by keyword that are settings of a client under another name. What the call itself says wins.
-_ALIASES: dict[str, tuple[str, Any]] = {
-    "timeoutseconds": ("timeout", lambda value: value),
-    "timeoutmilliseconds": ("timeout", lambda value: value / 1000),
-    "insecureskipverify": ("verify", lambda value: not value),
-    "forcehttp1": ("http2", lambda value: False if value else "auto"),
-    "withprotocolracing": ("protocol_racing", bool),
-    "tlsclientidentifier": ("client_identifier", lambda value: value),
-    "proxyurl": ("proxy", lambda value: value or None),
-    "withdebug": ("debug", bool),
-    "tlsdebug": ("debug", bool),
-    "withallowhttp": ("allow_http", bool),
-}
-
-# Options that a request obeys, and those that must not be ignored in silence but cannot be obeyed.
-_REQUEST_OPTIONS = frozenset(
-    {"headerorder", "withoutcookiejar", "requesthostoverride", "page", "referrer", "origin", "credentials"}
-)
+# Options that must not be ignored in silence but cannot be obeyed.
 _REFUSED_OPTIONS = {
     "customtlsclient": ("PROFILE_INVALID", "custom TLS clients cannot be used"),
-    "certificatepinninghosts": ("TLS_PIN", "certificate pins cannot be checked"),
-    "localaddress": ("INVALID_ARGUMENT", "localAddress cannot be used"),
-    "servernameoverwrite": ("INVALID_ARGUMENT", "serverNameOverwrite cannot be used"),
-    "disableipv4": ("INVALID_ARGUMENT", "disableIPV4 cannot be used"),
-    "disableipv6": ("INVALID_ARGUMENT", "disableIPV6 cannot be used"),
-    "streamoutputpath": ("INVALID_ARGUMENT", "streamOutputPath cannot be used"),
 }
-
-
-def _option_key(name: str) -> str:
-    return name.replace("_", "").lower()
 
 
 def method_text(method: Any) -> str:
@@ -110,12 +87,17 @@ class BaseClient(_core.BaseClient):
 
     auth: (user, password), a callable that takes the request, or an Auth. params, headers, cookies: of every request.
     headers=None: no headers of the browser's are added. proxy: str, Proxy, ProxyRotator or a list.
-    timeout: seconds (float) for each transfer, or a dict with any of connect, tls, write, read, pool, total.
+    timeout: seconds (float) for each transfer, or a Timeout (or dict) with any of connect, tls, write, first_byte, read,
+    pool, total.
     follow_redirects, max_redirects: redirects. http2: "auto", True, False, "http1" or "http2".
     verify: False: no certificate is checked; str: path of a file or directory of trusted certificates.
     client_identifier: the browser whose connections these are; a TLSIdentifierRotator or a list rotates.
     hooks: {"request": [...], "response": [...]}. encoding: default encoding of responses.
     raise_on_error: raise the exception of a failed request instead of giving a response with status 0.
+    retries: a Retry, or a number of tries beyond the first; none by default.
+    How connections are made (docs/connections.md): cert, ca, keylog, certificatePinningHosts, serverNameOverwrite,
+    resolve, local_address, interface, family, disableIPV4, disableIPV6, uds, tcp_keepalive, dns_ttl, allow_private,
+    limits, transportOptions. They raise TypeError or ValueError naming the option, TLSError for a bad certificate.
     mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
     Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...).
     """
@@ -147,6 +129,7 @@ class BaseClient(_core.BaseClient):
             self._session = self.session
         self._config_object: TLSConfig | None = None
         self._config_options: dict[str, Any] | None = None
+        self._connection: dict[str, Any] | None = None
         if config:
             given = {
                 "timeout": timeout,
@@ -205,8 +188,9 @@ class BaseClient(_core.BaseClient):
     def _take_config(self, config: dict[str, Any], given: dict[str, Any]) -> None:
         """Options by keyword: settings under other names, those of requests, and those that only `config` shows."""
         options: dict[str, Any] = {}
+        connection: dict[str, Any] = {}
         for name, value in config.items():
-            key = _option_key(name)
+            key = option_key(name)
             if name == "tls_identifier":
                 self._warn_renamed("tls_identifier", "client_identifier")
                 self.client_identifier = value
@@ -216,30 +200,40 @@ class BaseClient(_core.BaseClient):
                 if value is not None:
                     self._session_id = str(value)
                     _sessions.enter(self, str(value))
-            elif key in _ALIASES:
+            elif key in ALIASES:
                 if name == "tls_debug":
                     self._warn_renamed("tls_debug", "debug")
-                setting, convert = _ALIASES[key]
+                setting, convert = ALIASES[key]
                 if (
                     given[setting] is NOT_GIVEN
                     and value is not None
                     and not (
-                        key == "timeoutseconds" and any(_option_key(other) == "timeoutmilliseconds" for other in config)
+                        key == "timeoutseconds" and any(option_key(other) == "timeoutmilliseconds" for other in config)
                     )
                 ):
                     setattr(self, setting, convert(value))
             else:
-                options[name] = value
+                if key in CONNECTION:
+                    connection[key] = value
+                if key != "cert":  # its password is nobody else's
+                    options[name] = value
         self._config_options = options or None
+        if connection:
+            from ._connection import Certificate, build_transport
+
+            if "cert" in connection:
+                connection["cert"] = Certificate(connection["cert"])
+            self._connection = connection
+            self._transport = build_transport(connection)
         if options:
             from ._options import header_order, of_page, warn_unknown
 
             warn_unknown(options)
-            by_key = {_option_key(name): value for name, value in options.items()}
+            by_key = {option_key(name): value for name, value in options.items()}
             of_page(by_key, {})
             if by_key.get("headerorder"):
                 header_order(by_key["headerorder"])
-        if any(_option_key(name) == "withoutcookiejar" and value for name, value in options.items()):
+        if any(option_key(name) == "withoutcookiejar" and value for name, value in options.items()):
             self._no_jar = True
         obeyed = {
             name: value
@@ -247,9 +241,18 @@ class BaseClient(_core.BaseClient):
             if value is not None
             and value != {}
             and value != []
-            and (_option_key(name) in _REQUEST_OPTIONS or _option_key(name) in _REFUSED_OPTIONS)
-            and _option_key(name) != "withoutcookiejar"
+            and (option_key(name) in REQUEST or option_key(name) in _REFUSED_OPTIONS)
+            and option_key(name) != "withoutcookiejar"
         }
+        if "transportoptions" in connection:
+            from ._connection import transport_flags
+
+            if transport_flags(connection["transportoptions"]).get("disablecompression"):
+                obeyed["_no_decode"] = True
+        for name in [name for name in obeyed if option_key(name) == "retries"]:
+            policy = self._policy(obeyed.pop(name))
+            if policy is not None:
+                obeyed["retries"] = policy
         if obeyed:
             self._extra = obeyed
 
@@ -263,6 +266,31 @@ class BaseClient(_core.BaseClient):
 
     # A session that is not the engine's: what TLSClient.initialize gave while it was replaced, or what a subclass put here.
     _session: Any = None
+
+    @staticmethod
+    def _policy(value: Any) -> Retry | None:
+        from ._retry import Retry
+
+        return Retry.of(value)
+
+    @property
+    def retries(self) -> Retry | None:
+        """The policy by which failed requests are sent again; None: they are not. An int is a number of tries."""
+        policy: Retry | None = (self._extra or {}).get("retries")
+        return policy
+
+    @retries.setter
+    def retries(self, value: Any) -> None:
+        extra: dict[str, Any] = {**(self._extra or {}), "retries": self._policy(value)}
+        if extra["retries"] is None:
+            del extra["retries"]
+        self._extra = extra or None
+
+    def stats(self) -> ClientStats:
+        """Counters of this client, and its connections now."""
+        from ._timing import ClientStats
+
+        return ClientStats(**self._stats())
 
     @property
     def session(self) -> TLSClient:
@@ -602,6 +630,18 @@ class BaseClient(_core.BaseClient):
         options: dict[str, Any] = {
             name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier") if name in kwargs
         }
+        aliases = [name for name in kwargs if option_key(name) in ALIASES]
+        for name in sorted(aliases, key=lambda name: option_key(name) == "timeoutmilliseconds"):  # milliseconds win
+            setting, convert = ALIASES[option_key(name)]
+            value = kwargs.pop(name)
+            if value is None:
+                continue
+            if setting == "timeout":
+                kwargs["timeout"] = self._timeout(convert(value))
+            elif setting == "proxy":
+                kwargs["proxy"] = self.prepare_proxy(convert(value)) or kwargs.get("proxy")
+            elif setting in ("verify", "http2", "client_identifier"):
+                options[setting] = convert(value)
         request = Request(method, url, headers=headers, cookies=cookies, **kwargs)
         request._spelling = spelled
         request._client = self
@@ -649,6 +689,10 @@ class BaseClient(_core.BaseClient):
     def _timeout(self, timeout: Any) -> Any:
         if timeout is None or timeout is NOT_GIVEN or timeout == 0:
             timeout = self.timeout
+        if not isinstance(timeout, (int, float, dict, str)):
+            from ._connection import convert_timeout
+
+            timeout = convert_timeout(timeout)
         return timeout if isinstance(timeout, (int, float, dict)) and timeout else 30.0
 
     # -------------------------------------------------------------------------------------------------------- sending
@@ -664,7 +708,7 @@ class BaseClient(_core.BaseClient):
             return "PROXY_FAILED", "proxies cannot be used yet"
         for source in (self._extra or {}, request._extra_config):
             for name, value in source.items():
-                refusal = _REFUSED_OPTIONS.get(_option_key(name))
+                refusal = _REFUSED_OPTIONS.get(option_key(name))
                 if refusal is not None and value not in (None, {}, [], "", False):
                     return refusal
         return None
@@ -678,14 +722,20 @@ class BaseClient(_core.BaseClient):
         if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
             options["follow_redirects"] = follow_redirects
         fields = request._fields()
-        extra = {_option_key(name): value for name, value in (self._extra or {}).items()}
-        extra.update({_option_key(name): value for name, value in request._extra_config.items() if value is not None})
+        if request._extra_config:
+            options.update(self._transport_for(request._extra_config))
+        extra = {option_key(name): value for name, value in (self._extra or {}).items()}
+        extra.update({option_key(name): value for name, value in request._extra_config.items() if value is not None})
         if extra:
             from ._options import header_order, of_page
 
             of_page(extra, options)
             if extra.get("headerorder"):
                 options["header_order"] = header_order(extra["headerorder"])
+            if extra.get("defaultheaders"):
+                fields = fields or _default_fields(extra["defaultheaders"])
+            if extra.get("nodecode"):
+                options.setdefault("no_decode", True)
             if "withoutcookiejar" in extra:
                 options["no_cookies"] = bool(extra["withoutcookiejar"])
             if extra.get("raiseonerror") is not None:
@@ -708,9 +758,49 @@ class BaseClient(_core.BaseClient):
         body, body_type = request._body()
         return request, request.method, str(request.url), fields, cookies, body, body_type, options
 
+    def _transport_for(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """What the engine is told of a request's own connection options, which go over the client's."""
+        own = {option_key(name): value for name, value in extra.items() if option_key(name) in CONNECTION}
+        if not own:
+            return {}
+        from ._connection import build_transport, transport_flags
+
+        told: dict[str, Any] = {"transport": build_transport({**(self._connection or {}), **own}, always=True)}
+        if "transportoptions" in own:
+            told["no_decode"] = bool(transport_flags(own["transportoptions"]).get("disablecompression"))
+        return told
+
+    def _retry_of(self, request: Request) -> Retry | None:
+        """The policy for this request: its own, else the client's."""
+        for name, value in request._extra_config.items():
+            if option_key(name) == "retries" and value is not None:
+                return self._policy(value)
+        return self.retries
+
+    def _option(self, request: Request, key: str) -> Any:
+        """An option of the request, else of the client; None: not given."""
+        for source in (request._extra_config, self._extra or {}):
+            for name, value in source.items():
+                if option_key(name) == key and value is not None:
+                    return value
+        return None
+
+    def _output_of(self, request: Request) -> OutputFile | None:
+        """Where the body goes (streamOutputPath); None: into the response."""
+        if not (self._extra or request._extra_config):
+            return None
+        path = self._option(request, "streamoutputpath")
+        if not path:
+            return None
+        from ._output import OutputFile
+
+        return OutputFile(
+            path, self._option(request, "streamoutputblocksize"), self._option(request, "streamoutputeofsymbol")
+        )
+
     def _refuse(self, request: Request, failure: tuple[str, str]) -> Response:
         """The answer to a request that cannot be sent, or its exception, as the request or else the client wants it."""
-        extra = {_option_key(name): value for name, value in request._extra_config.items()}
+        extra = {option_key(name): value for name, value in request._extra_config.items()}
         wanted = extra.get("raiseonerror")
         try:
             response: Response = self._failure(request, request.method, str(request.url), *failure)
@@ -806,7 +896,9 @@ class BaseClient(_core.BaseClient):
         return redirected(request, response, self._rebuild_redirect_method(request, response), url)
 
     def _after(self, request: Request, response: Response) -> None:
-        """Cookies of an answer to a request that was not built by this client: the engine left them alone."""
+        """What is done with an answer: its encoding, and cookies that the engine left alone (another client's request)."""
+        if (self._extra or request._extra_config) and self._option(request, "euckrresponse"):
+            response.encoding = "euc-kr"
         if request._client is self or self._no_jar or response.status_code == 0:
             return
         jar = self._jar
@@ -823,6 +915,17 @@ class BaseClient(_core.BaseClient):
     @staticmethod
     def _succeeded(response: Response) -> bool:
         return 200 <= response.status_code < 500 and response.status_code != 407
+
+
+def _default_fields(value: Any) -> list[tuple[str, str | None]]:
+    """defaultHeaders: a mapping of names to a value or a list of values."""
+    if not hasattr(value, "items"):
+        raise TypeError(f"defaultHeaders must be a mapping, not {type(value).__name__}")
+    return [
+        (str(name), str(text))
+        for name, values in value.items()
+        for text in (values if isinstance(values, (list, tuple)) else [values])
+    ]
 
 
 def hook_result(event: str) -> type:

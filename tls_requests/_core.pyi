@@ -104,7 +104,9 @@ class Response:
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]: ...
     @property
-    def timing(self) -> dict[str, float | str]: ...
+    def _timing(self) -> dict[str, Any] | None: ...
+    @property
+    def _certificates(self) -> list[bytes]: ...
     @property
     def _header_items(self) -> list[tuple[str, list[str]]]: ...
     @property
@@ -141,6 +143,30 @@ class Response:
     def _op_info(self) -> str | None: ...
     def _header(self, name: str, /) -> str | None: ...
 
+@final
+class Transport:
+    """How connections are made; what the package makes of the connection options."""
+
+    def __new__(
+        cls,
+        family: int,
+        local_ip: str | None,
+        local_port: int,
+        interface: str | None,
+        keepalive: tuple[int, int, int],
+        unix_path: bytes | None,
+        server_name: str | None,
+        pins: list[tuple[str, bytes]],
+        addresses: list[tuple[str, int, str]],
+        dns_ttl_ns: int,
+        deny_private: bool,
+        keylog: str | bytes | None,
+        identity: tuple[bytes, bytes | None, str | None] | None,
+        limits: dict[str, int],
+    ) -> Transport: ...
+    @property
+    def id(self) -> str: ...
+
 @disjoint_base
 class BaseClient:
     auth: AuthTypes
@@ -165,6 +191,7 @@ class BaseClient:
     _extra: Any
     _spelled: Any
     _session_id: Any
+    _transport: Transport | None
     _jar: CookieJar
     _life: int
     _kind: int
@@ -268,6 +295,7 @@ class BaseClient:
         keylog_path: str | bytes | PathLike[str] | None,
         /,
     ) -> None: ...
+    def _stats(self) -> dict[str, int]: ...
     def _close(self) -> None: ...
 
 def stats() -> dict[str, int]: ...

@@ -89,6 +89,11 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "connect",
         "The network or host is unreachable.",
     ),
+    "CONNECT_PRIVATE": (
+        "ConnectError",
+        "connect",
+        "The host's addresses are not public, and others are not allowed (allow_private=False).",
+    ),
     "CONNECT_FAILED": (
         "ConnectError",
         "connect",
@@ -110,7 +115,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "timeout while connecting.",
     ),
     "TIMEOUT_TLS": (
-        "ConnectTimeout",
+        "TLSTimeout",
         "tls",
         "timeout during the TLS handshake.",
     ),
@@ -118,6 +123,11 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "WriteTimeout",
         "send",
         "timeout while sending the request.",
+    ),
+    "TIMEOUT_FIRST_BYTE": (
+        "FirstByteTimeout",
+        "read",
+        "timeout while waiting for the first byte of the answer.",
     ),
     "TIMEOUT_READ": (
         "ReadTimeout",

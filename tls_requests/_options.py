@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._core import NOT_GIVEN
+from ._keywords import KNOWN, option_key
 from .exceptions import ContradictionWarning, HeaderError, UnknownOptionWarning, URLError
 
 TYPE_CHECKING = False
@@ -73,11 +74,6 @@ _warned: set[str] = set()
 _WARNED_MAX = 1000
 
 
-def option_key(name: str) -> str:
-    """Options are the same in camelCase and snake_case."""
-    return name.replace("_", "").lower()
-
-
 def known_options() -> dict[str, str]:
     """option_key: how it is usually written."""
     if not _known:
@@ -97,8 +93,8 @@ def known_options() -> dict[str, str]:
         fields = sorted(TLSConfig.model_fields_set() | CustomTLSClientConfig.model_fields_set())
         for name in [*PAYLOAD_KEYS, *fields, *named, *OWN]:
             _known[option_key(name)] = name
-        for key in (*_base._ALIASES, *_base._REQUEST_OPTIONS, *_base._REFUSED_OPTIONS):
-            _known.setdefault(key, key)
+        for key, written in KNOWN.items():
+            _known.setdefault(key, written)
     return _known
 
 

@@ -6,8 +6,11 @@ auth, hooks, rotators, files, a proxy), the same call takes the chain.
 
 from __future__ import annotations
 
+import time
+
 from ._base import BaseClient, given_arguments, hook_result, is_rotator, method_text
 from ._core import NOT_GIVEN
+from .exceptions import HTTPError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,7 +190,30 @@ class Client(BaseClient):
         identifier = self.prepare_client_identifier(self._identifier_of(request))
         if type(self).prepare_config is not Client.prepare_config:
             self.prepare_config(request, identifier)
-        response: Response = self._perform_blocking(*self._engine_arguments(request, identifier, follow_redirects))
+        arguments = self._engine_arguments(request, identifier, follow_redirects)
+        policy, output = self._retry_of(request), self._output_of(request)
+        try:
+            if output is not None:
+                output.open()
+            if policy is None:
+                response: Response = self._perform_blocking(*arguments)
+            else:
+                tries = policy.tries(request.method)
+                while tries.open:
+                    tries.begin()
+                    try:
+                        tries.took(self._perform_blocking(*arguments))
+                    except HTTPError as error:
+                        tries.failed(error)
+                    if tries.open:
+                        time.sleep(tries.delay)
+                        self._check_open()
+                response = tries.result()
+            if output is not None:
+                output.take(response)
+        finally:
+            if output is not None:
+                output.close()
         self._after(request, response)
         return response
 
@@ -560,9 +586,32 @@ class AsyncClient(BaseClient):
             identifier = await self.aprepare_client_identifier(identifier)
         if type(self).prepare_config is not AsyncClient.prepare_config:
             self.prepare_config(request, identifier)
-        response: Response = await self._perform_awaitable(
-            *self._engine_arguments(request, identifier, follow_redirects)
-        )
+        arguments = self._engine_arguments(request, identifier, follow_redirects)
+        policy, output = self._retry_of(request), self._output_of(request)
+        try:
+            if output is not None:
+                await output.aopen()
+            if policy is None:
+                response: Response = await self._perform_awaitable(*arguments)
+            else:
+                import asyncio
+
+                tries = policy.tries(request.method)
+                while tries.open:
+                    tries.begin()
+                    try:
+                        tries.took(await self._perform_awaitable(*arguments))
+                    except HTTPError as error:
+                        tries.failed(error)
+                    if tries.open:
+                        await asyncio.sleep(tries.delay)
+                        self._check_open()
+                response = tries.result()
+            if output is not None:
+                await output.atake(response)
+        finally:
+            if output is not None:
+                output.close()
         self._after(request, response)
         return response
 

@@ -10,7 +10,9 @@
        ├─ ProxyError
        ├─ ConnectError ── DNSError
        ├─ ConnectionReset
-       ├─ TimeoutError ── PoolTimeout, ConnectTimeout, WriteTimeout, ReadTimeout, TotalTimeout
+       ├─ TimeoutError ── PoolTimeout, WriteTimeout, TotalTimeout
+       │  ├─ ConnectTimeout ── TLSTimeout
+       │  └─ ReadTimeout ── FirstByteTimeout
        ├─ TLSError ── CertificateError
        ├─ ProtocolError
        └─ RemoteProtocolError ── IncompleteBody, DecodingError, TooManyRequests
@@ -24,8 +26,10 @@ from ._errors import ERRORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
+    from ._retry import Attempt
     from .models.request import Request
     from .models.response import Response
 
@@ -44,6 +48,7 @@ __all__ = [
     "CookieFileError",
     "DNSError",
     "DecodingError",
+    "FirstByteTimeout",
     "HTTPError",
     "HeaderError",
     "IncompleteBody",
@@ -57,6 +62,7 @@ __all__ = [
     "StreamConsumed",
     "StreamError",
     "TLSError",
+    "TLSTimeout",
     "TimeoutError",
     "TooManyRedirects",
     "TooManyRequests",
@@ -92,6 +98,7 @@ class HTTPError(Exception):
     request_sent: bytes of the request may have reached the server.
     safe_to_retry: the server cannot have acted on it.
     elapsed: seconds since the request's start, or None.
+    attempts: what was tried before, where `retries` were allowed: a list of Attempt.
     """
 
     code: str = ""
@@ -101,6 +108,7 @@ class HTTPError(Exception):
     request_sent: bool = False
     safe_to_retry: bool = False
     elapsed: float | None = None
+    attempts: Sequence[Attempt] = ()
     host: str | None = None
     address: str | None = None
 
@@ -238,12 +246,20 @@ class ConnectTimeout(TimeoutError):
     """No connection in time, the TLS handshake included."""
 
 
+class TLSTimeout(ConnectTimeout):
+    """The TLS handshake took too long."""
+
+
 class WriteTimeout(TimeoutError):
     """The request could not be sent in time."""
 
 
 class ReadTimeout(TimeoutError):
     """The server was silent for too long."""
+
+
+class FirstByteTimeout(ReadTimeout):
+    """The answer did not begin in time."""
 
 
 class TotalTimeout(TimeoutError):

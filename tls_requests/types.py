@@ -17,6 +17,8 @@ from os import PathLike
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Optional, Protocol, TypeVar, Union
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from .models.auth import Auth, BasicAuth
     from .models.cookies import Cookies
     from .models.headers import Headers
@@ -145,9 +147,9 @@ CookieTypes = Optional[
     ]
 ]
 """Cookies by name, as pairs, or a jar."""
-TimeoutTypes = Optional[Union[int, float, Mapping[str, Optional[float]]]]
+TimeoutTypes = Optional[Union[int, float, Mapping[str, Optional[float]], tuple[Optional[float], Optional[float]]]]
 """Seconds for a transfer, or a dict with any of connect, tls, pool, write, read, total; None in it: no limit."""
-VerifyTypes = Union[bool, str, PathLike[str]]
+VerifyTypes = Union[bool, str, PathLike[str], "SSLContext"]
 """False: no certificate is checked. A path: the file or directory of the trusted ones."""
 BufferTypes = Union[BinaryIO, BytesIO, BufferedReader]
 FileContent = Union[str, bytes, bytearray, memoryview, IO[bytes], IO[str]]

@@ -26,6 +26,7 @@ PHASES = [
     ("TIMEOUT_POOL", "pool"),
     ("TIMEOUT_TLS", "tls"),
     ("TIMEOUT_WRITE", "send"),
+    ("TIMEOUT_FIRST_BYTE", "read"),
     ("URL_", "build"),
     ("HEADER_INVALID", "build"),
     ("METHOD_", "build"),

@@ -12,6 +12,7 @@
 #define TR_CLIENT_CLIENT_H
 
 #include "client/cookiejar.h"
+#include "client/transport.h"
 #include "http/headers.h"
 #include "profile/profile.h"
 #include "tls/x509.h"
@@ -38,6 +39,9 @@ void tr_engine_stats(tr_engine_stats_t *out);
  * the file changed (device, inode, size, time): clients with the same verify="ca.pem" share a store and what it has verified. The caller
  * owns a reference. Reads files; any thread. */
 tr_code_t tr_trust_shared(tr_trust_t **out, const char *path, tr_err_t *err);
+/* tr_identity_from_files reads a client certificate with its chain and its key (key_path NULL: in the same file) from PEM files. TLS_IDENTITY says
+ * what is wrong with which. Reads files; any thread. */
+tr_code_t tr_identity_from_files(tr_identity_t **out, const char *cert_path, const char *key_path, const char *password, tr_err_t *err);
 /* tr_trust_forget drops what tr_trust_shared keeps (tests; memory). */
 void tr_trust_forget(void);
 
@@ -61,6 +65,16 @@ void tr_session_unref(tr_session_t *session);
 /* tr_session_close fails running ops with CLIENT_CLOSED and closes the connections; later submits complete with CLIENT_CLOSED. Any thread. */
 void tr_session_close(tr_session_t *session);
 tr_cookiejar_t *tr_session_jar(tr_session_t *session); /* lent */
+/* Counters of a session, and what there is of it now. Any thread; each number is exact, together they are of nearly the same moment. */
+typedef struct tr_session_stats {
+    uint64_t ops_started, ops_succeeded, ops_failed; /* requests with their redirects; succeeded: an answer came, whatever its status */
+    uint64_t requests_h1, requests_h2;               /* exchanges begun, redirects and replays included */
+    uint64_t replays, redirects;
+    uint64_t conns_opened, conns_failed, handshakes, resumed;
+    uint32_t conns_open, conns_connecting, conns_idle; /* now */
+    uint32_t ops_active, ops_waiting;                  /* now: on a connection; for one */
+} tr_session_stats_t;
+void tr_session_stats(tr_session_t *session, tr_session_stats_t *out);
 
 /* ---------------------------------------------------------------------------------------------------------------- op */
 
@@ -92,6 +106,7 @@ typedef tr_field_t tr_op_header_t;
 
 typedef struct tr_timeouts {
     uint32_t connect_ms, tls_ms, write_ms, read_ms, pool_ms, total_ms; /* 0: none; total covers one hop of a redirect chain (spec) */
+    uint32_t first_byte_ms; /* in place of read until the first byte of the answer; 0: read_ms counts then, too */
 } tr_timeouts_t;
 
 /* Everything is copied by tr_op_prepare, but what says otherwise. */
@@ -109,7 +124,8 @@ typedef struct tr_op_request {
     tr_slice_t body_type;          /* content-type unless the caller gave one; empty: none */
     const tr_profile_t *profile;   /* NULL: tr_profile_default */
     tr_trust_t *trust;             /* referenced; NULL: the process-wide default store */
-    tr_identity_t *identity;       /* referenced; NULL: none */
+    tr_identity_t *identity;       /* referenced; NULL: the transport's */
+    tr_transport_t *transport;     /* referenced; NULL: the defaults */
     tr_timeouts_t timeouts;
     uint32_t flags;                /* TR_OP_* */
     uint32_t max_redirects;
@@ -193,10 +209,15 @@ typedef struct tr_op_timing {
     int64_t dns_ns, connect_ns, tls_ns, first_byte_ns, total_ns; /* -1: not reached, or the connection was reused */
     uint16_t tls_version, tls_suite, tls_group;
     bool tls_resumed;
-    char peer[64], local[64];
+    const char *tls_version_name, *tls_suite_name; /* static; NULL: no TLS */
+    char peer[TR_ADDRESS_TEXT], local[TR_ADDRESS_TEXT];
+    uint32_t num_replays; /* of the last hop */
 } tr_op_timing_t;
 const tr_op_timing_t *tr_op_timing(const tr_op_t *op);
 tr_cookiejar_t *tr_op_jar(const tr_op_t *op); /* lent: its session's */
+/* tr_op_cert lends certificate index (0: the server's own) in DER of the chain that the server sent on the connection of the last hop; empty:
+ * none (no TLS, a resumed session). */
+tr_slice_t tr_op_cert(const tr_op_t *op, size_t index);
 
 /* -------------------------------------------------------------------------------------------------------------- sink */
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "client/chain.h"
 #include "client/compose.h"
 #include "client/initiator.h"
 #include "core/mem.h"
@@ -34,7 +35,12 @@ set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
     };
     bool was_counted = tr_link_linked(&hconn->link) && hconn->state != TR_HCONN_LEAVING;
     bool was_connecting = tr_link_linked(&hconn->link) && hconn->state == TR_HCONN_CONNECTING;
+    bool was_open = tr_link_linked(&hconn->link);
     tr_list_remove(&hconn->link);
+    o->pool->num_conns -= was_open ? 1 : 0;
+    o->pool->num_conns += state != TR_HCONN_DEAD ? 1 : 0;
+    tr_session__count(&o->pool->session->stats.conns_open, (state != TR_HCONN_DEAD ? 1 : 0) - (was_open ? 1 : 0));
+    tr_session__count(&o->pool->session->stats.conns_connecting, (state == TR_HCONN_CONNECTING ? 1 : 0) - (was_connecting ? 1 : 0));
     o->num_conns -= was_counted ? 1 : 0;
     o->num_connecting -= was_connecting ? 1 : 0;
     hconn->state = state;
@@ -50,6 +56,18 @@ set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
     o->num_connecting += state == TR_HCONN_CONNECTING ? 1 : 0;
 }
 
+/* Whether it is up and without an exchange. */
+static void
+set_resting(tr_hconn_t *hconn, bool resting)
+{
+    if (hconn->resting != resting) {
+        tr_pool_t *pool = hconn->origin->pool;
+        hconn->resting = resting;
+        pool->num_idle = resting ? pool->num_idle + 1 : pool->num_idle - 1;
+        tr_session__count(&pool->session->stats.conns_idle, resting ? 1 : -1);
+    }
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- end */
 
 static void
@@ -58,6 +76,7 @@ free_hconn(void *arg)
     tr_hconn_t *hconn = arg;
     tr_h1_free(hconn->h1);
     tr_h2_free(hconn->h2);
+    tr_chain__unref(hconn->chain);
     tr_free(hconn);
 }
 
@@ -69,6 +88,7 @@ tr_hconn__close(tr_hconn_t *hconn)
         return;
     }
     TR_TRACE(TR_TOPIC_POOL, "%s: connection %p closed after %u requests", hconn->origin->host, (void *)hconn, hconn->num_requests);
+    set_resting(hconn, false);
     set_state(hconn, TR_HCONN_DEAD);
     tr_list_remove(&hconn->dirty_link);
     tr_timer_clear(engine->loop, &hconn->idle_timer);
@@ -76,6 +96,7 @@ tr_hconn__close(tr_hconn_t *hconn)
     hconn->conn = NULL;
     atomic_fetch_sub_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
     tr_origin__dirty(hconn->origin);
+    tr_pool__has_room(hconn->origin->pool);
     hconn->origin = NULL;
     tr_loop_defer(engine->loop, &hconn->free_defer); /* its engine may be the one that calls us */
 }
@@ -148,15 +169,33 @@ tr_hconn__flush(tr_hconn_t *hconn)
 
 /* -------------------------------------------------------------------------------------------------------------- input */
 
+/* How long it is kept. */
+static uint64_t
+idle_limit(const tr_hconn_t *hconn)
+{
+    uint32_t ms = tr_transport_limits(hconn->origin->transport)->idle_timeout_ms;
+    return (ms != 0 ? ms : hconn->origin->pool->session->idle_timeout_ms) * NS_PER_MS;
+}
+
+/* When an idle connection is looked at next: for its end, or for a PING. */
+static uint64_t
+next_look(const tr_hconn_t *hconn, uint64_t now)
+{
+    uint64_t at = hconn->idle_ns + idle_limit(hconn);
+    uint32_t ping_ms = tr_transport_limits(hconn->origin->transport)->ping_interval_ms;
+    return hconn->h2 == NULL || ping_ms == 0 ? at : TR_MIN(at, now + ping_ms * NS_PER_MS);
+}
+
 static void
 go_idle(tr_hconn_t *hconn)
 {
     tr_engine_t *engine = engine_of(hconn);
-    uint64_t limit = hconn->origin->pool->session->idle_timeout_ms * NS_PER_MS;
+    set_resting(hconn, true);
+    tr_pool__has_room(hconn->origin->pool); /* it may be given up for another origin */
     hconn->idle_ns = tr_loop_now(engine->loop);
     if (hconn->idle_timer.deadline_ns == 0) {
         /* Not moved for each request: when it fires it looks how long the connection really was idle. */
-        (void)tr_timer_set(engine->loop, &hconn->idle_timer, hconn->idle_ns + limit);
+        (void)tr_timer_set(engine->loop, &hconn->idle_timer, next_look(hconn, hconn->idle_ns));
     }
 }
 
@@ -165,27 +204,55 @@ on_idle_timer(void *arg)
 {
     tr_hconn_t *hconn = arg;
     tr_engine_t *engine = engine_of(hconn);
-    uint64_t limit = hconn->origin->pool->session->idle_timeout_ms * NS_PER_MS;
+    uint64_t now = tr_loop_now(engine->loop);
     bool idle = hconn->state == TR_HCONN_IDLE || (hconn->state == TR_HCONN_SHARED && hconn->num_active == 0);
     if (!idle) {
         return; /* armed again when it is */
     }
-    if (tr_loop_now(engine->loop) < hconn->idle_ns + limit) {
-        (void)tr_timer_set(engine->loop, &hconn->idle_timer, hconn->idle_ns + limit);
+    uint32_t ping_ms = hconn->h2 == NULL ? 0 : tr_transport_limits(hconn->origin->transport)->ping_interval_ms;
+    bool pinged = ping_ms != 0 && hconn->ping_ns > hconn->idle_ns;
+    if (now >= hconn->idle_ns + idle_limit(hconn) || (pinged && hconn->received_ns < hconn->ping_ns)) {
+        tr_hconn__close(hconn); /* long enough, or the last PING was not answered */
+    } else {
+        if (ping_ms != 0 && now >= TR_MAX(hconn->idle_ns, hconn->ping_ns) + ping_ms * NS_PER_MS && tr_h2_ping(hconn->h2, NULL) == TR_OK) {
+            hconn->ping_ns = now;
+            tr_hconn__dirty(hconn);
+        }
+        (void)tr_timer_set(engine->loop, &hconn->idle_timer, next_look(hconn, now));
+    }
+    tr_engine__settle(engine);
+}
+
+/* Behind an exchange: the limits of kept connections. */
+static void
+keep_or_close(tr_hconn_t *hconn)
+{
+    const tr_origin_t *origin = hconn->origin;
+    const tr_limits_t *limits = tr_transport_limits(origin->transport);
+    size_t num = 0;
+    go_idle(hconn);
+    if (TR_LIKELY(limits->max_idle == 0 && limits->max_idle_per_host == 0) || origin->num_waiters > 0) {
         return;
     }
-    tr_hconn__close(hconn);
-    tr_engine__settle(engine);
+    for (tr_link_t *link = tr_list_first(&origin->idle); link != NULL; link = tr_list_next(&origin->idle, link)) {
+        num++;
+    }
+    if ((limits->max_idle != 0 && origin->pool->num_idle > limits->max_idle) ||
+        (limits->max_idle_per_host != 0 && num > limits->max_idle_per_host)) {
+        tr_hconn__close(hconn);
+    }
 }
 
 /* The HTTP/1.1 exchange is over: keep the connection, or not. */
 static void
 after_h1(tr_hconn_t *hconn)
 {
-    if (tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 && tr_conn_pending(hconn->conn) == 0) {
+    if (tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 && tr_conn_pending(hconn->conn) == 0 &&
+        !tr_transport_limits(hconn->origin->transport)->no_keep_alive) {
+        tr_origin_t *origin = hconn->origin;
         set_state(hconn, TR_HCONN_IDLE);
-        go_idle(hconn);
-        tr_origin__dirty(hconn->origin);
+        keep_or_close(hconn);
+        tr_origin__dirty(origin);
     } else {
         tr_hconn__close(hconn);
     }
@@ -230,7 +297,10 @@ feed_h2(tr_hconn_t *hconn)
         }
     }
     if (hconn->num_active == 0 && before > 0 && hconn->state == TR_HCONN_SHARED) {
-        go_idle(hconn);
+        keep_or_close(hconn);
+        if (hconn->state == TR_HCONN_DEAD) {
+            return;
+        }
     }
     if (hconn->origin->num_waiters > 0) {
         tr_origin__dirty(hconn->origin); /* room for a stream, or SETTINGS that make some */
@@ -279,6 +349,7 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
         if (code == TR_EOF) {
             (void)tr_err_set(&cause, TR_ERR_CLOSED_EARLY, 0, "hconn.connect", NULL);
         }
+        tr_session__count(&origin->pool->session->stats.conns_failed, 1);
         tr_origin__failed(origin, hconn, &cause);
         tr_hconn__close(hconn);
     } else {
@@ -293,7 +364,8 @@ static tr_code_t
 make_http(tr_hconn_t *hconn, const tr_conn_info_t *info, tr_err_t *err)
 {
     tr_origin_t *origin = hconn->origin;
-    size_t max_bytes = origin->pool->session->max_header_bytes;
+    size_t max_bytes = tr_transport_limits(origin->transport)->max_header_bytes;
+    max_bytes = max_bytes != 0 ? max_bytes : origin->pool->session->max_header_bytes;
     bool h2 = info->has_tls && tr_slice_eq(info->tls.alpn, TR_SLICE_LIT("h2"));
     tr_code_t code;
     if (h2) {
@@ -317,8 +389,12 @@ on_connected(void *arg)
     const tr_conn_info_t *info = tr_conn_info(hconn->conn);
     tr_err_t err = TR_ERR_INIT;
     if (info->has_tls) {
+        tr_session_t *session = hconn->origin->pool->session;
+        hconn->chain = tr_chain__new(tr_conn_tls(hconn->conn), info->tls.num_certs);
+        tr_session__count(&session->stats.handshakes, 1);
         atomic_fetch_add_explicit(&engine->stats.handshakes, 1, memory_order_relaxed);
         if (info->tls.resumed) {
+            tr_session__count(&session->stats.resumed, 1);
             atomic_fetch_add_explicit(&engine->stats.resumed, 1, memory_order_relaxed);
         }
     }
@@ -347,12 +423,15 @@ fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_er
     if (session->tickets == NULL && (session->tickets = tr_tickets_new()) == NULL) {
         return tr_err_nomem(err, "hconn.open");
     }
-    *tls = (tr_tls_config_t){.profile = origin->profile, .trust = trust, .identity = origin->identity};
+    tr_identity_t *identity = origin->identity != NULL ? origin->identity : tr_transport_identity(origin->transport);
+    *tls = (tr_tls_config_t){.profile = origin->profile, .trust = trust, .identity = identity};
     tls->flags = (hconn->http1_only ? TR_TLS_HTTP1_ONLY : 0u) | ((origin->flags & TR_OP_NO_VERIFY) != 0 ? TR_TLS_NO_VERIFY : 0u);
     tls->tickets = session->tickets;
     tls->ticket_key = origin->key;
     tls->rnd = tr_rand_system;
-    tls->keylog_arg = tr_keylog__open(session->keylog_path);
+    tls->num_pins = tr_transport_pins(origin->transport, origin->host, &tls->pins);
+    const char *keylog = tr_transport_keylog(origin->transport);
+    tls->keylog_arg = tr_keylog__open(keylog != NULL ? keylog : session->keylog_path);
     tls->keylog = tls->keylog_arg == NULL ? NULL : tr_keylog__line;
     return TR_OK;
 }
@@ -377,6 +456,7 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
     tr_conn_options_t options = {.host = origin->host, .port = origin->port, .family = AF_UNSPEC};
     options.connect_timeout_ns = hconn->connect_ms * NS_PER_MS;
     options.tls_timeout_ns = hconn->tls_ms * NS_PER_MS;
+    tr_transport_fill(origin->transport, origin->host, origin->port, &options);
     if (origin->https) {
         code = fill_tls(&tls, hconn, trust, err);
         options.tls = &tls;
@@ -389,6 +469,7 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
         return code;
     }
     set_state(hconn, TR_HCONN_CONNECTING);
+    tr_session__count(&origin->pool->session->stats.conns_opened, 1);
     atomic_fetch_add_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
     TR_TRACE(TR_TOPIC_POOL, "%s: connection %p opened", origin->host, (void *)hconn);
@@ -401,7 +482,11 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
 bool
 tr_hconn__can_take(tr_hconn_t *hconn)
 {
-    return hconn->h2 != NULL ? tr_h2_can_submit(hconn->h2) : tr_h1_can_reuse(hconn->h1);
+    uint32_t max = tr_transport_limits(hconn->origin->transport)->max_streams;
+    if (hconn->h2 == NULL) {
+        return tr_h1_can_reuse(hconn->h1);
+    }
+    return tr_h2_can_submit(hconn->h2) && (max == 0 || hconn->num_active < max);
 }
 
 /* The Cookie header of the hop: the jar's cookies that match, and the request's own. */
@@ -460,6 +545,13 @@ fill_timing(tr_op_t *op, tr_hconn_t *hconn)
     t->tls_suite = info->tls.suite;
     t->tls_group = info->tls.group;
     t->tls_resumed = info->tls.resumed;
+    t->tls_version_name = info->tls.version_name;
+    t->tls_suite_name = info->tls.suite_name;
+    t->num_replays = op->num_replays;
+    if (op->chain != hconn->chain) {
+        tr_chain__unref(op->chain);
+        op->chain = tr_chain__ref(hconn->chain);
+    }
     memcpy(t->peer, info->peer_text, sizeof(t->peer));
     memcpy(t->local, info->local_text, sizeof(t->local));
 }
@@ -502,6 +594,12 @@ start_exchange(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t 
         head.weight = kind->weight;
     }
     if (hconn->h2 != NULL) {
+        /* A host of the caller's is the authority there (RFC 9113 8.3.1); over HTTP/1.1 it is among the fields. */
+        for (size_t i = 0; i < ask->num_headers; i++) {
+            if (ask->headers[i].value.len > 0 && tr_slice_ieq(ask->headers[i].name, TR_SLICE_LIT("host"))) {
+                head.authority = ask->headers[i].value;
+            }
+        }
         return tr_h2_submit(hconn->h2, &op->stream, &head, &tr_op__events, op, err);
     }
     return tr_h1_submit(hconn->h1, &head, &tr_op__events, op, err);
@@ -540,13 +638,20 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
             (void)tr_h2_ping(hconn->h2, NULL);
         }
         atomic_fetch_add_explicit(&engine->stats.requests_h2, 1, memory_order_relaxed);
+        tr_session__count(&op->session->stats.requests_h2, 1);
+        if (tr_transport_limits(op->transport)->no_keep_alive) {
+            tr_hconn__retire(hconn);
+        }
     } else {
         hconn->op = op;
         set_state(hconn, TR_HCONN_BUSY);
         atomic_fetch_add_explicit(&engine->stats.requests_h1, 1, memory_order_relaxed);
+        tr_session__count(&op->session->stats.requests_h1, 1);
     }
     hconn->num_requests++;
     hconn->num_active++;
+    set_resting(hconn, false);
+    tr_session__count(&op->session->stats.ops_active, 1);
     tr_op__arm(op);
     tr_hconn__dirty(hconn);
 done:
@@ -558,6 +663,7 @@ void
 tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete)
 {
     hconn->num_active--;
+    tr_session__count(&op->session->stats.ops_active, -1);
     hconn->carried = hconn->carried || complete;
     if (hconn->op == op) {
         hconn->op = NULL;
@@ -577,11 +683,11 @@ tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
         return;
     }
     tr_h2_cancel(hconn->h2, stream);
+    tr_origin__dirty(hconn->origin);
+    tr_hconn__dirty(hconn); /* the RST_STREAM */
     if (hconn->num_active == 0 && hconn->state == TR_HCONN_SHARED) {
         go_idle(hconn);
     }
-    tr_origin__dirty(hconn->origin);
-    tr_hconn__dirty(hconn);
 }
 
 void

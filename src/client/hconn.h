@@ -40,6 +40,9 @@ typedef struct tr_hconn {
     bool carried;           /* an exchange was completed on it */
     uint64_t up_ns;         /* when it was connected */
     bool http1_only;        /* only that was offered */
+    bool resting;           /* counted as idle */
+    uint64_t ping_ns;       /* when the last PING of limits.ping_interval_ms went out; 0: never */
+    struct tr_chain *chain; /* referenced: what the server sent; NULL: none */
     uint32_t connect_ms, tls_ms; /* of who opened it */
     uint64_t opened_ns, idle_ns, received_ns;
     tr_timer_t idle_timer;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "client/chain.h"
 #include "client/engine.h"
 #include "client/initiator.h"
 #include "client/session.h"
@@ -133,6 +134,8 @@ tr_op_unref(tr_op_t *op)
     }
     tr_trust_unref(op->trust);
     tr_identity_unref(op->identity);
+    tr_transport_unref(op->transport);
+    tr_chain__unref(op->chain);
     tr_arena_cleanup(&op->arena);
     tr_session_unref(op->session);
     if (op->on_free != NULL) {
@@ -158,7 +161,7 @@ tr_op__new_hop(tr_op_t *op)
     tr_headers_init(&hop->response.headers);
     tr_headers_init(&hop->response.trailers);
     tr_headers_init(&hop->response.sent);
-    tr_body_init(&hop->body, op->session->max_decoded);
+    tr_body_init(&hop->body, tr_session__max_decoded(op->session, op->transport));
     tr_bufq_init(&hop->decoded, 0);
     hop->response.method = op->ask.method;
     hop->response.url = op->ask.url_text;
@@ -210,7 +213,7 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
         flags |= KEY_WITHOUT_CREDENTIALS;
     }
     /* Four numbers and the port, 16 digits each at most, and their separators. */
-    size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uintptr_t) + 1) + 1;
+    size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uintptr_t) + 1) + 1 + TR_TRANSPORT_ID_LEN + 1;
     char *text = tr_arena_alloc(&op->arena, max);
     if (text == NULL) {
         return TR_ERR_NOMEM;
@@ -232,6 +235,11 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
     p = put_hex(p, (uintptr_t)op->trust);
     *p++ = ' ';
     p = put_hex(p, (uintptr_t)op->identity);
+    if (op->transport != NULL) {
+        *p++ = ' ';
+        memcpy(p, tr_transport_id(op->transport), TR_TRANSPORT_ID_LEN);
+        p += TR_TRANSPORT_ID_LEN;
+    }
     *p = 0;
     ask->key = tr_slice(text, (size_t)(p - text));
     return TR_OK;
@@ -476,6 +484,7 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
     }
     op->trust = request->trust != NULL ? tr_trust_ref(request->trust) : NULL;
     op->identity = request->identity != NULL ? tr_identity_ref(request->identity) : NULL;
+    op->transport = tr_transport_ref(request->transport);
     if ((code = copy_headers(op, request, err)) != TR_OK || (code = copy_cookies(op, request, err)) != TR_OK ||
         (code = copy_order(op, request, err)) != TR_OK) {
         goto done;
@@ -645,6 +654,12 @@ tr_cookiejar_t *
 tr_op_jar(const tr_op_t *op)
 {
     return op->session->jar;
+}
+
+tr_slice_t
+tr_op_cert(const tr_op_t *op, size_t index)
+{
+    return op->chain != NULL && index < op->chain->num ? op->chain->certs[index] : TR_SLICE_NULL;
 }
 
 const tr_op_timing_t *

@@ -22,6 +22,7 @@ struct tr_hconn;
 struct tr_origin;
 struct tr_engine;
 struct tr_waiter;
+struct tr_chain;
 
 typedef enum tr_op_state {
     TR_OP_NEW,      /* not prepared, or not submitted */
@@ -76,6 +77,7 @@ struct tr_op {
     const tr_profile_t *profile; /* lent */
     tr_trust_t *trust;           /* referenced; NULL: default */
     tr_identity_t *identity;     /* referenced; NULL: none */
+    tr_transport_t *transport;   /* referenced; NULL: the defaults */
     tr_timeouts_t timeouts;
     uint32_t flags;
     uint32_t max_redirects;
@@ -117,6 +119,7 @@ struct tr_op {
     tr_phase_t phase; /* of a failure */
     uint64_t elapsed_ns;
     tr_op_timing_t timing;
+    struct tr_chain *chain; /* referenced: certificates of the last connection; NULL: none */
     /* The arena's first room: what a usual request needs, so that an op is one allocation, and that one reused (tr_op__recycle). Last:
      * nothing clears it. */
     _Alignas(max_align_t) uint8_t small[TR_OP_SMALL];

@@ -8,6 +8,8 @@
 #include "client/session.h"
 
 #define NS_PER_MS UINT64_C(1000000)
+/* Between two looks whether a body is out, once the answer's limit would be over. */
+#define SENDING_LOOK_NS (20 * NS_PER_MS)
 
 static void on_timer(void *arg);
 
@@ -31,6 +33,7 @@ enter(tr_op_t *op, tr_err_t *err)
     op->start_ns = op->hop_ns = tr_loop_now(engine->loop);
     tr_timer_init(&op->timer, on_timer, op);
     tr_list_push(&session->ops, &op->session_link);
+    tr_session__count(&session->stats.ops_started, 1);
     return TR_OK;
 }
 
@@ -79,7 +82,10 @@ tr_op__complete(tr_op_t *op, const tr_err_t *err)
     if (op->timer.deadline_ns != 0) {
         tr_timer_clear(engine->loop, &op->timer);
     }
-    tr_list_remove(&op->session_link);
+    if (tr_link_linked(&op->session_link)) {
+        tr_list_remove(&op->session_link);
+        tr_session__count(err == NULL ? &op->session->stats.ops_succeeded : &op->session->stats.ops_failed, 1);
+    }
     op->state = TR_OP_COMPLETED;
     op->origin = NULL;
     finish_timing(op);
@@ -195,6 +201,10 @@ phase_deadline(const tr_op_t *op, tr_code_t *out_code)
             *out_code = TR_ERR_TIMEOUT_WRITE;
             return after(op->activity_ns, limits->write_ms);
         }
+        if (!op->got_bytes && limits->first_byte_ms != 0) {
+            *out_code = TR_ERR_TIMEOUT_FIRST_BYTE;
+            return after(op->activity_ns, limits->first_byte_ms);
+        }
         *out_code = TR_ERR_TIMEOUT_READ;
         return after(op->activity_ns, limits->read_ms);
     }
@@ -215,6 +225,7 @@ next_look(const tr_op_t *op)
     } else if (op->state == TR_OP_ACTIVE) {
         at = TR_MIN(at, after(op->activity_ns, limits->read_ms));
         at = TR_MIN(at, after(op->activity_ns, limits->write_ms));
+        at = TR_MIN(at, after(op->activity_ns, limits->first_byte_ms));
     }
     return at;
 }
@@ -242,7 +253,12 @@ on_timer(void *arg)
         uint64_t phase = phase_deadline(op, &code);
         if (now < phase) {
             uint64_t total = after(op->hop_ns, op->timeouts.total_ms);
-            uint64_t at = TR_MIN(TR_MIN(phase, total), TR_MAX(next_look(op), now + NS_PER_MS));
+            uint64_t at = TR_MIN(phase, total);
+            if (op->state != TR_OP_ACTIVE) {
+                at = TR_MIN(at, TR_MAX(next_look(op), now + NS_PER_MS));
+            } else if (code == TR_ERR_TIMEOUT_WRITE) {
+                at = TR_MIN(at, TR_MAX(next_look(op), now + SENDING_LOOK_NS)); /* nobody says when the body is out */
+            }
             /* Limits of phases not reached yet lie in the past of next_look: look at them again in a while. */
             if (op->state == TR_OP_WAITING && op->timeouts.tls_ms != 0) {
                 at = TR_MIN(at, now + TR_MAX(op->timeouts.tls_ms / 4, 1u) * NS_PER_MS);
@@ -256,7 +272,7 @@ on_timer(void *arg)
     tr_err_t err = TR_ERR_INIT;
     (void)tr_err_set(&err, code, 0, "op.timer", NULL);
     if (op->state == TR_OP_ACTIVE && op->hconn->h2 != NULL && op->hconn->received_ns <= op->activity_ns &&
-        (code == TR_ERR_TIMEOUT_READ || code == TR_ERR_TIMEOUT_TOTAL)) {
+        (code == TR_ERR_TIMEOUT_READ || code == TR_ERR_TIMEOUT_FIRST_BYTE || code == TR_ERR_TIMEOUT_TOTAL)) {
         /* Not a byte since: the path may be dead. Nothing new is put on it. */
         tr_hconn__retire(op->hconn);
     }
@@ -338,7 +354,8 @@ make_decoder(tr_op_t *op, tr_err_t *err)
     if (coding.len == 0) {
         return TR_OK;
     }
-    tr_decoder_limits_t limits = {session->max_decoded, TR_BODY_RATIO_ALLOWANCE, session->max_ratio};
+    tr_decoder_limits_t limits = {tr_session__max_decoded(session, op->transport), TR_BODY_RATIO_ALLOWANCE,
+                                  tr_session__max_ratio(session, op->transport)};
     bool unknown = false;
     tr_code_t code = tr_decoder_new(&hop->decoder, &unknown, coding, &limits, err);
     if (code == TR_OK && hop->decoder != NULL) {
@@ -433,6 +450,7 @@ finish_hop(tr_op_t *op, tr_err_t *err)
         tr_op__complete(op, err);
         return;
     }
+    tr_session__count(&op->session->stats.redirects, 1);
     op->hop = NULL;
     op->hop_ns = tr_loop_now(engine->loop);
     op->num_replays = 0;
@@ -497,6 +515,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     }
     if (retry != TR_RETRY_NO && !atomic_load(&op->session->closed) && op->error.code == TR_OK) {
         op->num_replays++;
+        tr_session__count(&op->session->stats.replays, 1);
         if (retry == TR_RETRY_HTTP1) {
             origin->needs_http1 = true;
             origin->proto = TR_PROTO_H1;

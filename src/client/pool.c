@@ -7,8 +7,9 @@
 #define NS_PER_MS UINT64_C(1000000)
 /* Origins without connections that are remembered (which protocol they speak, that they need HTTP/1.1): some hundred bytes each. */
 #define MAX_UNUSED 64
-/* HTTP/2 connections to one origin, each with as many streams as the server allows: no more than of HTTP/1.1. */
-#define MAX_H2_PER_ORIGIN 6
+/* HTTP/2 connections to one origin. What is more than the server's SETTINGS_MAX_CONCURRENT_STREAMS waits for a stream to end, as in browsers:
+ * a second connection would be a mark of its own. */
+#define MAX_H2_PER_ORIGIN 1
 /* After ENHANCE_YOUR_CALM: the first pause, and the longest. */
 #define CALM_FIRST_NS (1000 * NS_PER_MS)
 #define CALM_MAX_NS (30000 * NS_PER_MS)
@@ -38,6 +39,7 @@ tr_pool__new(tr_pool_t **out, tr_engine_t *engine, tr_session_t *session)
     pool->session = session;
     tr_map_init(&pool->origins, seeds[0], seeds[1]);
     tr_list_init(&pool->unused);
+    tr_list_init(&pool->starved);
     tr_list_push(&engine->sessions, &session->link);
     *out = pool;
     return TR_OK;
@@ -63,9 +65,11 @@ free_origin(tr_origin_t *origin)
     close_list(&origin->leaving);
     tr_list_remove(&origin->dirty_link);
     tr_list_remove(&origin->unused_link);
+    tr_list_remove(&origin->starved_link);
     tr_timer_clear(engine->loop, &origin->calm_timer);
     tr_trust_unref(origin->trust);
     tr_identity_unref(origin->identity);
+    tr_transport_unref(origin->transport);
     tr_free(origin->key);
     tr_free(origin->host);
     tr_free(origin);
@@ -122,6 +126,7 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     o->profile = op->profile;
     o->trust = op->trust == NULL ? NULL : tr_trust_ref(op->trust);
     o->identity = op->identity == NULL ? NULL : tr_identity_ref(op->identity);
+    o->transport = tr_transport_ref(op->transport);
     o->proto = o->https && (o->flags & TR_OP_HTTP1_ONLY) == 0 ? TR_PROTO_UNKNOWN : TR_PROTO_H1;
     tr_list_init(&o->waiters);
     tr_list_init(&o->connecting);
@@ -269,7 +274,11 @@ fail_all(tr_origin_t *origin, const tr_err_t *err)
 static size_t
 max_conns(const tr_origin_t *origin)
 {
-    return origin->proto == TR_PROTO_H1 ? origin->pool->session->max_h1_per_origin : MAX_H2_PER_ORIGIN;
+    const tr_limits_t *limits = tr_transport_limits(origin->transport);
+    if (origin->proto != TR_PROTO_H1) {
+        return limits->max_h2_per_host != 0 ? limits->max_h2_per_host : MAX_H2_PER_ORIGIN;
+    }
+    return limits->max_h1_per_host != 0 ? limits->max_h1_per_host : origin->pool->session->max_h1_per_origin;
 }
 
 /* A replay goes out on a connection that was opened for it. */
@@ -359,6 +368,62 @@ num_missing(const tr_origin_t *origin)
     }
 }
 
+typedef struct oldest {
+    tr_hconn_t *hconn; /* NULL: none so far */
+} oldest_t;
+
+static void
+look_for_oldest(oldest_t *oldest, const tr_list_t *list)
+{
+    for (tr_link_t *link = tr_list_first(list); link != NULL; link = tr_list_next(list, link)) {
+        tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+        if (hconn->num_active == 0 && (oldest->hconn == NULL || hconn->idle_ns < oldest->hconn->idle_ns)) {
+            oldest->hconn = hconn;
+        }
+    }
+}
+
+static bool
+origin_oldest(void *arg, tr_slice_t key, void *value)
+{
+    const tr_origin_t *origin = value;
+    TR_UNUSED(key);
+    if (origin->num_waiters == 0) {
+        look_for_oldest(arg, &origin->idle);
+        look_for_oldest(arg, &origin->shared);
+    }
+    return true;
+}
+
+/* Whether limits.max_total allows one more connection. The one that is idle for longest, of an origin that nobody asks, is closed for it. */
+static bool
+make_room(const tr_origin_t *origin)
+{
+    tr_pool_t *pool = origin->pool;
+    uint32_t max = tr_transport_limits(origin->transport)->max_total;
+    if (max == 0 || pool->num_conns < max) {
+        return true;
+    }
+    oldest_t oldest = {NULL};
+    if (pool->num_idle > 0) {
+        tr_map_each(&pool->origins, origin_oldest, &oldest);
+    }
+    if (oldest.hconn == NULL) {
+        return false;
+    }
+    tr_hconn__close(oldest.hconn);
+    return pool->num_conns < max;
+}
+
+void
+tr_pool__has_room(tr_pool_t *pool)
+{
+    tr_link_t *link;
+    while ((link = tr_list_shift(&pool->starved)) != NULL) {
+        tr_origin__dirty(TR_CONTAINER_OF(link, tr_origin_t, starved_link)); /* dispatched in this order; who finds none waits again */
+    }
+}
+
 static void
 open_missing(tr_origin_t *origin)
 {
@@ -387,6 +452,12 @@ open_missing(tr_origin_t *origin)
         link = link != NULL ? link : tr_list_first(&origin->waiters);
         tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
         link = tr_list_next(&origin->waiters, link);
+        if (!make_room(origin)) {
+            if (!tr_link_linked(&origin->starved_link)) {
+                tr_list_push(&origin->pool->starved, &origin->starved_link);
+            }
+            return;
+        }
         if (tr_hconn__open(&hconn, origin, op, trust, &err) != TR_OK) {
             if (origin->num_conns == 0) {
                 fail_all(origin, &err);

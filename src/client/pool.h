@@ -1,5 +1,5 @@
 /* pool: a session's connections by origin, and who waits for one. An origin entry stands for scheme, host, port, profile, verification, trust
- * and client certificate together: what differs in any of them shares neither connection nor ticket. On the loop. */
+ * client certificate and transport (transport.h) together: what differs in any of them shares neither connection nor ticket. On the loop. */
 #ifndef TR_CLIENT_POOL_H
 #define TR_CLIENT_POOL_H
 
@@ -17,12 +17,16 @@ typedef struct tr_pool {
     struct tr_origin *recent; /* of the last look-up */
     tr_list_t unused;      /* origins without connections and ops, oldest first, by unused_link */
     size_t num_unused;
+    size_t num_conns;      /* of all origins, those that are leaving included */
+    size_t num_idle;       /* of these, without an exchange */
+    tr_list_t starved;     /* origins that wait for room below limits.max_total, longest first, by starved_link */
 } tr_pool_t;
 
 typedef struct tr_origin {
     tr_pool_t *pool;
     tr_link_t dirty_link;
     tr_link_t unused_link;
+    tr_link_t starved_link;
     char *key; /* owned, with NUL */
     size_t key_len;
     char *host; /* owned, with NUL */
@@ -32,6 +36,7 @@ typedef struct tr_origin {
     const tr_profile_t *profile; /* lent by the ops; built-in, or kept by the caller */
     tr_trust_t *trust;       /* referenced; NULL: default */
     tr_identity_t *identity; /* referenced */
+    tr_transport_t *transport; /* referenced; NULL: the defaults */
     tr_proto_t proto;    /* what the last connection spoke */
     bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
     bool trust_pending;
@@ -52,6 +57,9 @@ void tr_pool__free(tr_pool_t *pool);
 tr_code_t tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op);
 /* tr_pool__trust_ready tells all origins that wait for the default store; err NULL: it is there. */
 void tr_pool__trust_ready(tr_engine_t *engine, const tr_err_t *err);
+
+/* tr_pool__has_room tells those who wait for it that a connection ended or may be given up. */
+void tr_pool__has_room(tr_pool_t *pool);
 
 /* tr_origin__add puts the op at the end (a replay: at the front) of those who wait. */
 void tr_origin__add(tr_origin_t *origin, tr_op_t *op, bool front);

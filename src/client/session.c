@@ -134,6 +134,33 @@ tr_session_jar(tr_session_t *session)
 }
 
 void
+tr_session_stats(tr_session_t *session, tr_session_stats_t *out)
+{
+#define READ(name) atomic_load_explicit(&session->stats.name, memory_order_relaxed)
+    uint64_t ended = READ(ops_succeeded) + READ(ops_failed);
+    *out = (tr_session_stats_t){
+        .ops_started = READ(ops_started),
+        .ops_succeeded = READ(ops_succeeded),
+        .ops_failed = READ(ops_failed),
+        .requests_h1 = READ(requests_h1),
+        .requests_h2 = READ(requests_h2),
+        .replays = READ(replays),
+        .redirects = READ(redirects),
+        .conns_opened = READ(conns_opened),
+        .conns_failed = READ(conns_failed),
+        .handshakes = READ(handshakes),
+        .resumed = READ(resumed),
+        .conns_open = (uint32_t)READ(conns_open),
+        .conns_connecting = (uint32_t)READ(conns_connecting),
+        .conns_idle = (uint32_t)READ(conns_idle),
+        .ops_active = (uint32_t)READ(ops_active),
+    };
+#undef READ
+    uint64_t running = out->ops_started > ended ? out->ops_started - ended : 0;
+    out->ops_waiting = running > out->ops_active ? (uint32_t)(running - out->ops_active) : 0;
+}
+
+void
 tr_session__abort_ops(tr_session_t *session, const tr_err_t *err)
 {
     tr_engine_t *engine = tr_engine__self();

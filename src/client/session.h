@@ -22,6 +22,11 @@ struct tr_session {
     uint32_t max_h1_per_origin, idle_timeout_ms, max_header_bytes, max_ratio;
     uint64_t max_decoded;
     char *keylog_path; /* owned; NULL: the environment's */
+    /* Written on the loop alone, read by anybody: tr_session__count. */
+    struct {
+        atomic_ullong ops_started, ops_succeeded, ops_failed, requests_h1, requests_h2, replays, redirects;
+        atomic_ullong conns_opened, conns_failed, handshakes, resumed, conns_open, conns_connecting, conns_idle, ops_active;
+    } stats;
 
     /* --- the loop's --- */
     struct tr_pool *pool; /* owned; NULL before the first request, and after the engine stopped */
@@ -30,6 +35,29 @@ struct tr_session {
     tr_link_t link;       /* engine's sessions, while there is a pool */
     bool orphan;          /* the last reference went during the engine's stop */
 };
+
+/* The limits of a hop's body: the transport's where it says something, else the session's; 0: none. */
+static inline uint64_t
+tr_session__max_decoded(const tr_session_t *session, const tr_transport_t *transport)
+{
+    uint64_t max = tr_transport_limits(transport)->max_decoded;
+    return max == 0 ? session->max_decoded : max == UINT64_MAX ? 0 : max;
+}
+
+static inline uint32_t
+tr_session__max_ratio(const tr_session_t *session, const tr_transport_t *transport)
+{
+    uint32_t max = tr_transport_limits(transport)->max_ratio;
+    return max == 0 ? session->max_ratio : max == UINT32_MAX ? 0 : max;
+}
+
+/* tr_session__count changes a counter. One writer: no locked instruction is needed. */
+static inline void
+tr_session__count(atomic_ullong *counter, int delta)
+{
+    unsigned long long value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + (unsigned long long)(long long)delta, memory_order_relaxed);
+}
 
 /* tr_session__drop_pool closes every connection; ops must be gone. On the loop. */
 void tr_session__drop_pool(tr_session_t *session);

@@ -58,6 +58,9 @@ struct tr_conn {
     uint64_t tls_timeout_ns;
     int family;
     tr_address_t local;      /* len 0: any */
+    const tr_sockopts_t *socket; /* these two lent until UP */
+    const char *tls_host;
+    bool deny_private;
     tr_tls_config_t tls;     /* valid with has_tls; pointers lent for the connection's life */
     bool has_tls;
     tr_conn_info_t info;
@@ -405,7 +408,7 @@ tcp_up(tr_conn_t *conn)
     if (code == TR_OK && conn->has_tls) {
         tr_filter_t *tls;
         conn->tls.now_ms = wall_clock_ms();
-        code = tr_tls_filter_new(&tls, conn->tcp, conn->loop, &conn->tls, conn->host, &err);
+        code = tr_tls_filter_new(&tls, conn->tcp, conn->loop, &conn->tls, conn->tls_host, &err);
         if (code == TR_OK) {
             conn->top = tls;
             code = tls->type->connect(tls, &err);
@@ -441,6 +444,19 @@ on_race(void *arg, tr_filter_t *tcp, const tr_err_t *err)
     tcp_up(conn);
 }
 
+/* The check is made on the very addresses that are connected to: a name that answers otherwise the second time gains nothing. */
+static size_t
+only_public(tr_address_t *out, const tr_address_t *addresses, size_t num)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < num && len < TR_DNS_MAX_ADDRESSES; i++) {
+        if (!tr_address_is_private(&addresses[i])) {
+            out[len++] = addresses[i];
+        }
+    }
+    return len;
+}
+
 static void
 on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *failure)
 {
@@ -454,9 +470,19 @@ on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t
     }
     conn->info.dns_done_ns = tr_loop_update(conn->loop);
     conn->phase = CONNECTING;
+    tr_address_t allowed[TR_DNS_MAX_ADDRESSES];
+    if (conn->deny_private) {
+        num = only_public(allowed, addresses, num);
+        addresses = allowed;
+        if (num == 0) {
+            end_now(conn, TR_ERR_CONNECT_PRIVATE, "net.conn", "the host has only addresses that are not public, which are not allowed");
+            return;
+        }
+    }
     tr_code_t code = tr_eyeballs_new(&conn->race, conn->loop, addresses, num, conn->local.len == 0 ? NULL : &conn->local,
                                      on_race, conn, &err);
     if (code == TR_OK) {
+        tr_eyeballs_set_options(conn->race, conn->socket);
         code = tr_eyeballs_start(conn->race, &tcp, &err);
         if (code != TR_AGAIN) {
             tr_eyeballs_free(conn->race);
@@ -500,6 +526,9 @@ tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_opti
     conn->arg = arg;
     conn->family = options->family;
     conn->tls_timeout_ns = options->tls_timeout_ns;
+    conn->socket = options->socket;
+    conn->tls_host = options->tls_host != NULL ? options->tls_host : conn->host;
+    conn->deny_private = options->deny_private;
     conn->err = TR_ERR_INIT;
     tr_bufq_init(&conn->input, 0); /* bounded by INPUT_MAX and one read */
     tr_timer_init(&conn->timer, on_timer, conn);
@@ -520,7 +549,13 @@ tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_opti
         code = tr_err_nomem(err, where);
         goto done;
     }
-    code = tr_dns_resolve(dns, &conn->query, conn->host, options->port, conn->family, on_resolved, conn, err);
+    if (options->addresses != NULL) {
+        code = tr_dns_answer(dns, &conn->query, conn->host, options->port, options->addresses, options->num_addresses, conn->family,
+                             on_resolved, conn, err);
+    } else {
+        uint64_t max_age = options->dns_max_age_ns != 0 ? options->dns_max_age_ns : TR_DNS_MAX_AGE_NS;
+        code = tr_dns_resolve_within(dns, &conn->query, conn->host, options->port, conn->family, max_age, on_resolved, conn, err);
+    }
     if (code != TR_OK) {
         goto done;
     }

@@ -4,7 +4,7 @@
 #define TR_NET_CONN_H
 
 #include "core/bufq.h"
-#include "net/dns.h"
+#include "net/filter.h"
 #include "net/loop.h"
 #include "tls/tls.h"
 
@@ -18,6 +18,13 @@ typedef struct tr_conn_options {
     uint64_t connect_timeout_ns;    /* look-up and TCP; 0: none */
     uint64_t tls_timeout_ns;        /* handshake; 0: none */
     const tr_address_t *local;      /* address to bind; NULL: any. Copied */
+    /* All that follows is lent until the connection is up or closed. */
+    const tr_sockopts_t *socket;    /* NULL: none */
+    const char *tls_host;           /* name for SNI and for the certificate's check; NULL: host */
+    const tr_address_t *addresses;  /* to be used in place of a look-up, with ports; NULL: look host up */
+    size_t num_addresses;
+    uint64_t dns_max_age_ns;        /* of a kept look-up that is taken; 0: TR_DNS_MAX_AGE_NS; 1: none */
+    bool deny_private;              /* addresses that are not of the public Internet are not connected to: CONNECT_PRIVATE */
 } tr_conn_options_t;
 
 /* All callbacks come on the loop, never inside tr_conn_open; any of them may call tr_conn_close. */
@@ -54,8 +61,8 @@ bool tr_conn_is_alive(tr_conn_t *conn);
 typedef struct tr_conn_info {
     tr_tls_info_t tls; /* all zero without TLS */
     bool has_tls;
-    char peer_text[64];  /* "127.0.0.1:443", "[::1]:443" */
-    char local_text[64];
+    char peer_text[TR_ADDRESS_TEXT]; /* "127.0.0.1:443", "[::1]:443", "unix:/path" */
+    char local_text[TR_ADDRESS_TEXT];
     uint64_t start_ns, dns_done_ns, tcp_done_ns, tls_done_ns; /* on the loop's clock; 0: not reached */
 } tr_conn_info_t;
 /* tr_conn_info lends what is known; valid until the next call on the connection. */

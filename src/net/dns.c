@@ -20,8 +20,8 @@
 /* Threads at most: a resolver that does not answer holds a thread for its whole timeout (10 s and more), and other names must pass by. */
 #define THREADS_MAX 8
 #define THREAD_IDLE_NS ((uint64_t)10 * 1000000000u)
-/* getaddrinfo tells no time to live. Half a minute is what browsers give a record without; a wrong "no such host" is forgotten soon. */
-#define POSITIVE_NS ((uint64_t)30 * 1000000000u)
+/* getaddrinfo tells no time to live. Half a minute (TR_DNS_MAX_AGE_NS) is what browsers give a record without; a wrong "no such host" is
+ * forgotten soon. */
 #define NEGATIVE_NS ((uint64_t)1000000000u)
 /* Names kept, at some 300 bytes each; a crawler beyond that looks names up again. */
 #define CACHE_MAX 1024
@@ -39,7 +39,7 @@ typedef struct answer {
 typedef struct cached {
     tr_link_t link;     /* dns->recent */
     answer_t *answer;   /* counted */
-    uint64_t expires_ns;
+    uint64_t made_ns;
     size_t key_len;
     char key[];
 } cached_t;
@@ -61,7 +61,7 @@ struct tr_dns_query {
     tr_dns_t *dns;
     lookup_t *lookup;   /* NULL: the answer is there */
     answer_t *answer;   /* counted */
-    uint16_t port;
+    uint16_t port;      /* 0: the addresses have theirs */
     void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err);
     void *arg;
     char host[];        /* as asked, for messages */
@@ -108,6 +108,16 @@ set_port(tr_address_t *address, uint16_t port)
         ((struct sockaddr_in *)&address->storage)->sin_port = htons(port);
     } else {
         ((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(port);
+    }
+}
+
+static void
+give_port(tr_address_t *address, uint16_t port)
+{
+    bool is_ip = address->storage.ss_family == AF_INET || address->storage.ss_family == AF_INET6;
+    /* sin_port and sin6_port lie in the same place. */
+    if (is_ip && ((const struct sockaddr_in *)&address->storage)->sin_port == 0) {
+        set_port(address, port);
     }
 }
 
@@ -170,7 +180,9 @@ tell(tr_dns_query_t *query)
     size_t num = query->answer->num;
     for (size_t i = 0; i < num; i++) {
         addresses[i] = query->answer->addresses[i];
-        set_port(&addresses[i], query->port);
+        if (query->port != 0) {
+            set_port(&addresses[i], query->port);
+        }
     }
     if (num == 0) {
         answer_error(query->answer, query->host, &err);
@@ -212,15 +224,15 @@ cache_drop(tr_dns_t *dns, cached_t *cached)
 }
 
 static answer_t *
-cache_get(tr_dns_t *dns, tr_slice_t key)
+cache_get(tr_dns_t *dns, tr_slice_t key, uint64_t max_age_ns)
 {
     cached_t *cached = tr_map_get(&dns->cache, key);
     if (cached == NULL) {
         return NULL;
     }
-    if (cached->expires_ns <= tr_loop_now(dns->loop)) {
-        cache_drop(dns, cached);
-        return NULL;
+    max_age_ns = cached->answer->num > 0 ? max_age_ns : TR_MIN(max_age_ns, NEGATIVE_NS);
+    if (tr_loop_now(dns->loop) - cached->made_ns >= max_age_ns) {
+        return NULL; /* the lookup that follows replaces it */
     }
     tr_list_remove(&cached->link);
     tr_list_push(&dns->recent, &cached->link);
@@ -247,7 +259,7 @@ cache_put(tr_dns_t *dns, const lookup_t *lookup, answer_t *answer)
     }
     cached->link = (tr_link_t){NULL, NULL};
     cached->answer = answer;
-    cached->expires_ns = tr_loop_now(dns->loop) + (answer->num > 0 ? POSITIVE_NS : NEGATIVE_NS);
+    cached->made_ns = tr_loop_now(dns->loop);
     cached->key_len = key.len;
     memcpy(cached->key, key.data, key.len);
     if (tr_map_put(&dns->cache, NULL, key, cached) != TR_OK) {
@@ -471,6 +483,14 @@ tr_dns_resolve(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t p
                void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
                tr_err_t *err)
 {
+    return tr_dns_resolve_within(dns, out, host, port, family, TR_DNS_MAX_AGE_NS, done, arg, err);
+}
+
+tr_code_t
+tr_dns_resolve_within(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, int family, uint64_t max_age_ns,
+                      void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
+                      tr_err_t *err)
+{
     static const char where[] = "net.dns_resolve";
     tr_code_t code = TR_OK;
     size_t len = strlen(host);
@@ -506,7 +526,7 @@ tr_dns_resolve(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t p
         for (size_t i = 0; i < len; i++) {
             key[1 + i] = (char)tr_ascii_lower((uint8_t)host[i]);
         }
-        query->answer = cache_get(dns, tr_slice(key, len + 1));
+        query->answer = cache_get(dns, tr_slice(key, len + 1), max_age_ns);
         if (query->answer != NULL) {
             query->answer->refs++;
         }
@@ -527,6 +547,38 @@ done:
         query_free(query);
     }
     return code;
+}
+
+tr_code_t
+tr_dns_answer(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, const tr_address_t *addresses, size_t num,
+              int family, void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg, tr_err_t *err)
+{
+    size_t len = strlen(host);
+    num = TR_MIN(num, (size_t)TR_DNS_MAX_ADDRESSES);
+    *out = NULL;
+    tr_dns_query_t *query = tr_malloc(sizeof(*query) + len + 1);
+    answer_t *answer = answer_new(num);
+    if (query == NULL || answer == NULL) {
+        tr_free(query);
+        answer_unref(answer);
+        return tr_err_nomem(err, "net.dns_answer");
+    }
+    *query = (tr_dns_query_t){{NULL, NULL}, dns, NULL, answer, 0, done, arg};
+    memcpy(query->host, host, len + 1);
+    for (size_t i = 0; i < num; i++) {
+        int own = addresses[i].storage.ss_family;
+        if (family == AF_UNSPEC || own == family || (own != AF_INET && own != AF_INET6)) {
+            answer->addresses[answer->num] = addresses[i];
+            give_port(&answer->addresses[answer->num++], port);
+        }
+    }
+    if (answer->num == 0) {
+        answer->eai = EAI_NONAME;
+    }
+    tr_list_push(&dns->ready, &query->link);
+    tr_loop_defer(dns->loop, &dns->tell);
+    *out = query;
+    return TR_OK;
 }
 
 void

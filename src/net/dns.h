@@ -27,6 +27,17 @@ void tr_dns_free(tr_dns_t *dns);
 tr_code_t tr_dns_resolve(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, int family,
                          void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
                          tr_err_t *err);
+/* The age up to which tr_dns_resolve takes a kept answer. */
+#define TR_DNS_MAX_AGE_NS ((uint64_t)30 * 1000000000u)
+/* tr_dns_resolve_within is tr_dns_resolve with another age; 0: always ask (a lookup of the same name that is under way is joined). */
+tr_code_t tr_dns_resolve_within(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, int family, uint64_t max_age_ns,
+                                void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
+                                tr_err_t *err);
+/* tr_dns_answer is a query whose answer the caller has: those of the addresses (copied; port goes where they have none) that are of the family, or of
+ * none such as a Unix socket's. */
+tr_code_t tr_dns_answer(tr_dns_t *dns, tr_dns_query_t **out, const char *host, uint16_t port, const tr_address_t *addresses, size_t num, int family,
+                        void (*done)(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *err), void *arg,
+                        tr_err_t *err);
 /* tr_dns_cancel ends the query without a callback. A query is gone once its done was called. */
 void tr_dns_cancel(tr_dns_query_t *query);
 

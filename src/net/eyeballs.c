@@ -17,6 +17,7 @@ struct tr_eyeballs {
     void *arg;
     tr_timer_t timer; /* the next attempt */
     tr_address_t local;
+    const tr_sockopts_t *options; /* lent; NULL: none */
     tr_err_t err;     /* the most telling failure so far */
     size_t num;       /* addresses */
     size_t next;      /* first one not tried */
@@ -36,11 +37,11 @@ weight(tr_code_t code)
         return 1;
     case TR_ERR_CONNECT_FAILED:
         return 2;
-    case TR_ERR_CONNECT_RESET:
-        return 3;
     case TR_ERR_TIMEOUT_CONNECT:
-        return 4;
+        return 3;
     case TR_ERR_CONNECT_REFUSED:
+        return 4;
+    case TR_ERR_CONNECT_RESET: /* somebody was there */
         return 5;
     default: /* out of memory or descriptors: our own side */
         return 6;
@@ -74,7 +75,8 @@ interleave(tr_eyeballs_t *race, const tr_address_t *addresses, size_t num)
         }
         used[pick] = true;
         wanted = addresses[pick].storage.ss_family == AF_INET6 ? AF_INET : AF_INET6;
-        if (race->local.len == 0 || race->local.storage.ss_family == addresses[pick].storage.ss_family) {
+        if (race->local.len == 0 || race->local.storage.ss_family == addresses[pick].storage.ss_family ||
+            addresses[pick].storage.ss_family == AF_UNIX) {
             race->addresses[race->num++] = addresses[pick];
         }
     }
@@ -100,12 +102,14 @@ start_next(tr_eyeballs_t *race, tr_filter_t **out_tcp)
         tr_err_t err = TR_ERR_INIT;
         attempt->race = race;
         tr_code_t code =
-            tr_tcp_new(&attempt->tcp, race->loop, address, race->local.len == 0 ? NULL : &race->local, &err);
+            tr_tcp_new(&attempt->tcp, race->loop, address,
+                       race->local.len == 0 || address->storage.ss_family == AF_UNIX ? NULL : &race->local, &err);
         if (code != TR_OK) {
             note_failure(race, &err);
             continue;
         }
         race->running++;
+        tr_tcp_set_options(attempt->tcp, race->options);
         tr_tcp_on_ready(attempt->tcp, on_ready, attempt);
         code = attempt->tcp->type->connect(attempt->tcp, &err);
         if (code == TR_AGAIN) {
@@ -217,6 +221,12 @@ tr_eyeballs_new(tr_eyeballs_t **out, tr_loop_t *loop, const tr_address_t *addres
     }
     *out = race;
     return TR_OK;
+}
+
+void
+tr_eyeballs_set_options(tr_eyeballs_t *race, const tr_sockopts_t *options)
+{
+    race->options = options;
 }
 
 tr_code_t

@@ -46,6 +46,14 @@ void tr_filter_free(tr_filter_t *f);
 
 /* tr_tcp_new makes the filter; connect opens the socket. address and local (NULL: any) are copied. */
 tr_code_t tr_tcp_new(tr_filter_t **out, tr_loop_t *loop, const tr_address_t *address, const tr_address_t *local, tr_err_t *err);
+/* Options of the socket itself. */
+typedef struct tr_sockopts {
+    char interface[16];   /* name of the network interface; empty: any */
+    uint32_t keepalive_s; /* TCP keep-alive: idle seconds before the first probe; 0: off */
+    uint32_t keepalive_interval_s, keepalive_count; /* between probes, and how many are lost before the end; 0: the system's */
+} tr_sockopts_t;
+/* tr_tcp_set_options before connect; lent until the socket is connected or closed. NULL: none. */
+void tr_tcp_set_options(tr_filter_t *tcp, const tr_sockopts_t *options);
 /* tr_tcp_on_ready says who is told about readiness (TR_WATCH_*). fn may free the filter. */
 void tr_tcp_on_ready(tr_filter_t *tcp, void (*fn)(void *arg, int events), void *arg);
 /* tr_tcp_watch chooses what is awaited; TR_ERR_NOMEM or TR_ERR_SYSTEM. */
@@ -58,8 +66,20 @@ void tr_tcp_shut(tr_filter_t *tcp);
 const tr_address_t *tr_tcp_address(const tr_filter_t *tcp);
 /* tr_tcp_local_text writes the socket's own address; the empty text when there is none. */
 void tr_tcp_local_text(const tr_filter_t *tcp, char *out, size_t cap);
-/* tr_address_text writes "127.0.0.1:443" or "[::1]:443". */
+/* tr_address_text writes "127.0.0.1:443", "[::1]:443" or "unix:/path". */
+#define TR_ADDRESS_TEXT 120 /* room for any: a Unix socket's path has 108 bytes */
 void tr_address_text(const tr_address_t *address, char *out, size_t cap);
+
+/* -------------------------------------------------------------------------------------------------------- addresses: address.c */
+
+/* tr_address_parse reads an IPv4 or IPv6 address without brackets (a scope as in fe80::1%eth0 may stand behind it). False: it is none. */
+bool tr_address_parse(tr_address_t *out, const char *text, uint16_t port);
+/* tr_address_unix makes the address of a Unix socket; a path that begins with NUL (path_len counts it) is Linux's abstract name. False: the
+ * path is empty or too long. */
+bool tr_address_unix(tr_address_t *out, const char *path, size_t path_len);
+/* tr_address_is_private says whether an address is not one of the public Internet's: loopback, private, link-local, shared, multicast,
+ * reserved, documentation (RFC 6890 and the registries it made), IPv4 ones also inside of IPv6 forms. Unix sockets are not. */
+bool tr_address_is_private(const tr_address_t *address);
 
 /* ---------------------------------------------------------------------------------------------------- TLS: filter_tls.c */
 

@@ -1,10 +1,10 @@
 /* The bottom of a stack: a non-blocking TCP socket and the one output buffer of the connection. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +40,7 @@ typedef struct tcp {
     size_t read_size;  /* room for the next read */
     tr_address_t address;
     tr_address_t local; /* len 0: any */
+    const tr_sockopts_t *options; /* lent until connected; NULL: none */
 } tcp_t;
 
 void
@@ -50,28 +51,6 @@ tr_filter_free(tr_filter_t *f)
         f->type->cleanup(f);
         f = next;
     }
-}
-
-/* ---------------------------------------------------------------------------------------------------------- addresses */
-
-void
-tr_address_text(const tr_address_t *address, char *out, size_t cap)
-{
-    char text[INET6_ADDRSTRLEN];
-    if (address->storage.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address->storage;
-        if (inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text)) != NULL) {
-            (void)snprintf(out, cap, "%s:%u", text, (unsigned)ntohs(in->sin_port));
-            return;
-        }
-    } else if (address->storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address->storage;
-        if (inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)) != NULL) {
-            (void)snprintf(out, cap, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
-            return;
-        }
-    }
-    out[0] = 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- errors */
@@ -97,6 +76,9 @@ static const errno_row_t errno_rows[] = {
     {EPIPE, TR_ERR_CONNECT_RESET, TR_ERR_CONNECT_RESET, "broken pipe"},
     {EACCES, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "permission denied"},
     {EPERM, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "operation not permitted"},
+    {ENODEV, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "no such network interface"},
+    {ENOENT, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "no such socket"},
+    {EAGAIN, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "the socket's queue is full"},
     {EADDRINUSE, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "address already in use"},
     {EMFILE, TR_ERR_SYSTEM, TR_ERR_SYSTEM, "too many open files"},
     {ENFILE, TR_ERR_SYSTEM, TR_ERR_SYSTEM, "too many open files in the system"},
@@ -109,7 +91,7 @@ set_errno(const tcp_t *tcp, tr_err_t *err, int value, const char *where)
 {
     static const errno_row_t other = {0, TR_ERR_CONNECT_FAILED, TR_ERR_CONNECT_RESET, "system error"};
     const errno_row_t *row = &other;
-    char peer[64];
+    char peer[TR_ADDRESS_TEXT];
     for (size_t i = 0; i < TR_ARRAY_LEN(errno_rows); i++) {
         if (errno_rows[i].value == value) {
             row = &errno_rows[i];
@@ -126,10 +108,11 @@ set_errno(const tcp_t *tcp, tr_err_t *err, int value, const char *where)
 static int
 open_socket(int family)
 {
+    int protocol = family == AF_UNIX ? 0 : IPPROTO_TCP;
 #ifdef SOCK_NONBLOCK
-    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 #else
-    int fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
+    int fd = socket(family, SOCK_STREAM, protocol);
     if (fd >= 0) {
         int flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
@@ -149,6 +132,80 @@ open_socket(int family)
 #endif
 }
 
+static int
+bind_interface(int fd, int family, const char *name)
+{
+#if defined(SO_BINDTODEVICE)
+    TR_UNUSED(family);
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name));
+#elif defined(IP_BOUND_IF)
+    int index = (int)if_nametoindex(name);
+    if (index == 0) {
+        errno = ENODEV;
+        return -1;
+    }
+    return family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_BOUND_IF, &index, sizeof(index))
+                              : setsockopt(fd, IPPROTO_IP, IP_BOUND_IF, &index, sizeof(index));
+#else
+    errno = ENOTSUP;
+    return -1;
+#endif
+}
+
+static int
+set_number(int fd, int level, int name, uint32_t value)
+{
+    int number = value > INT_MAX ? INT_MAX : (int)value;
+    return value == 0 ? 0 : setsockopt(fd, level, name, &number, sizeof(number));
+}
+
+/* 0, or -1 with errno. */
+static int
+apply_options(const tcp_t *tcp)
+{
+    const tr_sockopts_t *o = tcp->options;
+    int family = tcp->address.storage.ss_family;
+    int rc = 0;
+    if (o == NULL || family == AF_UNIX) {
+        return 0;
+    }
+    if (o->interface[0] != 0) {
+        rc = bind_interface(tcp->fd, family, o->interface);
+    }
+    if (rc == 0 && o->keepalive_s != 0) {
+        rc = set_number(tcp->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE)
+        rc = rc != 0 ? rc : set_number(tcp->fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_s);
+#elif defined(TCP_KEEPALIVE)
+        rc = rc != 0 ? rc : set_number(tcp->fd, IPPROTO_TCP, TCP_KEEPALIVE, o->keepalive_s);
+#endif
+#if defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+        rc = rc != 0 ? rc : set_number(tcp->fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_interval_s);
+        rc = rc != 0 ? rc : set_number(tcp->fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_count);
+#endif
+    }
+    return rc;
+}
+
+/* The local address. A port that is given is to serve for several peers; where none is, it is chosen when the peer is known. */
+static int
+bind_local(const tcp_t *tcp)
+{
+    const struct sockaddr *local = (const struct sockaddr *)&tcp->local.storage;
+    uint16_t port = local->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)&tcp->local.storage)->sin6_port
+                                                 : ((const struct sockaddr_in *)&tcp->local.storage)->sin_port;
+    int one = 1;
+    if (port != 0) {
+        (void)setsockopt(tcp->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    }
+#ifdef IP_BIND_ADDRESS_NO_PORT
+    if (port == 0) {
+        (void)setsockopt(tcp->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    }
+#endif
+    return bind(tcp->fd, local, tcp->local.len);
+}
+
 static tr_code_t
 start(tcp_t *tcp, tr_err_t *err)
 {
@@ -161,7 +218,10 @@ start(tcp_t *tcp, tr_err_t *err)
     }
     /* Requests leave in one write; waiting for more (Nagle) would only delay the second one. */
     (void)setsockopt(tcp->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (tcp->local.len != 0 && bind(tcp->fd, (const struct sockaddr *)&tcp->local.storage, tcp->local.len) != 0) {
+    if (apply_options(tcp) != 0) {
+        return set_errno(tcp, err, errno, "net.socket_options");
+    }
+    if (tcp->local.len != 0 && bind_local(tcp) != 0) {
         return set_errno(tcp, err, errno, "net.bind");
     }
     do {
@@ -349,6 +409,12 @@ on_watch(void *arg, int events)
     if (tcp->on_ready != NULL) {
         tcp->on_ready(tcp->on_ready_arg, events);
     }
+}
+
+void
+tr_tcp_set_options(tr_filter_t *f, const tr_sockopts_t *options)
+{
+    ((tcp_t *)f)->options = options;
 }
 
 void

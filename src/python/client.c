@@ -6,7 +6,7 @@ static const char *const attribute_names[ATTR_COUNT] = {
     "auth",      "proxy",           "timeout",  "follow_redirects", "max_redirects",  "http2",    "verify",
     "client_identifier", "protocol_racing", "allow_http", "stream_id", "encoding", "raise_on_error", "debug",
     "_headers", "_header_rotator", "_params",  "_hooks",           "_cookies",       "_extra",
-    "_spelled", "_session_id",
+    "_spelled", "_session_id", "_transport",
 };
 
 PyObject *
@@ -203,6 +203,24 @@ client_set_limits(PyObject *obj, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(client_stats_doc, "_stats($self, /)\n--\n\nCounters of the session; all 0 before its first request.");
+
+static PyObject *
+client_stats(PyObject *obj, PyObject *args)
+{
+    core_client_t *self = (core_client_t *)obj;
+    tr_session_stats_t s = {0};
+    TR_UNUSED(args);
+    if (self->session != NULL) {
+        tr_session_stats(self->session, &s);
+    }
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:I,s:I}", "requests", s.ops_started, "succeeded",
+                         s.ops_succeeded, "failed", s.ops_failed, "http1", s.requests_h1, "http2", s.requests_h2, "replays", s.replays,
+                         "redirects", s.redirects, "connections_opened", s.conns_opened, "connections_failed", s.conns_failed,
+                         "handshakes", s.handshakes, "resumed", s.resumed, "open", s.conns_open, "connecting", s.conns_connecting,
+                         "idle", s.conns_idle, "active", s.ops_active, "waiting", s.ops_waiting);
+}
+
 PyDoc_STRVAR(client_close_doc, "_close($self, /)\n--\n\nClose the session; requests under way fail. Any number of times.");
 
 static PyObject *
@@ -320,6 +338,7 @@ static PyMethodDef client_methods[] = {
     {"_perform_awaitable", core_send_perform_awaitable, METH_VARARGS, send_perform_awaitable_doc},
     {"_failure", core_send_failure, METH_VARARGS, send_failure_doc},
     {"_set_limits", client_set_limits, METH_VARARGS, client_limits_doc},
+    {"_stats", client_stats, METH_NOARGS, client_stats_doc},
     {"_close", client_close, METH_NOARGS, client_close_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -336,7 +355,7 @@ static PyMemberDef client_members[] = {
 static PyGetSetDef client_getset[] = {
     ATTRIBUTE(auth, "Authentication of each request."),
     ATTRIBUTE(proxy, "Proxy of each request, or None."),
-    ATTRIBUTE(timeout, "Seconds a request may take; or a mapping of connect, tls, write, read, pool, total."),
+    ATTRIBUTE(timeout, "Seconds a request may take; or a mapping of connect, tls, write, first_byte, read, pool, total."),
     ATTRIBUTE(follow_redirects, "Whether redirects are followed."),
     ATTRIBUTE(max_redirects, "Redirects followed before TooManyRedirects."),
     ATTRIBUTE(http2, "\"auto\", True, False, \"http1\" or \"http2\"."),
@@ -356,6 +375,7 @@ static PyGetSetDef client_getset[] = {
     ATTRIBUTE(_extra, NULL),
     ATTRIBUTE(_spelled, NULL),
     ATTRIBUTE(_session_id, NULL),
+    ATTRIBUTE(_transport, NULL),
     FLAG("_no_browser_headers", no_browser_headers),
     FLAG("_no_jar", no_jar),
     {"_jar", client_get_jar, client_set_jar, NULL, NULL},

@@ -30,6 +30,7 @@ typedef enum attribute {
     ATTR__extra,
     ATTR__spelled,
     ATTR__session_id,
+    ATTR__transport,
     ATTR_COUNT
 } attribute_t;
 
@@ -39,6 +40,7 @@ typedef enum attribute {
 typedef struct settings {
     const tr_profile_t *profile;
     tr_trust_t *trust; /* reference */
+    tr_transport_t *transport; /* lent by attrs[ATTR__transport]; NULL: the defaults */
     tr_timeouts_t timeouts;
     uint32_t flags;    /* TR_OP_* without FOLLOW_REDIRECTS */
     bool follow;

@@ -2,6 +2,8 @@
  * looked at, most of them by the package's subclass. */
 #include "python/state.h"
 
+#include "crypto/kex.h"
+
 /* Bodies from here on are copied with the GIL released, before anybody else has the response. */
 #define TAKE_UNLOCKED_MIN (64 * 1024)
 
@@ -505,21 +507,45 @@ seconds(int64_t ns)
     return PyFloat_FromDouble((double)ns / 1e9);
 }
 
+/* The package's Timing makes attributes of these. None: made by hand, or nothing was sent. */
 static PyObject *
 response_get_timing(PyObject *obj, void *closure)
 {
     core_response_t *self = (core_response_t *)obj;
     TR_UNUSED(closure);
-    const tr_op_timing_t *timing = self->op == NULL || self->op->error != NULL ? NULL : tr_op_timing(self->op->op);
-    if (timing == NULL) {
-        return PyDict_New();
+    if (self->op == NULL || self->op->error != NULL) {
+        Py_RETURN_NONE;
     }
-    return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:i,s:i,s:i,s:N,s:s,s:s,s:N}", "dns", seconds(timing->dns_ns), "connect",
-                         seconds(timing->connect_ns), "tls", seconds(timing->tls_ns), "first_byte", seconds(timing->first_byte_ns),
-                         "total", seconds(timing->total_ns), "tls_version", (int)timing->tls_version, "tls_cipher",
-                         (int)timing->tls_suite, "tls_group", (int)timing->tls_group, "tls_resumed",
-                         PyBool_FromLong(timing->tls_resumed), "peer", timing->peer, "local", timing->local, "reused",
-                         PyBool_FromLong(self->hop != NULL && self->hop->resumed_connection));
+    const tr_op_timing_t *t = tr_op_timing(self->op->op);
+    const char *group = t->tls_group == 0 ? NULL : tr_kex_name(t->tls_group);
+    return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:z,s:z,s:z,s:N,s:z,s:z,s:N,s:I}", "dns", seconds(t->dns_ns), "connect",
+                         seconds(t->connect_ns), "tls", seconds(t->tls_ns), "first_byte", seconds(t->first_byte_ns), "total",
+                         seconds(t->total_ns), "peer", t->peer[0] == 0 ? NULL : t->peer, "local", t->local[0] == 0 ? NULL : t->local,
+                         "tls_version", t->tls_version_name, "tls_resumed", PyBool_FromLong(t->tls_resumed), "tls_cipher",
+                         t->tls_suite_name, "tls_group", group, "reused",
+                         PyBool_FromLong(self->hop != NULL && self->hop->resumed_connection), "replays", (unsigned int)t->num_replays);
+}
+
+/* The chain that the server sent, in DER. */
+static PyObject *
+response_get_certificates(PyObject *obj, void *closure)
+{
+    core_response_t *self = (core_response_t *)obj;
+    TR_UNUSED(closure);
+    PyObject *list = PyList_New(0);
+    bool has = self->op != NULL && self->op->error == NULL;
+    for (size_t i = 0; has && list != NULL; i++) {
+        tr_slice_t cert = tr_op_cert(self->op->op, i);
+        if (cert.data == NULL) {
+            break;
+        }
+        PyObject *der = PyBytes_FromStringAndSize((const char *)cert.data, (Py_ssize_t)cert.len);
+        if (der == NULL || PyList_Append(list, der) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(der);
+    }
+    return list;
 }
 
 /* A field of the op, None when there is none. closure: its offset. */
@@ -664,7 +690,8 @@ static PyGetSetDef response_getset[] = {
     {"raw_headers", response_get_raw_headers, NULL, "Header fields as received: pairs of bytes.", NULL},
     {"error", response_get_error, response_set_error, "Why the request failed: an exception, or None.", NULL},
     {"history", response_get_history, response_set_history, "Responses of the redirects that led here.", NULL},
-    {"timing", response_get_timing, NULL, "Times in seconds since the request's start, and facts of its connection.", NULL},
+    {"_timing", response_get_timing, NULL, NULL, NULL},
+    {"_certificates", response_get_certificates, NULL, NULL, NULL},
     {"_header_items", response_get_header_items, NULL, NULL, NULL},
     {"_trailer_items", response_get_trailer_items, NULL, NULL, NULL},
     {"_sent", response_get_sent, NULL, NULL, NULL},

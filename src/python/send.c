@@ -225,6 +225,7 @@ call_take_settings(core_client_t *self, call_t *call)
     tr_op_request_t *request = &call->request;
     request->profile = settings->profile;
     request->trust = settings->trust;
+    request->transport = settings->transport;
     request->timeouts = settings->timeouts;
     request->flags = settings->flags | (settings->follow ? TR_OP_FOLLOW_REDIRECTS : 0);
     request->max_redirects = settings->max_redirects;
@@ -659,6 +660,9 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
             return -1;
         }
         request->trust = *trust;
+    }
+    if ((value = option(options, "transport")) != NULL && PyObject_TypeCheck(value, st->transport_type)) {
+        request->transport = ((core_transport_t *)value)->transport; /* lent by the options until the request is prepared */
     }
     if ((value = option(options, "client_identifier")) != NULL) {
         request->profile = core_profile_from(value);

@@ -33,12 +33,22 @@ timeout_ms(PyObject *value, uint32_t *out)
     return 1;
 }
 
-/* A number of seconds for the whole, or a mapping with any of connect, tls, write, read, pool, total. *out comes with the defaults in it. */
+/* A number of seconds for the whole, or a mapping with any of connect, tls, write, first_byte, read, pool, total; what the package makes of other
+ * objects. *out comes with the defaults in it. */
 int
 core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out)
 {
     if (!PyDict_Check(value)) {
         uint32_t ms;
+        if (!PyFloat_Check(value) && !PyLong_Check(value) && !PyUnicode_Check(value)) {
+            PyObject *made = PyObject_CallFunction(st->helpers.convert_attribute, "sO", "timeout", value);
+            int failed = made == NULL ? -1 : 0;
+            if (made != NULL && (PyDict_Check(made) || PyFloat_Check(made))) {
+                failed = core_timeouts_from(st, made, out);
+            }
+            Py_XDECREF(made);
+            return failed;
+        }
         int rc = timeout_ms(value, &ms);
         if (rc > 0) {
             *out = (tr_timeouts_t){.total_ms = ms};
@@ -51,6 +61,7 @@ core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out)
     } parts[] = {
         {st->names.connect, &out->connect_ms}, {st->names.tls, &out->tls_ms},   {st->names.write, &out->write_ms},
         {st->names.read, &out->read_ms},       {st->names.pool, &out->pool_ms}, {st->names.total, &out->total_ms},
+        {st->names.first_byte, &out->first_byte_ms},
     };
     Py_ssize_t num_known = 0;
     for (size_t i = 0; i < TR_ARRAY_LEN(parts); i++) {
@@ -77,7 +88,8 @@ core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out)
         }
     }
     if (num_known != PyDict_GET_SIZE(value)) {
-        PyErr_SetString(PyExc_ValueError, "timeout has an unknown part: it may have connect, tls, write, read, pool and total");
+        PyErr_SetString(PyExc_ValueError,
+                        "timeout has an unknown part: it may have connect, tls, write, first_byte, read, pool and total");
         return -1;
     }
     return 0;
@@ -93,6 +105,25 @@ core_http2_flags(core_state_t *st, PyObject *value)
         return TR_OP_HTTP2_ASKED;
     }
     return TR_OP_HTTP1_ONLY;
+}
+
+/* Another object: the package makes PEM bytes of what looks like an ssl.SSLContext, and None of anything else (then the system's roots count). */
+static int
+verify_from_object(core_state_t *st, PyObject *value, tr_trust_t **trust)
+{
+    PyObject *pem = PyObject_CallFunction(st->helpers.convert_attribute, "sO", "verify", value);
+    int rc = pem == NULL ? -1 : 0;
+    if (pem != NULL && PyBytes_Check(pem)) {
+        tr_err_t err = TR_ERR_INIT;
+        tr_slice_t text = tr_slice(PyBytes_AS_STRING(pem), (size_t)PyBytes_GET_SIZE(pem));
+        if (tr_trust_new_from_pem(trust, text, &err) != TR_OK) {
+            *trust = NULL;
+            core_raise(st, &err);
+            rc = -1;
+        }
+    }
+    Py_XDECREF(pem);
+    return rc;
 }
 
 /* verify: NULL, None or any true value: check; a false one: do not; str or path-like: with these roots. */
@@ -113,8 +144,11 @@ core_verify_from(core_state_t *st, PyObject *value, uint32_t *flags, tr_trust_t 
         }
         return truth;
     }
-    if (!is_path) {
+    if (!is_path && PyBool_Check(value)) {
         return 0;
+    }
+    if (!is_path) {
+        return verify_from_object(st, value, trust);
     }
     PyObject *path = NULL;
     if (!PyUnicode_FSConverter(value, &path)) {
@@ -188,6 +222,9 @@ core_client_refresh(core_client_t *self)
     settings->follow = follow > 0;
     settings->raise_on_error = raises > 0;
     settings->max_redirects = core_redirects_from(attrs[ATTR_max_redirects]);
+    PyObject *transport = attrs[ATTR__transport];
+    bool has_transport = transport != NULL && PyObject_TypeCheck(transport, st->transport_type);
+    settings->transport = has_transport ? ((core_transport_t *)transport)->transport : NULL;
     PyObject *identifier = attrs[ATTR_client_identifier];
     settings->profile = core_profile_from(identifier);
     settings->direct = (!core_is_given(st, attrs[ATTR_auth]) || core_is_pair(attrs[ATTR_auth])) && !core_is_given(st, attrs[ATTR_proxy]) &&

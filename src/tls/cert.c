@@ -213,6 +213,10 @@ check_pins(tr_tls_t *tls)
     if (config->num_pins == 0 || tr_x509_pinned(tls->certs, tls->num_certs, config->pins, config->num_pins)) {
         return TR_OK;
     }
+    if ((config->flags & TR_TLS_NO_VERIFY) == 0 &&
+        tr_x509_pinned_root(config->trust, tls->certs, tls->num_certs, config->pins, config->num_pins)) {
+        return TR_OK;
+    }
     return tr_tls__fail_as(tls, TR_ERR_TLS_PIN, TR_ALERT_BAD_CERTIFICATE, "tls.pins", NULL);
 }
 

@@ -641,6 +641,27 @@ tr_trust_new_from(tr_trust_t **out, const char *path, tr_err_t *err)
     return code;
 }
 
+tr_code_t
+tr_trust_new_from_pem(tr_trust_t **out, tr_slice_t pem, tr_err_t *err)
+{
+    *out = NULL;
+    tr_trust_t *trust = trust_alloc();
+    if (trust == NULL) {
+        return tr_err_nomem(err, "x509.trust");
+    }
+    tr_code_t code = each_pem_cert(pem, add_pem_cert, trust);
+    if (code == TR_OK && trust->num_roots == 0) {
+        code = tr_err_set(err, TR_ERR_TLS_TRUST_STORE, 0, "x509.trust", "there is no trusted certificate in verify");
+    } else if (code != TR_OK) {
+        (void)tr_err_set(err, code, 0, "x509.trust", NULL);
+    } else {
+        *out = trust;
+        trust = NULL;
+    }
+    tr_trust_unref(trust);
+    return code;
+}
+
 /* ------------------------------------------------------------------------------------- client identities */
 
 typedef struct identity_cert {
@@ -1042,6 +1063,47 @@ give_trusted(const tr_trust_t *trust, X509 *leaf, const STACK_OF(X509) * others)
         sk_X509_NAME_free(issuers);
     }
     (void)pthread_mutex_unlock(&trust->state->lock);
+}
+
+/* The last of the certificates in the list that have signed the leaf, one by one. The caller's; NULL: none can be parsed. */
+static X509 *
+top_of_list(const tr_slice_t *certs, size_t num_certs)
+{
+    bool used[TR_TLS_MAX_CHAIN_CERTS] = {false};
+    X509 *top = num_certs == 0 ? NULL : parse_cert(certs[0]);
+    X509 *signer = top;
+    while (signer != NULL) {
+        (void)find_signer(certs, num_certs, used, top, &signer);
+        if (signer != NULL) {
+            X509_free(top);
+            top = signer;
+        }
+    }
+    return top;
+}
+
+bool
+tr_x509_pinned_root(const tr_trust_t *trust, const tr_slice_t *certs, size_t num_certs, const uint8_t (*pins)[32], size_t num_pins)
+{
+    bool found = false;
+    X509 *cert = top_of_list(certs, TR_MIN(num_certs, (size_t)TR_TLS_MAX_CHAIN_CERTS));
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    bool more = cert != NULL && ctx != NULL && X509_STORE_CTX_init(ctx, trust->store, NULL, NULL) == 1;
+    for (size_t step = 0; more && !found && step < TR_TLS_MAX_CHAIN_CERTS; step++) {
+        X509 *issuer = NULL;
+        unsigned char *der = NULL;
+        more = X509_STORE_CTX_get1_issuer(&issuer, ctx, cert) == 1 && X509_verify(cert, X509_get0_pubkey(issuer)) == 1;
+        int len = more ? i2d_X509(issuer, &der) : 0;
+        found = len > 0 && has_pinned_key(tr_slice(der, (size_t)len), pins, num_pins);
+        more = more && X509_cmp(issuer, cert) != 0;
+        OPENSSL_free(der);
+        X509_free(cert);
+        cert = issuer;
+    }
+    X509_free(cert);
+    X509_STORE_CTX_free(ctx);
+    ERR_clear_error();
+    return found;
 }
 
 /* An intermediate, parsed now or before. The caller's reference. NULL: cannot be parsed. */

@@ -12,6 +12,8 @@
 tr_code_t tr_trust_new_default(tr_trust_t **out, tr_err_t *err);
 /* tr_trust_new_from loads a PEM file or a directory of hashed or plain PEM files. */
 tr_code_t tr_trust_new_from(tr_trust_t **out, const char *path, tr_err_t *err);
+/* tr_trust_new_from_pem takes the certificates of a PEM text. */
+tr_code_t tr_trust_new_from_pem(tr_trust_t **out, tr_slice_t pem, tr_err_t *err);
 tr_trust_t *tr_trust_ref(tr_trust_t *trust);
 void tr_trust_unref(tr_trust_t *trust);
 
@@ -44,5 +46,7 @@ tr_code_t tr_x509_spki_sha256(tr_slice_t der, uint8_t out[32], tr_err_t *err);
  * own, or that of a certificate in the list which has signed the leaf, directly or through others of the list. One that merely
  * lies in the list does not count: anybody could put it there. A root that was not sent cannot be found. */
 bool tr_x509_pinned(const tr_slice_t *certs, size_t num_certs, const uint8_t (*pins)[32], size_t num_pins);
+/* tr_x509_pinned_root is the same for those above the list, which the store has: for a chain that tr_x509_verify has accepted. */
+bool tr_x509_pinned_root(const tr_trust_t *trust, const tr_slice_t *certs, size_t num_certs, const uint8_t (*pins)[32], size_t num_pins);
 
 #endif

@@ -727,6 +727,42 @@ TR_TEST(client_fork, "/client/net/fork")
 }
 #endif
 
+/* A request with a transport: its key, its limits, its connections. */
+TR_TEST_OOM(client_transport, "/client/net/transport")
+{
+    tr_err_t err = TR_ERR_INIT;
+    tr_session_t *session = NULL;
+    tr_transport_t *transport = NULL, *same = NULL;
+    char url[256];
+    start_server();
+    tr_host_address_t address = {"given.invalid", server.port, "127.0.0.1"};
+    tr_transport_options_t options = {.addresses = &address, .num_addresses = 1, .limits = {.max_total = 1, .max_idle = 1}};
+    bool ready = tr_session_new(&session, NULL, &err) == TR_OK && tr_transport_new(&transport, &options, &err) == TR_OK &&
+                 tr_transport_new(&same, &options, &err) == TR_OK;
+    for (int i = 0; ready && i < 3; i++) {
+        tr_op_request_t request = ask(url, "GET", "/go?/echo");
+        (void)snprintf(url, sizeof(url), "http://given.invalid:%u/go?/echo", server.port);
+        request.url = tr_slice_cstr(url);
+        request.transport = i == 1 ? same : transport;
+        tr_op_t *op = tr_op_new(session);
+        if (op != NULL && tr_op_prepare(op, &request, &err) == TR_OK && tr_op_submit(op, NULL, &err) == TR_OK) {
+            TR_CHECK(await(op));
+            TR_CHECK(code_of(op) == TR_OK || tr_test_oom_running());
+        }
+        tr_op_unref(op);
+    }
+    if (ready && !tr_test_oom_running()) {
+        tr_session_stats_t stats;
+        tr_session_stats(session, &stats);
+        TR_CHECK(stats.ops_started == 3 && stats.ops_succeeded == 3 && stats.conns_opened == 1 && stats.conns_idle == 1);
+    }
+    tr_transport_unref(transport);
+    tr_transport_unref(same);
+    tr_session_unref(session);
+    tr_engine_stop(false);
+    stop_server();
+}
+
 /* Any allocation may fail: the answer is an error, never a crash or a leak. */
 TR_TEST_OOM(client_oom, "/client/net/oom")
 {

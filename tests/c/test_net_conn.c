@@ -498,6 +498,44 @@ TR_TEST(net_conn_local, "/net/conn/local_address")
     rig_close(&rig);
 }
 
+/* Addresses in place of a look-up; those that are not public; options of the socket. */
+TR_TEST(net_conn_given, "/net/conn/given_addresses")
+{
+    rig_t rig;
+    tr_address_t given[2];
+    tr_sockopts_t socket = {.interface = "lo", .keepalive_s = 9, .keepalive_count = 3};
+    TR_CHECK_OK(rig_open(&rig), &rig.err);
+    TR_CHECK(tr_address_parse(&given[0], "127.0.0.1", 0) && tr_address_parse(&given[1], "10.0.0.1", 0));
+    tr_conn_options_t options = {
+        .host = "nowhere.invalid", .port = rig.port, .addresses = given, .num_addresses = 1, .socket = &socket};
+#ifndef __linux__
+    socket.interface[0] = 0;
+#endif
+    TR_CHECK_OK(tr_conn_open(&rig.conn, rig.loop, rig.dns, &options, &events, &rig, &rig.err), &rig.err);
+    run_until(&rig, &rig.connected, 1);
+    tr_conn_close(rig.conn);
+    options.num_addresses = 2;
+    options.deny_private = true;
+    TR_CHECK_OK(tr_conn_open(&rig.conn, rig.loop, rig.dns, &options, &events, &rig, &rig.err), &rig.err);
+    run_until(&rig, &rig.closed, 1);
+    TR_CHECK_INT(rig.code, TR_ERR_CONNECT_PRIVATE);
+    tr_conn_close(rig.conn);
+    options.deny_private = false;
+    options.family = AF_INET6;
+    TR_CHECK_OK(tr_conn_open(&rig.conn, rig.loop, rig.dns, &options, &events, &rig, &rig.err), &rig.err);
+    run_until(&rig, &rig.closed, 2);
+    TR_CHECK_INT(rig.code, TR_ERR_DNS_NOT_FOUND);
+    tr_conn_close(rig.conn);
+#ifdef __linux__
+    options.family = AF_UNSPEC;
+    memcpy(socket.interface, "nowhere9", 9);
+    TR_CHECK_OK(tr_conn_open(&rig.conn, rig.loop, rig.dns, &options, &events, &rig, &rig.err), &rig.err);
+    run_until(&rig, &rig.closed, 3);
+    TR_CHECK_INT(rig.code, TR_ERR_CONNECT_FAILED);
+#endif
+    rig_close(&rig);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- timeouts */
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;

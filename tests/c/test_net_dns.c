@@ -159,6 +159,71 @@ ask(rig_t *rig, got_t *got, const char *host, uint16_t port, int family)
     return query;
 }
 
+TR_TEST(net_dns_age, "/net/dns/age")
+{
+    rig_t rig;
+    got_t got = {.calls = 0};
+    tr_dns_query_t *query;
+    TR_CHECK_OK(rig_open(&rig), &rig.err);
+    for (int i = 1; i <= 2; i++) {
+        (void)ask(&rig, &got, "two", 1, AF_UNSPEC);
+        wait_for(&rig, &got.calls, i);
+        TR_CHECK_INT(atomic_load(&lookups), 1); /* kept */
+    }
+    const struct {
+        uint64_t max_age_ns;
+        int lookups;
+    } asked[] = {{UINT64_MAX, 1}, {1, 2}, {0, 3}, {UINT64_MAX, 3}, {TR_DNS_MAX_AGE_NS, 3}};
+    for (size_t i = 0; i < TR_ARRAY_LEN(asked); i++) {
+        tr_loop_run_once(rig.loop, 2 * MS);
+        TR_CHECK_OK(tr_dns_resolve_within(rig.dns, &query, "two", 1, AF_UNSPEC, asked[i].max_age_ns, on_done, &got, &rig.err), &rig.err);
+        wait_for(&rig, &got.calls, 3 + (int)i);
+        TR_CHECK_INT(got.num, 2);
+        TR_CHECK_INT(atomic_load(&lookups), asked[i].lookups);
+    }
+    rig_close(&rig);
+}
+
+TR_TEST_OOM(net_dns_answer, "/net/dns/answer")
+{
+    rig_t rig;
+    got_t got = {.calls = 0};
+    tr_dns_query_t *query;
+    tr_address_t given[3];
+    size_t num = 0;
+    add4(given, &num, 0x01020304);
+    ((struct sockaddr_in *)&given[0].storage)->sin_port = htons(7);
+    add4(given, &num, 0x01020305);
+    memset(&given[2], 0, sizeof(given[2]));
+    ((struct sockaddr_in6 *)&given[2].storage)->sin6_family = AF_INET6;
+    given[2].len = sizeof(struct sockaddr_in6);
+    if (rig_open(&rig) == TR_OK && tr_dns_answer(rig.dns, &query, "x", 443, given, 3, AF_UNSPEC, on_done, &got, &rig.err) == TR_OK) {
+        TR_CHECK_INT(got.calls, 0);
+        tr_loop_run_once(rig.loop, 0);
+        TR_CHECK(got.calls == 1 && got.num == 3 && atomic_load(&lookups) == 0);
+        check_address(&got, 0, "1.2.3.4 7");
+        check_address(&got, 1, "1.2.3.5 443");
+        check_address(&got, 2, ":: 443");
+        if (tr_dns_answer(rig.dns, &query, "x", 443, given, 3, AF_INET6, on_done, &got, &rig.err) == TR_OK) {
+            tr_loop_run_once(rig.loop, 0);
+            TR_CHECK_INT(got.num, 1);
+        }
+        if (tr_dns_answer(rig.dns, &query, "x", 443, given, 2, AF_INET6, on_done, &got, &rig.err) == TR_OK) {
+            tr_loop_run_once(rig.loop, 0);
+            TR_CHECK(got.num == 0 && got.err.code == TR_ERR_DNS_NOT_FOUND);
+        }
+        if (tr_dns_answer(rig.dns, &query, "x", 443, given, 2, AF_INET, on_done, &got, &rig.err) == TR_OK) {
+            int calls = got.calls;
+            tr_dns_cancel(query);
+            tr_loop_run_once(rig.loop, 0);
+            TR_CHECK_INT(got.calls, calls);
+        }
+    } else {
+        TR_CHECK(tr_test_oom_running());
+    }
+    rig_close(&rig);
+}
+
 TR_TEST(net_dns_numeric, "/net/dns/without_worker")
 {
     static const struct {

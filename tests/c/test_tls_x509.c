@@ -916,8 +916,16 @@ TR_TEST(x509_pins, "/tls/x509/pins")
     TR_CHECK(tr_x509_pinned(chain, 3, const_pins, 1));
     TR_CHECK(!tr_x509_pinned(chain, 2, const_pins, 1));
     TR_CHECK(!tr_x509_pinned(chain, 0, const_pins, 1) && !tr_x509_pinned(chain, 3, const_pins, 0));
+    /* the root that was not sent */
+    chain[1] = SLICE(pki.inter_der);
+    tr_trust_t *trust = pki.trust;
+    uint8_t alert;
+    TR_CHECK_OK(tr_x509_verify(trust, chain, 2, "example.org", NOW, &alert, &err), &err);
+    TR_CHECK(!tr_x509_pinned(chain, 2, const_pins, 1) && tr_x509_pinned_root(trust, chain, 2, const_pins, 1));
+    memset(pins, 0, sizeof(pins));
+    TR_CHECK(!tr_x509_pinned_root(trust, chain, 2, const_pins, 2) && !tr_x509_pinned_root(trust, chain, 0, const_pins, 2));
     chain[0] = TR_SLICE_LIT("rubbish");
-    TR_CHECK(!tr_x509_pinned(chain, 3, const_pins, 1));
+    TR_CHECK(!tr_x509_pinned(chain, 3, const_pins, 1) && !tr_x509_pinned_root(trust, chain, 2, const_pins, 1));
     X509_free(same_name);
     pki_close(&pki);
     pki_close(&other);

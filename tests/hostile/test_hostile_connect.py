@@ -19,6 +19,7 @@ from tls_requests.exceptions import (
     ReadTimeout,
     RemoteProtocolError,
     TLSError,
+    TLSTimeout,
     TotalTimeout,
     UnsupportedProtocol,
     URLError,
@@ -157,12 +158,12 @@ def test_timeouts_are_raised(lab: Lab) -> None:
     server = lab.serve(Link.hold)
     lab.failed(server.url(), TotalTimeout, "timeout", timeout=0.15, code="TIMEOUT_TOTAL")
     lab.failed(server.url(), ReadTimeout, "timeout", timeout={"read": 0.15}, code="TIMEOUT_READ")
-    lab.failed(server.url(scheme="https"), ConnectTimeout, "timeout", timeout={"tls": 0.15}, code="TIMEOUT_TLS")
+    lab.failed(server.url(scheme="https"), TLSTimeout, "timeout", timeout={"tls": 0.15}, code="TIMEOUT_TLS")
 
 
 @pytest.mark.parametrize(
     ("timeout", "expected"),
-    [(0.3, TotalTimeout), ({"tls": 0.3}, ConnectTimeout), ({"connect": 5, "tls": 0.25, "total": 4}, ConnectTimeout)],
+    [(0.3, TotalTimeout), ({"tls": 0.3}, TLSTimeout), ({"connect": 5, "tls": 0.25, "total": 4}, TLSTimeout)],
 )
 def test_connected_but_no_tls(lab: Lab, timeout: object, expected: type[Exception]) -> None:
     server = lab.serve(Link.hold)
@@ -288,7 +289,7 @@ def test_tls_handshake_a_byte_at_a_time(lab: Lab) -> None:
 
     server = lab.serve(behave)
     expect_timeout(lab, server.url(scheme="https"), TotalTimeout, 0.4, timeout=0.4)
-    expect_timeout(lab, server.url(scheme="https"), ConnectTimeout, 0.4, timeout={"tls": 0.4}, code="TIMEOUT_TLS")
+    expect_timeout(lab, server.url(scheme="https"), TLSTimeout, 0.4, timeout={"tls": 0.4}, code="TIMEOUT_TLS")
 
 
 @pytest.mark.parametrize(("timeout", "expected"), [(0.25, TotalTimeout), ({"write": 0.25}, WriteTimeout)])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from http.cookiejar import CookieJar
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from typing_extensions import assert_type
 
@@ -19,23 +19,29 @@ import tls_requests
 from tls_requests import (
     URL,
     AsyncClient,
+    Attempt,
     Auth,
     BaseClient,
     BaseRotator,
     BasicAuth,
     Client,
+    ClientStats,
     Cookies,
     CustomTLSClientConfig,
     HeaderRotator,
     Headers,
     JsonEncoder,
+    Limits,
     MultipartEncoder,
     Proxy,
     ProxyRotator,
     Request,
     Response,
+    Retry,
     StatusCodes,
     StreamEncoder,
+    Timeout,
+    Timing,
     TLSClient,
     TLSConfig,
     TLSIdentifierRotator,
@@ -86,6 +92,9 @@ def blocking() -> None:
         assert_type(client.cookies, Cookies)
         assert_type(client.params, URLParams)
         assert_type(client.closed, bool)
+        assert_type(client.stats(), ClientStats)
+        assert_type(client.stats().open, int)
+        assert_type(client.retries, Optional[Retry])
         assert_type(client.config, TLSConfig)
         assert_type(client.session, TLSClient)
         client.close()
@@ -138,8 +147,11 @@ def answer(response: Response) -> None:
     assert_type(response.next, Optional[Request])
     assert_type(response.error, Optional[Exception])
     assert_type(response.raw_headers, list[tuple[bytes, bytes]])
+    assert_type(response.timing, Timing)
+    assert_type(response.timing.first_byte, Optional[float])
+    assert_type(response.timing.certificates, list[bytes])
+    assert_type(response.attempts, Sequence[Attempt])
     assert_type(response.request.raw_headers, list[tuple[bytes, bytes]])
-    assert_type(response.timing, dict[str, Union[float, str]])
     assert_type(response.encoding, str)
     assert_type(response.is_redirect, bool)
     assert_type(response.raise_for_status(), Response)
@@ -226,6 +238,8 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.ConnectError,
     exceptions.ConnectTimeout,
     exceptions.ConnectionReset,
+    exceptions.FirstByteTimeout,
+    exceptions.TLSTimeout,
     exceptions.CookieConflictError,
     exceptions.CookieError,
     exceptions.CookieFileError,
@@ -350,3 +364,16 @@ assert_type(utils.json_dumps({"a": 1}), str)
 assert_type(utils.to_json("{}"), Any)
 assert_type(utils.get_logger().name, str)
 assert utils.import_module("json") is not None
+
+
+# ----------------------------------------------------------------------------------------------------- connection options
+
+Client(
+    timeout=Timeout(10, connect=2),
+    limits=Limits(max_connections=9),
+    retries=Retry(2, statuses=[503]),
+    allow_private=False,
+)
+assert_type(Retry(1).wait_for(1), Optional[float])
+Limits(max_connections="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Timeout(read="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -66,7 +66,8 @@ class Request:
         self.stream_id = stream_id
         self._extra_config: dict[str, Any] = kwargs
         if kwargs:
-            from .._options import header_order, of_page, option_key, warn_unknown
+            from .._keywords import option_key
+            from .._options import header_order, of_page, warn_unknown
 
             warn_unknown(kwargs)
             options = {option_key(name): value for name, value in kwargs.items()}

@@ -10,8 +10,11 @@ from ..exceptions import Base64DecodeError, HTTPError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Sequence
     from typing import Any
 
+    from .._retry import Attempt
+    from .._timing import Timing
     from .cookies import Cookies
     from .encoders import StreamEncoder
     from .headers import Headers
@@ -37,6 +40,8 @@ class Response(_core.Response):
     """
 
     _request: Request | None
+    attempts: Sequence[Attempt] = ()
+    """Tries before this one, where `retries` allowed them."""
 
     def __init__(
         self,
@@ -171,6 +176,13 @@ class Response(_core.Response):
     @elapsed.setter
     def elapsed(self, value: datetime.timedelta) -> None:
         self._elapsed = value
+
+    @property
+    def timing(self) -> Timing:
+        """Times of the transfer in seconds, and facts of its connection: addresses, TLS, certificates."""
+        from .._timing import Timing
+
+        return Timing(self if self._from_engine else None)
 
     @property
     def http_version(self) -> str:
@@ -372,6 +384,7 @@ class Response(_core.Response):
             "_next": self._next,
             "_id": self.id,
             "error": self.error,
+            "attempts": list(self.attempts),
         }
         return _restore, (type(self), state)
 
