@@ -260,6 +260,7 @@ client_traverse(PyObject *obj, visitproc visit, void *arg)
         Py_VISIT(self->attrs[i]);
     }
     Py_VISIT(self->jar);
+    Py_VISIT(self->settings.proxy);
     return 0;
 }
 
@@ -271,6 +272,7 @@ client_clear(PyObject *obj)
         Py_CLEAR(self->attrs[i]);
     }
     Py_CLEAR(self->jar);
+    Py_CLEAR(self->settings.proxy);
     return 0;
 }
 
