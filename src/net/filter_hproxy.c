@@ -192,9 +192,11 @@ judge(hproxy_t *self, tr_code_t fed)
         }
         return TR_OK;
     }
-    if (self->status == 407) {
-        return tr_err_set(&self->err, TR_ERR_PROXY_AUTH, 407, where, "proxy %.60s:%u: it %s (status 407)", self->hop->host,
-                          (unsigned)self->hop->port, self->hop->has_auth ? "does not accept the credentials" : "asks for credentials");
+    /* tinyproxy says 401 where the credentials are wrong; whoever answers CONNECT is the proxy. */
+    if (self->status == 407 || self->status == 401) {
+        return tr_err_set(&self->err, TR_ERR_PROXY_AUTH, self->status, where, "proxy %.60s:%u: it %s (status %d)", self->hop->host,
+                          (unsigned)self->hop->port, self->hop->has_auth ? "does not accept the credentials" : "asks for credentials",
+                          self->status);
     }
     return tr_err_set(&self->err, TR_ERR_PROXY_REFUSED, self->status, where, "proxy %.40s:%u: it refused CONNECT %.50s with status %d",
                       self->hop->host, (unsigned)self->hop->port, self->target, self->status);
