@@ -245,9 +245,9 @@ def test_connect_as_the_browser(session, nginx) -> None:
             ("Proxy-Authorization", "Basic YTpi"),
         ]
         assert "Chrome/133" in agent
-        session(proxy=fake.url(), client_identifier="firefox_133").get(nginx.url(host="[::1]"))
+        session(proxy=fake.url(), client_identifier="firefox_153_linux").get(nginx.url(host="[::1]"))
         assert [name for name, _ in fields_of(fake.asked[-1])] == ["User-Agent", "Proxy-Connection", "Connection", "Host"]
-        assert "Firefox/133" in fields_of(fake.asked[-1])[0][1]
+        assert "Firefox/153" in fields_of(fake.asked[-1])[0][1]
         assert fields_of(fake.asked[-1])[3] == ("Host", f"[::1]:{port}")
         session(proxy=fake.url()).get(url, headers={"User-Agent": "mine/1"})
         assert ("User-Agent", "mine/1") in fields_of(fake.asked[-1])
@@ -303,7 +303,7 @@ def test_absolute_form(session, site) -> None:
         assert names[:2] == ["Host", "Proxy-Connection"] and "Connection" not in names
         assert "Proxy-Authorization: Basic YTpi" in rest and "Authorization: Basic dXNlcjpwdw==" in rest
         assert "YTpi" not in str(response.request.headers) + repr(response.request)
-        session(proxy=proxy, client_identifier="firefox_133").get(f"{base(site)}/echo")
+        session(proxy=proxy, client_identifier="firefox_153_linux").get(f"{base(site)}/echo")
         assert b"\r\nConnection: keep-alive\r\n" in fake.asked[1]
 
 
