@@ -175,14 +175,15 @@ class Client(BaseClient):
         tried: list[Any] = []
         retries = self._proxy_retries(request)
         while True:
-            response, raised = None, None
+            response: Response | None = None
+            failure: Any
             try:
                 response = self._send(request, follow_redirects=follow_redirects)
+                failure, history = response.error, response.history
             except HTTPError as error:
                 if not self._is_transport(error):
                     raise
-                raised = error
-            failure = response.error if raised is None and response is not None else raised
+                failure, history = error, getattr(error.response, "history", [])
             if hasattr(rotator, "mark_result"):
                 rotator.mark_result(
                     proxy=request.proxy,
@@ -190,15 +191,14 @@ class Client(BaseClient):
                     latency=self._seconds(response, failure),
                 )
             tried.append(request.proxy)
-            history = response.history if response is not None else getattr(raised.response, "history", None)
             if len(tried) <= retries and self._may_try_another(failure, history):
                 other = self.prepare_proxy(rotator.next(exclude=tried))
                 if not any(other is proxy for proxy in tried):
                     request.proxy = other
                     self._retarget(request, tried[-1])
                     continue
-            if raised is not None:
-                raise raised
+            if response is None:
+                raise failure
             return response
 
     def _send(
@@ -576,14 +576,15 @@ class AsyncClient(BaseClient):
         tried: list[Any] = []
         retries = self._proxy_retries(request)
         while True:
-            response, raised = None, None
+            response: Response | None = None
+            failure: Any
             try:
                 response = await self._send(request, follow_redirects=follow_redirects)
+                failure, history = response.error, response.history
             except HTTPError as error:
                 if not self._is_transport(error):
                     raise
-                raised = error
-            failure = response.error if raised is None and response is not None else raised
+                failure, history = error, getattr(error.response, "history", [])
             if hasattr(rotator, "amark_result"):
                 await rotator.amark_result(
                     proxy=request.proxy,
@@ -591,15 +592,14 @@ class AsyncClient(BaseClient):
                     latency=self._seconds(response, failure),
                 )
             tried.append(request.proxy)
-            history = response.history if response is not None else getattr(raised.response, "history", None)
             if len(tried) <= retries and self._may_try_another(failure, history):
                 other = self.prepare_proxy(await rotator.anext(exclude=tried))
                 if not any(other is proxy for proxy in tried):
                     request.proxy = other
                     self._retarget(request, tried[-1])
                     continue
-            if raised is not None:
-                raise raised
+            if response is None:
+                raise failure
             return response
 
     async def _send(

@@ -50,7 +50,9 @@ def start_squid(pair: Pair, auth: bool = False, connect: bool = True) -> Peer:
     for name in ("cert", "key"):
         (folder / name).write_bytes(Path(getattr(pair, name)).read_bytes())
         (folder / name).chmod(0o644)
-    (folder / "hosts").write_text("127.0.0.1 localhost proxy.localhost only-at-the-proxy.test\n::1 six-at-the-proxy.test\n")
+    (folder / "hosts").write_text(
+        "127.0.0.1 localhost proxy.localhost only-at-the-proxy.test\n::1 six-at-the-proxy.test\n"
+    )
     who = "all"
     lines = [] if connect else ["acl CONNECT method CONNECT", "http_access deny CONNECT"]
     if auth:
@@ -65,7 +67,11 @@ def start_squid(pair: Pair, auth: bool = False, connect: bool = True) -> Peer:
         (folder / "users").write_text(f"{USER}:{hashed}\n")
         (folder / "users").chmod(0o644)
         helper = next(
-            (str(path) for path in map(Path, ("/usr/lib/squid/basic_ncsa_auth", "/usr/lib64/squid/basic_ncsa_auth")) if path.exists()),
+            (
+                str(path)
+                for path in map(Path, ("/usr/lib/squid/basic_ncsa_auth", "/usr/lib64/squid/basic_ncsa_auth"))
+                if path.exists()
+            ),
             None,
         )
         if helper is None:

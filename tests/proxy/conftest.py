@@ -39,7 +39,7 @@ class Session:
 
     def close(self) -> None:
         self.client.close()
-        if self.loop is not None:
+        if self.loop is not None and not self.loop.is_closed():
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 

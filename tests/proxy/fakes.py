@@ -176,7 +176,11 @@ def socks4(table: dict[str, str], user: bytes | None = None) -> Callable[[socket
 
 
 def socks5(
-    table: dict[str, str], refuse: dict[str, int] | None = None, method: int | None = None, login: int = 0, split: bool = False
+    table: dict[str, str],
+    refuse: dict[str, int] | None = None,
+    method: int | None = None,
+    login: int = 0,
+    split: bool = False,
 ) -> Callable[[socket.socket, FakeProxy], None]:
     """SOCKS5; names by the table alone. refuse: reply codes by target. method: what it picks. login: the status of a log-in. split: replies
     byte by byte."""
@@ -227,4 +231,6 @@ def is_masked(text: Any, *secrets: str) -> bool:
     from urllib.parse import quote, unquote
 
     shown = str(text)
-    return not any(part in shown or part in unquote(shown) for secret in secrets for part in (secret, quote(secret, safe="")))
+    return not any(
+        part in shown or part in unquote(shown) for secret in secrets for part in (secret, quote(secret, safe=""))
+    )

@@ -14,9 +14,9 @@ import time
 from urllib.parse import quote
 
 import pytest
+from fakes import answers, connects, fake_proxy, is_masked, read_head, relay, socks5
 
 import tls_requests
-from fakes import answers, connects, fake_proxy, is_masked, read_head, relay, socks5
 from tls_requests import Proxy, ProxyRotator, exceptions
 from tls_requests.models.proxies import ProxyMap
 
@@ -34,7 +34,16 @@ def base(site) -> str:
 def test_every_kind_of_argument(session, site) -> None:
     with fake_proxy(connects()) as fake:
         url = fake.url()
-        kinds = [url, url.encode(), tls_requests.URL(url), Proxy(url), ProxyRotator([url]), [url], {"http": url}, {"all": [url]}]
+        kinds = [
+            url,
+            url.encode(),
+            tls_requests.URL(url),
+            Proxy(url),
+            ProxyRotator([url]),
+            [url],
+            {"http": url},
+            {"all": [url]},
+        ]
         for given in kinds:
             before = len(fake.asked)
             of_client = session(proxy=given).get(f"{base(site)}/echo")
@@ -246,7 +255,12 @@ def test_connect_as_the_browser(session, nginx) -> None:
         ]
         assert "Chrome/133" in agent
         session(proxy=fake.url(), client_identifier="firefox_153_linux").get(nginx.url(host="[::1]"))
-        assert [name for name, _ in fields_of(fake.asked[-1])] == ["User-Agent", "Proxy-Connection", "Connection", "Host"]
+        assert [name for name, _ in fields_of(fake.asked[-1])] == [
+            "User-Agent",
+            "Proxy-Connection",
+            "Connection",
+            "Host",
+        ]
         assert "Firefox/153" in fields_of(fake.asked[-1])[0][1]
         assert fields_of(fake.asked[-1])[3] == ("Host", f"[::1]:{port}")
         session(proxy=fake.url()).get(url, headers={"User-Agent": "mine/1"})
@@ -372,7 +386,14 @@ def test_credentials_are_in_no_text(session, site) -> None:
             raise AssertionError("no exception")
         except exceptions.ProxyAuthError as error:
             raised = error
-        shown = [response.text, response.reason, response.error, repr(response.error), vars(response.error), repr(proxy)]
+        shown = [
+            response.text,
+            response.reason,
+            response.error,
+            repr(response.error),
+            vars(response.error),
+            repr(proxy),
+        ]
         shown += [repr(response), repr(response.request), raised, repr(raised), raised.__context__]
         shown += [ProxyMap({"all": proxy}), response.request.headers]
         for text in shown:
@@ -423,7 +444,9 @@ def test_nothing_is_looked_up_here(nginx) -> None:
 
 
 def test_pickle_and_copy() -> None:
-    proxy = Proxy("http://a:b@c.example:1", via="socks5h://d.example", forward=True, connect_headers={"X": "y"}, weight=2)
+    proxy = Proxy(
+        "http://a:b@c.example:1", via="socks5h://d.example", forward=True, connect_headers={"X": "y"}, weight=2
+    )
     proxy._engine()
     for again in (pickle.loads(pickle.dumps(proxy)), copy.deepcopy(proxy), copy.copy(proxy), Proxy(proxy)):
         assert again.url == proxy.url and [hop.url for hop in again.chain] == [hop.url for hop in proxy.chain]
@@ -476,8 +499,14 @@ def test_retry_on_another_exit(session, site, closed_port: int) -> None:
         dead = f"http://127.0.0.1:{closed_port}"
         for client_options, arguments in (({"proxy_retries": 3}, {}), ({}, {"proxy_retries": 3})):
             rotator = ProxyRotator([dead, locked.url(), good.url()], strategy="round_robin")
-            response = session(proxy=rotator, **client_options).post(f"{base(site)}/echo", data=b"once", **arguments) if False else (
-                session(proxy=rotator, **client_options).request("POST", f"{base(site)}/echo", data=b"once", **arguments)
+            response = (
+                session(proxy=rotator, **client_options).post(f"{base(site)}/echo", data=b"once", **arguments)
+                if False
+                else (
+                    session(proxy=rotator, **client_options).request(
+                        "POST", f"{base(site)}/echo", data=b"once", **arguments
+                    )
+                )
             )
             assert response.status_code == 200, response.text
             assert response.request.proxy is rotator.items[2]
@@ -506,7 +535,9 @@ def test_no_retry_once_something_was_sent(session, site) -> None:
 def test_cool_down(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("tls_requests.models.rotators.time.monotonic", lambda: now[0])
-    rotator = ProxyRotator(["http://a.example", "http://b.example"], "round_robin", cooldown=10, max_failures=2, max_cooldown=30)
+    rotator = ProxyRotator(
+        ["http://a.example", "http://b.example"], "round_robin", cooldown=10, max_failures=2, max_cooldown=30
+    )
     a, b = rotator.items
     rotator.mark_result(a, False)
     assert rotator.available == [a, b]
@@ -567,7 +598,9 @@ def test_sticky_requests(session, site) -> None:
     with fake_proxy(connects()) as one, fake_proxy(connects()) as other:
         rotator = ProxyRotator([one.url(), other.url()], strategy="round_robin")
         client = session(proxy=rotator)
-        used = {key: {client.get(f"{base(site)}/echo", proxy_key=key).request.proxy for _ in range(4)} for key in "abcd"}
+        used = {
+            key: {client.get(f"{base(site)}/echo", proxy_key=key).request.proxy for _ in range(4)} for key in "abcd"
+        }
         assert all(len(found) == 1 for found in used.values())
         assert set().union(*used.values()) == set(rotator.items)
         assert len({client.get(f"{base(site)}/echo").request.proxy for _ in range(4)}) == 2

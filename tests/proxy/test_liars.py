@@ -8,18 +8,30 @@ import threading
 import time
 
 import pytest
+from fakes import answers, connects, fake_proxy, is_masked, read_head, socks4, socks5
 
 import tls_requests
-from fakes import answers, connects, fake_proxy, is_masked, read_head, socks4, socks5
 from tls_requests import exceptions
 
 OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 # name, what is answered to CONNECT, code, class, detail
 LIES = [
-    ("407", b"HTTP/1.1 407 Authenticate\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n", "PROXY_AUTH", "ProxyAuthError", 407),
+    (
+        "407",
+        b"HTTP/1.1 407 Authenticate\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n",
+        "PROXY_AUTH",
+        "ProxyAuthError",
+        407,
+    ),
     ("502", b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad", "PROXY_REFUSED", "ProxyRefused", 502),
-    ("301", b"HTTP/1.1 301 Moved\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\n\r\n", "PROXY_REFUSED", "ProxyRefused", 301),
+    (
+        "301",
+        b"HTTP/1.1 301 Moved\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\n\r\n",
+        "PROXY_REFUSED",
+        "ProxyRefused",
+        301,
+    ),
     ("garbage", b"\x16\x03\x01 no HTTP at all\r\n\r\n", "PROXY_PROTOCOL", "ProxyProtocolError", 0),
     ("ssh", b"SSH-2.0-OpenSSH_9.2\r\n", "PROXY_PROTOCOL", "ProxyProtocolError", 0),
     ("bare-lf", b"HTTP/1.1 200 OK\nX: y\n\n", "PROXY_PROTOCOL", "ProxyProtocolError", 0),
@@ -169,7 +181,9 @@ def test_slow_but_honest(session, nginx) -> None:
 
 
 def test_interim_answers_are_skipped(session, nginx) -> None:
-    with fake_proxy(connects(before=b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + b"HTTP/1.0 200 ok\r\nX: y\r\n\r\n")) as fake:
+    with fake_proxy(
+        connects(before=b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + b"HTTP/1.0 200 ok\r\nX: y\r\n\r\n")
+    ) as fake:
         assert session(proxy=fake.url()).get(nginx.url(host="127.0.0.1")).status_code == 200
 
 
@@ -207,7 +221,9 @@ def test_dial(session, closed_port: int) -> None:
 
 
 def test_not_tls_at_an_https_proxy(session) -> None:
-    with fake_proxy(lambda connection, fake: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n") or connection.recv(9000)) as fake:
+    with fake_proxy(
+        lambda connection, fake: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n") or connection.recv(9000)
+    ) as fake:
         error = session(proxy=fake.url("https")).get("https://origin.test/").error
         assert (type(error).__name__, error.code) == ("ProxyTLSError", "PROXY_TLS")
 
@@ -303,7 +319,10 @@ def test_socks5_next_address(session, nginx, code: int) -> None:
         with fake_proxy(socks5({}, refuse={refused: code})) as fake:
             response = session(proxy=fake.url("socks5")).get(f"https://localhost:{port}/")
             assert response.status_code == 200, response.text
-            assert fake.asked[-1].decode() == f"{'ipv6' if refused == '127.0.0.1' else 'ipv4'}:{'::1' if refused == '127.0.0.1' else '127.0.0.1'}:{port}"
+            assert (
+                fake.asked[-1].decode()
+                == f"{'ipv6' if refused == '127.0.0.1' else 'ipv4'}:{'::1' if refused == '127.0.0.1' else '127.0.0.1'}:{port}"
+            )
             assert len(fake.asked) <= 2
     with fake_proxy(socks5({}, refuse={"127.0.0.1": code, "::1": code})) as fake:
         error = session(proxy=fake.url("socks5")).get(f"https://localhost:{port}/").error
@@ -354,7 +373,10 @@ def test_cancelled_and_closed_in_every_phase(site) -> None:
 def test_hundred_failures_leave_no_descriptor() -> None:
     import os
 
-    with fake_proxy(answers(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")) as fake, tls_requests.Client(proxy=fake.url()) as client:
+    with (
+        fake_proxy(answers(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")) as fake,
+        tls_requests.Client(proxy=fake.url()) as client,
+    ):
         client.get("https://origin.test/")
         deadline = time.monotonic() + 5
         before = len(os.listdir("/proc/self/fd")) - sum(one.fileno() >= 0 for one in fake.open)
@@ -366,4 +388,3 @@ def test_hundred_failures_leave_no_descriptor() -> None:
                 break
             time.sleep(0.02)
         assert now <= before + 2
-

@@ -12,7 +12,7 @@ import pytest
 
 import tls_requests
 from peers import Peer
-from peers.proxies import PASSWORD, PLAIN_PASSWORD, PLAIN_USER, USER, start_squid
+from peers.proxies import PASSWORD, PLAIN_PASSWORD, PLAIN_USER, USER, start_pproxy, start_squid
 from peers.servers import INDEX
 
 HARD = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
@@ -20,11 +20,19 @@ PLAIN = f"{PLAIN_USER}:{PLAIN_PASSWORD}@"
 
 # (proxy, scheme, port's name, host, credentials)
 ROWS = [
-    *[("squid", scheme, scheme, host, "") for scheme in ("http", "https") for host in ("127.0.0.1", "[::1]", "localhost")],
+    *[
+        ("squid", scheme, scheme, host, "")
+        for scheme in ("http", "https")
+        for host in ("127.0.0.1", "[::1]", "localhost")
+    ],
     *[("squid+auth", scheme, scheme, host, HARD) for scheme in ("http", "https") for host in ("127.0.0.1", "[::1]")],
     *[("tinyproxy", "http", "http", host, "") for host in ("127.0.0.1", "[::1]")],
     *[("tinyproxy+auth", "http", "http", host, PLAIN) for host in ("127.0.0.1", "[::1]")],
-    *[("dante", scheme, "socks", host, "") for scheme in ("socks4", "socks5", "socks5h") for host in ("127.0.0.1", "[::1]")],
+    *[
+        ("dante", scheme, "socks", host, "")
+        for scheme in ("socks4", "socks5", "socks5h")
+        for host in ("127.0.0.1", "[::1]")
+    ],
     *[("microsocks", scheme, "socks", "127.0.0.1", "") for scheme in ("socks5", "socks5h")],
     *[("microsocks+auth", scheme, "socks", "127.0.0.1", HARD) for scheme in ("socks5", "socks5h")],
     *[("microsocks6", scheme, "socks", "[::1]", "") for scheme in ("socks5", "socks5h")],
@@ -66,10 +74,12 @@ def test_matrix(session, proxies: Callable[[str], Peer], nginx: Peer, row) -> No
             response = client.get(nginx.url(port=port, scheme=scheme, host=host))
             assert response.status_code == 200, f"{port} {host}: {response.text}"
             assert (response.content, response.http_version) == (INDEX, version)
-            assert response.timing["peer"].rpartition(":")[2] == str(peer.ports[row[2]]), "the connection is the proxy's"
+            assert response.timing["peer"].rpartition(":")[2] == str(peer.ports[row[2]]), (
+                "the connection is the proxy's"
+            )
 
 
-@pytest.mark.parametrize("name", ["squid+auth", "tinyproxy+auth", "proxy-py+auth", "pproxy+auth"])
+@pytest.mark.parametrize("name", ["squid+auth", "tinyproxy+auth", "proxy-py+auth"])
 @pytest.mark.parametrize("userinfo", ["", "wrong:credentials@"])
 def test_http_log_in_refused(session, proxies, nginx, name: str, userinfo: str) -> None:
     peer = proxies(name)
@@ -83,14 +93,20 @@ def test_http_log_in_refused(session, proxies, nginx, name: str, userinfo: str) 
             assert response.status_code == 0
         except tls_requests.exceptions.ProxyError as raised:
             error = raised
-        if name == "pproxy+auth":  # it cuts the connection, or answers 407, as it happens
-            assert error.code in ("PROXY_AUTH", "PROXY_CLOSED")
-        else:
-            assert isinstance(error, tls_requests.exceptions.ProxyAuthError)
-            assert (error.code, error.phase) == ("PROXY_AUTH", "proxy")
-            assert error.detail == (401 if name == "tinyproxy+auth" and userinfo else 407)
+        assert isinstance(error, tls_requests.exceptions.ProxyAuthError)
+        assert (error.code, error.phase) == ("PROXY_AUTH", "proxy")
+        assert error.detail == (401 if name == "tinyproxy+auth" and userinfo else 407)
         assert not error.request_sent and error.safe_to_retry
         assert "credentials@" not in str(error)
+
+
+def test_pproxy_log_in_refused(session, nginx) -> None:
+    """One of its own: it lets an address in for good that has logged in once."""
+    with start_pproxy(auth=True) as peer:
+        for scheme in ("http", "socks5h"):
+            error = session(proxy=f"{scheme}://wrong:credentials@127.0.0.1:{peer.port}").get(nginx.url()).error
+            assert error.code in ("PROXY_AUTH", "PROXY_CLOSED"), str(error)
+            assert not error.request_sent and error.safe_to_retry
 
 
 @pytest.mark.parametrize("userinfo", ["", "wrong:credentials@"])
@@ -214,7 +230,9 @@ def test_absolute_form_by_choice(session, proxies, nginx) -> None:
         wrong = tls_requests.Proxy(f"{scheme}://wrong:one@localhost:{peer.ports[scheme]}", forward=True)
         error = session(proxy=wrong).get(nginx.url(port="http", scheme="http", host="127.0.0.1")).error
         assert (error.code, error.detail) == ("PROXY_AUTH", 407)
-    wait_for_text(peer.folder / "access.log", f"GET {nginx.url('/page.txt', port='http', scheme='http', host='127.0.0.1')}")
+    wait_for_text(
+        peer.folder / "access.log", f"GET {nginx.url('/page.txt', port='http', scheme='http', host='127.0.0.1')}"
+    )
 
 
 def test_module_functions(proxies, nginx, ca_file) -> None:

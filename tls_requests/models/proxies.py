@@ -80,7 +80,9 @@ class ProxyMap:
         for key, value in proxies.items():
             name = _KEYS.get(str(key).lower().rstrip("/").rstrip(":"))
             if name is None:
-                raise ProxyError(f"Unknown key of a proxy mapping: {key!r}. The keys are http, https, all and no_proxy.")
+                raise ProxyError(
+                    f"Unknown key of a proxy mapping: {key!r}. The keys are http, https, all and no_proxy."
+                )
             given[name] = value
         exceptions = [_text(given.pop("no_proxy", None)), _text(no_proxy)]
         self.no_proxy = ",".join(text for text in exceptions if text)
