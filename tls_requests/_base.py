@@ -270,6 +270,7 @@ class BaseClient(_core.BaseClient):
             and value != {}
             and value != []
             and value != ""
+            and value is not False
             and (_option_key(name) in _REQUEST_OPTIONS or _option_key(name) in _REFUSED_OPTIONS)
             and _option_key(name) != "withoutcookiejar"
         }

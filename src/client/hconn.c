@@ -360,6 +360,9 @@ on_connected(void *arg)
         hconn->up_ns = hconn->idle_ns;
         tr_origin__dirty(hconn->origin);
         tr_hconn__dirty(hconn);
+        if (is_single_use(hconn) && hconn->origin->num_waiters == 0) {
+            tr_hconn__close(hconn); /* whom it was for has given up, and nobody else will come */
+        }
     }
     tr_engine__settle(engine);
 }
@@ -713,6 +716,9 @@ tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
         return;
     }
     tr_h2_cancel(hconn->h2, stream);
+    if (is_single_use(hconn)) {
+        tr_hconn__retire(hconn);
+    }
     if (hconn->num_active == 0 && hconn->state == TR_HCONN_SHARED) {
         go_idle(hconn);
     }

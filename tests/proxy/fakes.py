@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -222,6 +223,61 @@ def socks5(
         upstream = socket.create_connection((table.get(host, host), port), 10)
         say(b"\5\0\0\3\x09proxy.out\0\x50")
         relay(connection, upstream)
+
+    return behave
+
+
+def read_record(read: Callable[[int], bytes]) -> bytes:
+    """One TLS record, by a function that reads exactly so many bytes."""
+    head = read(5)
+    return head + read(int.from_bytes(head[3:], "big"))
+
+
+def parse_hello(record: bytes) -> dict[str, Any]:
+    """Suites, extensions (without GREASE) and ALPN of a ClientHello in one record."""
+
+    def is_grease(value: int) -> bool:
+        return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
+
+    body = record[5 + 4 + 2 + 32 :]
+    body = body[1 + body[0] :]
+    size = int.from_bytes(body[:2], "big")
+    suites = [int.from_bytes(body[at : at + 2], "big") for at in range(2, 2 + size, 2)]
+    body = body[2 + size :]
+    body = body[1 + body[0] + 2 :]
+    extensions, alpn = set(), []
+    while body:
+        kind, length = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
+        data, body = body[4 : 4 + length], body[4 + length :]
+        if not is_grease(kind):
+            extensions.add(kind)
+        if kind == 16:
+            names = data[2:]
+            while names:
+                alpn.append(names[1 : 1 + names[0]])
+                names = names[1 + names[0] :]
+    return {"suites": [suite for suite in suites if not is_grease(suite)], "extensions": extensions, "alpn": alpn}
+
+
+def tls_connects(pair: Any) -> Callable[[socket.socket, FakeProxy], None]:
+    """An https proxy that notes: the hello to it, whether it was resumed, the CONNECT, and the hello in the tunnel; then it cuts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    context.set_alpn_protocols(["http/1.1"])
+
+    def behave(connection: socket.socket, fake: FakeProxy) -> None:
+        hello = b""
+        while len(hello) < 5 or len(hello) < 5 + int.from_bytes(hello[3:5], "big"):
+            hello = connection.recv(65536, socket.MSG_PEEK)
+        secure = context.wrap_socket(connection, server_side=True)
+        with fake.lock:
+            fake.asked += [hello, b"resumed" if secure.session_reused else b"new"]
+        read_head(secure, fake)
+        secure.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        inner = read_record(lambda size: read_exactly(secure, size))
+        with fake.lock:
+            fake.asked.append(inner)
+        secure.close()
 
     return behave
 

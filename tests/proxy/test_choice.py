@@ -14,7 +14,7 @@ import time
 from urllib.parse import quote
 
 import pytest
-from fakes import answers, connects, fake_proxy, is_masked, read_head, relay, socks5
+from fakes import answers, connects, fake_proxy, is_masked, parse_hello, read_head, relay, socks5, tls_connects
 
 import tls_requests
 from tls_requests import Proxy, ProxyRotator, exceptions
@@ -349,12 +349,27 @@ def test_tickets_are_not_shared_between_exits(session, nginx) -> None:
         assert first == [False] * 4 and again == [True] * 4
 
 
-def test_tickets_of_an_https_proxy(session, proxies, nginx) -> None:
-    """TLS to the proxy itself resumes, too: squid answers the second connection with fewer bytes; here it is enough that both work."""
-    port = proxies("squid").ports["https"]
-    client = session(proxy=f"https://localhost:{port}")
-    stats = [client.get(nginx.url("/close", port="https1", host="127.0.0.1")).status_code for _ in range(3)]
-    assert stats == [200, 200, 200]
+def test_hello_to_an_https_proxy(session, server_pair) -> None:
+    """TLS to the proxy has the browser's suites and extensions, http/1.1 alone in ALPN; a second connection resumes its session, another way
+    does not."""
+    with fake_proxy(tls_connects(server_pair)) as fake:
+        url = fake.url("https").replace("127.0.0.1", "localhost")
+        for identifier in ("chrome_133", "firefox_153_linux"):
+            fake.asked.clear()
+            client = session(proxy=url, client_identifier=identifier)
+            for way in (url, url, url.replace("://", "://a:b@")):
+                client.get("https://origin.test/", proxy=way)
+            outer = [parse_hello(hello) for hello in fake.asked[0::4]]
+            inner = [parse_hello(hello) for hello in fake.asked[3::4]]
+            assert [text.split(b" ")[0] for text in fake.asked[2::4]] == [b"CONNECT"] * 3
+            assert fake.asked[1::4] == [b"new", b"resumed", b"new"]
+            for one, other in zip(outer, inner):
+                assert one["suites"] == other["suites"] and len(one["suites"]) > 10
+                resumption = {35, 41}  # session_ticket, pre_shared_key: as far as there is something to resume
+                only_h2 = {17513, 17613}  # ALPS
+                assert one["extensions"] - resumption == other["extensions"] - resumption - only_h2
+                assert (one["alpn"], other["alpn"]) == ([b"http/1.1"], [b"h2", b"http/1.1"])
+            assert (41 in outer[1]["extensions"], 41 in outer[2]["extensions"]) == (True, False)
 
 
 def test_rotating_proxy(session, site, nginx) -> None:
@@ -499,15 +514,8 @@ def test_retry_on_another_exit(session, site, closed_port: int) -> None:
         dead = f"http://127.0.0.1:{closed_port}"
         for client_options, arguments in (({"proxy_retries": 3}, {}), ({}, {"proxy_retries": 3})):
             rotator = ProxyRotator([dead, locked.url(), good.url()], strategy="round_robin")
-            response = (
-                session(proxy=rotator, **client_options).post(f"{base(site)}/echo", data=b"once", **arguments)
-                if False
-                else (
-                    session(proxy=rotator, **client_options).request(
-                        "POST", f"{base(site)}/echo", data=b"once", **arguments
-                    )
-                )
-            )
+            client = session(proxy=rotator, **client_options)
+            response = client.request("POST", f"{base(site)}/echo", data=b"once", **arguments)
             assert response.status_code == 200, response.text
             assert response.request.proxy is rotator.items[2]
             assert [item.failures for item in rotator.items] == [1, 1, 0]
