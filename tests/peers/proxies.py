@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -123,8 +124,7 @@ internal: ::1 port = {port}
 external: lo
 socksmethod: none
 clientmethod: none
-user.privileged: root
-user.unprivileged: nobody
+{users}
 client pass {{ from: 0/0 to: 0/0 }}
 socks block {{ from: 0/0 to: 192.0.2.0/24 }}
 socks pass {{ from: 0/0 to: 0/0 protocol: tcp }}
@@ -136,7 +136,9 @@ def start_dante() -> Peer:
     folder = Path(tempfile.mkdtemp(prefix="peer-dante-"))
     folder.chmod(0o755)
     port = free_port()
-    (folder / "danted.conf").write_text(DANTE.format(port=port))
+    (folder / "danted.conf").write_text(
+        DANTE.format(port=port, users="user.privileged: root\nuser.unprivileged: nobody" if os.geteuid() == 0 else "")
+    )
     command = [find_program("danted", "sockd"), "-f", str(folder / "danted.conf"), "-N", "1", "-p", str(folder / "pid")]
     return start("dante", command, {"socks": port}, folder)
 

@@ -20,6 +20,7 @@ class FakeProxy:
         self.behave = behave
         self.asked: list[bytes] = []  # heads of CONNECTs, requests of SOCKS
         self.open: list[socket.socket] = []
+        self.upstreams: dict[socket.socket, socket.socket] = {}
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
@@ -46,8 +47,19 @@ class FakeProxy:
     def _run(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError):
             self.behave(connection, self)
-        with contextlib.suppress(OSError):
-            connection.close()
+        with self.lock:
+            upstream = self.upstreams.pop(connection, None)
+        for one in (connection, upstream):
+            if one is not None:
+                with contextlib.suppress(OSError):
+                    one.close()
+
+    def dial(self, connection: socket.socket, host: str, port: int) -> socket.socket:
+        """A connection to the target, closed with the client's."""
+        upstream = socket.create_connection((host, port), 10)
+        with self.lock:
+            self.upstreams[connection] = upstream
+        return upstream
 
     def close(self) -> None:
         self.stopping.set()
@@ -104,7 +116,6 @@ def relay(one: socket.socket, other: socket.socket) -> None:
     thread.start()
     copy(one, other)
     thread.join(20)
-    other.close()
 
 
 def answers(*replies: bytes) -> Callable[[socket.socket, FakeProxy], None]:
@@ -129,7 +140,7 @@ def connects(
         target = read_head(connection, fake).split(b" ")[1].decode()
         host, _, port = target.rpartition(":")
         host = host.strip("[]")
-        upstream = socket.create_connection(((table or {}).get(host, host), int(port)), 10)
+        upstream = fake.dial(connection, (table or {}).get(host, host), int(port))
         if drip:
             for byte in before:
                 connection.sendall(bytes([byte]))
@@ -166,7 +177,7 @@ def socks4(table: dict[str, str], user: bytes | None = None) -> Callable[[socket
             return
         host = table.get(asked[13:].decode()) if len(asked) > 8 else socket.inet_ntoa(head[4:8])
         try:
-            upstream = socket.create_connection((host or "", int.from_bytes(head[2:4], "big")), 10)
+            upstream = fake.dial(connection, host or "", int.from_bytes(head[2:4], "big"))
         except OSError:
             connection.sendall(b"\0\x5b" + bytes(6))
             return
@@ -220,7 +231,7 @@ def socks5(
         if code is not None:
             say(bytes([5, code, 0, 1]) + bytes(6))
             return
-        upstream = socket.create_connection((table.get(host, host), port), 10)
+        upstream = fake.dial(connection, table.get(host, host), port)
         say(b"\5\0\0\3\x09proxy.out\0\x50")
         relay(connection, upstream)
 

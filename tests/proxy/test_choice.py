@@ -66,6 +66,16 @@ def test_same_object_stays(session, site) -> None:
             assert all(hop.next.proxy is proxy for hop in response.history)
 
 
+def test_one_proxy_takes_the_short_way(session, site) -> None:
+    """With one fixed proxy no Request is made for a plain call."""
+    with fake_proxy(connects()) as fake:
+        for given in (fake.url(), Proxy(fake.url())):
+            response = session(proxy=given).get(f"{base(site)}/echo")
+            assert response.status_code == 200 and response._op_request is None
+            assert response.request.proxy.url == fake.url()
+        assert session(proxy=[fake.url()]).get(f"{base(site)}/echo")._op_request is not None
+
+
 def test_request_wins_over_client(session, site) -> None:
     with fake_proxy(connects()) as one, fake_proxy(connects()) as other:
         client = session(proxy=one.url())
@@ -300,10 +310,8 @@ def test_absolute_form(session, site) -> None:
     """What a browser sends to a proxy for plain http; no tunnel is asked for."""
 
     def behave(connection, fake) -> None:
-        import socket
-
         head = read_head(connection, fake)
-        upstream = socket.create_connection(("127.0.0.1", site.server_port))
+        upstream = fake.dial(connection, "127.0.0.1", site.server_port)
         upstream.sendall(head)
         relay(connection, upstream)
 

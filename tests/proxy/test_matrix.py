@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Callable
@@ -177,6 +178,20 @@ def test_tls_in_tls_in_bulk(session, proxies, nginx) -> None:
             response = client.get(nginx.url("/page.txt", port=name, host="127.0.0.1"))
             assert response.status_code == 200, response.text
             assert response.content == b"a line of text\n" * 4096
+
+
+def test_upload_through_tls_proxies(session, proxies, site) -> None:
+    """Two megabytes up and back, in a tunnel through two https proxies and in absolute form through one."""
+    port = proxies("squid").ports["https"]
+    body = bytes(range(256)) * 8192
+    url = f"http://127.0.0.1:{site.server_port}/echo"
+    for proxy in (
+        tls_requests.Proxy(f"https://localhost:{port}", via=f"https://localhost:{port}"),
+        tls_requests.Proxy(f"https://localhost:{port}", forward=True),
+    ):
+        response = session(proxy=proxy).request("POST", url, content=body)
+        assert response.status_code == 200, response.text
+        assert base64.b64decode(response.json()["body"]) == body
 
 
 def test_certificate_of_the_proxy(proxies, nginx) -> None:
