@@ -115,9 +115,9 @@ read_rules(tr_routes_t *routes, size_t len, tr_err_t *err)
     for (size_t i = 0; i < len; i++) {
         num += !is_separator(text[i]) && (i == 0 || is_separator(text[i - 1])) ? 1 : 0;
     }
-    if (num > TR_ROUTES_MAX_EXCEPTIONS) {
+    if (num > TR_PROXY_MAX_EXCEPTIONS) {
         return tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, "routes.exceptions", "no_proxy has more than %d entries.",
-                          TR_ROUTES_MAX_EXCEPTIONS);
+                          TR_PROXY_MAX_EXCEPTIONS);
     }
     routes->rules = num == 0 ? NULL : tr_calloc(num, sizeof(*routes->rules));
     if (num > 0 && routes->rules == NULL) {

@@ -6,9 +6,6 @@
 #include "http/url.h"
 #include "net/proxy.h"
 
-/* Exceptions: lists in the wild have a few dozen. */
-#define TR_ROUTES_MAX_EXCEPTIONS 1024
-
 typedef struct tr_routes tr_routes_t;
 
 /* tr_routes_new references the proxies (NULL: straight) and reads the exceptions, separated by commas or blanks:
@@ -16,7 +13,7 @@ typedef struct tr_routes tr_routes_t;
  *   "example.com", ".example.com"   this host and those below it
  *   "example.com:8080"         on this port only
  *   "10.0.0.0/8", "::1", "[::1]:80"  addresses, as the URL has them (no name is looked up for this)
- * INVALID_ARGUMENT (more than TR_ROUTES_MAX_EXCEPTIONS), NOMEM. Any thread. */
+ * INVALID_ARGUMENT (more than TR_PROXY_MAX_EXCEPTIONS), NOMEM. Any thread. */
 tr_code_t tr_routes_new(tr_routes_t **out, tr_proxy_t *http, tr_proxy_t *https, tr_slice_t exceptions, tr_err_t *err);
 tr_routes_t *tr_routes_ref(tr_routes_t *routes);
 void tr_routes_unref(tr_routes_t *routes);

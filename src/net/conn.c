@@ -30,9 +30,6 @@
 /* Bytes one connection may take in a turn before the others get theirs: 1 MiB is under a millisecond of decryption. */
 #define TURN_MAX ((size_t)1024 * 1024)
 
-/* Tries of one connection with another address for a SOCKS proxy to connect to. */
-#define MAX_DIALS 8
-
 typedef enum phase {
     RESOLVING,
     CONNECTING,
@@ -55,7 +52,6 @@ typedef struct way {
     tr_tls_config_t tls;
     char *family, *user_agent; /* owned; NULL: none */
     size_t user_agent_len;
-    bool forward;
     size_t resolving;  /* the hop whose target is being looked up; their number: the first proxy itself */
     size_t layer;      /* being set up: two to a hop, TLS and tunnel */
     size_t num_layers;
@@ -758,7 +754,7 @@ dial_again(tr_conn_t *conn, const tr_err_t *err)
 {
     way_t *way = conn->way;
     target_t *target = &way->targets[TR_MIN(way->layer / 2, (size_t)TR_PROXY_MAX_HOPS - 1)];
-    if (conn->phase != TUNNELLING || !is_about_the_address(err) || target->at + 1 >= target->num || ++way->dials >= MAX_DIALS) {
+    if (conn->phase != TUNNELLING || !is_about_the_address(err) || target->at + 1 >= target->num || ++way->dials >= TR_PROXY_MAX_DIALS) {
         return false;
     }
     TR_TRACE(TR_TOPIC_NET, "%s: %s: the next address", conn->host, err->msg);
@@ -796,7 +792,6 @@ new_way(way_t **out, const tr_conn_options_t *options)
         return TR_ERR_NOMEM;
     }
     way->proxy = tr_proxy_ref((tr_proxy_t *)(uintptr_t)options->proxy);
-    way->forward = options->forward;
     way->num_layers = 2 * tr_proxy_num_hops(options->proxy) - (options->forward ? 1 : 0);
     if (options->proxy_tls != NULL) {
         way->tls = *options->proxy_tls;

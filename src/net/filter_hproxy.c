@@ -7,9 +7,6 @@
 #include "http1/h1.h"
 #include "net/filter.h"
 
-/* Of a proxy's answer: honest ones have a few hundred bytes, refusals with cookies and policies some thousand. */
-#define MAX_ANSWER_BYTES 32768
-#define MAX_ANSWER_FIELDS 100
 #define READ_SIZE 4096
 /* The browser's own fields and a caller's. */
 #define MAX_FIELDS (8 + TR_PROXY_MAX_FIELDS)
@@ -235,7 +232,7 @@ hproxy_connect(tr_filter_t *f, tr_err_t *err)
     hproxy_t *self = (hproxy_t *)f;
     if (!self->asked) {
         self->asked = true;
-        tr_code_t code = tr_h1_pull(self->h1, f->next->type->wire(f->next), MAX_ANSWER_BYTES, &self->err);
+        tr_code_t code = tr_h1_pull(self->h1, f->next->type->wire(f->next), SIZE_MAX, &self->err);
         if (tr_failed(code)) {
             self->code = code;
         }
@@ -309,7 +306,7 @@ tr_hproxy_filter_new(tr_filter_t **out, tr_filter_t *next, const tr_proxy_t *pro
     self->code = TR_AGAIN;
     self->err = TR_ERR_INIT;
     tr_bufq_init(&self->in, 0); /* bounded by the parser's limit and one read */
-    tr_h1_limits_t limits = {MAX_ANSWER_BYTES, MAX_ANSWER_FIELDS};
+    tr_h1_limits_t limits = {TR_PROXY_MAX_ANSWER_BYTES, TR_PROXY_MAX_ANSWER_FIELDS};
     tr_code_t code = tr_h1_new(&self->h1, &limits, err);
     if (code == TR_OK) {
         code = submit(self, style, err);

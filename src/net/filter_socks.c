@@ -24,8 +24,7 @@ typedef enum socks_state {
 
 typedef struct socks {
     tr_filter_t base;
-    const tr_proxy_t *proxy; /* lent: keeps hop */
-    const tr_proxy_hop_t *hop;
+    const tr_proxy_hop_t *hop; /* lent by the proxy */
     socks_state_t state;
     bool asked;
     tr_address_t address; /* len 0: by name */
@@ -375,7 +374,6 @@ tr_socks_filter_new(tr_filter_t **out, tr_filter_t *next, const tr_proxy_t *prox
     }
     memcpy(self->host, host, host_len);
     self->base = (tr_filter_t){&socks_type, next};
-    self->proxy = proxy;
     self->hop = tr_proxy_hop(proxy, hop);
     self->port = port;
     self->code = TR_AGAIN;

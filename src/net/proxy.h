@@ -5,13 +5,7 @@
 #define TR_NET_PROXY_H
 
 #include "core/err.h"
-
-/* Two are usual where there is a chain at all; every hop costs round trips. */
-#define TR_PROXY_MAX_HOPS 8
-/* Fields of a caller's for CONNECT, and their bytes: proxies refuse requests of more than 8 to 64 KiB. */
-#define TR_PROXY_MAX_FIELDS 32
-#define TR_PROXY_MAX_FIELD_BYTES 16384
-#define TR_PROXY_MAX_URL 4096
+#include "core/limits.h"
 
 typedef enum tr_proxy_kind {
     TR_PROXY_HTTP,
