@@ -48,7 +48,9 @@ async def scrape(rotator: tls_requests.ProxyRotator, urls: Sequence[str], accoun
             else:
                 failed += 1
                 blame = "the proxies'" if isinstance(response.error, ProxyError) else "the site's"
-                print(f"failed, {blame} fault, last by {where}: {url}: {response.error.code}")
+                print(
+                    f"failed, {blame} fault, last by {where}: {url}: {getattr(response.error, 'code', response.error)}"
+                )
     return failed
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .models.auth import Auth, BasicAuth
     from .models.cookies import Cookies
     from .models.headers import Headers
+    from .models.proxies import ProxyMap
     from .models.request import Request
     from .models.response import Response
     from .models.rotators import HeaderRotator, ProxyRotator, TLSIdentifierRotator
