@@ -176,6 +176,15 @@ def _check_hints(agent: str | None, brands: str | None, platform: str | None, mo
     check_hints(agent, brands, platform, mobile)
 
 
+def _plain_proxy(value: Any) -> Any:
+    """The Proxy of each request, or None where it is chosen by request (rotators, mappings, classes of others)."""
+    from .models.urls import URL, Proxy
+
+    if type(value) is Proxy:
+        return value
+    return Proxy(value) if value and isinstance(value, (str, bytes, URL)) and not isinstance(value, Proxy) else None
+
+
 _CLASSES = (BaseClient, Client, AsyncClient)
 _core._register(
     {
@@ -187,6 +196,7 @@ _core._register(
         "basic_auth": _basic_auth,
         "session_id": new_session_id,
         "convert_attribute": _convert_attribute,
+        "plain_proxy": _plain_proxy,
         "thread_waker": _thread_waker,
         "removed": REMOVED,
         "check_hints": _check_hints,

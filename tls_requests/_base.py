@@ -58,6 +58,9 @@ def new_session_id(client: BaseClient) -> str:
     return name
 
 
+# Failures on the way to the server: another exit may do better, and nothing was sent.
+_EXIT_PHASES = frozenset({"proxy", "connect", "tls"})
+_MAX_PROXY_RETRIES = 100
 # Options that must not be ignored in silence but cannot be obeyed.
 _REFUSED_OPTIONS = {
     "customtlsclient": ("PROFILE_INVALID", "custom TLS clients cannot be used"),
@@ -86,7 +89,8 @@ class BaseClient(_core.BaseClient):
     """What Client and AsyncClient have in common.
 
     auth: (user, password), a callable that takes the request, or an Auth. params, headers, cookies: of every request.
-    headers=None: no headers of the browser's are added. proxy: str, Proxy, ProxyRotator or a list.
+    headers=None: no headers of the browser's are added. proxy: str, Proxy, ProxyRotator, a list (rotated by weight), or a mapping of
+    `http`, `https`, `all` and `no_proxy`; trust_env=True: without one, what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say.
     timeout: seconds (float) for each transfer, or a Timeout (or dict) with any of connect, tls, write, first_byte, read,
     pool, total.
     follow_redirects, max_redirects: redirects. http2: "auto", True, False, "http1" or "http2".
@@ -99,7 +103,9 @@ class BaseClient(_core.BaseClient):
     resolve, local_address, interface, family, disableIPV4, disableIPV6, uds, tcp_keepalive, dns_ttl, allow_private,
     limits, transportOptions. They raise TypeError or ValueError naming the option, TLSError for a bad certificate.
     mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
-    Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...).
+    Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...), of proxies among
+    them: no_proxy (text or list), connect_headers, is_rotating_proxy (a new connection for each request), proxy_key (anything: the rotator's
+    same proxy for the same key), proxy_retries (int: on so many other proxies of the rotator, when nothing was sent).
     """
 
     def __init__(
@@ -196,6 +202,9 @@ class BaseClient(_core.BaseClient):
                 self.client_identifier = value
             elif key == "mode":
                 self.mode = value
+            elif key == "trustenv":
+                if value and given["proxy"] is NOT_GIVEN:
+                    self._use_environment()
             elif key == "sessionid":
                 if value is not None:
                     self._session_id = str(value)
@@ -241,6 +250,8 @@ class BaseClient(_core.BaseClient):
             if value is not None
             and value != {}
             and value != []
+            and value != ""
+            and value is not False
             and (option_key(name) in REQUEST or option_key(name) in _REFUSED_OPTIONS)
             and option_key(name) != "withoutcookiejar"
         }
@@ -255,6 +266,13 @@ class BaseClient(_core.BaseClient):
                 obeyed["retries"] = policy
         if obeyed:
             self._extra = obeyed
+
+    def _use_environment(self) -> None:
+        from .models.proxies import ProxyMap
+
+        found = ProxyMap.from_env()
+        if found is not None:
+            self.proxy = found
 
     @staticmethod
     def _warn_renamed(old: str, new: str) -> None:
@@ -546,6 +564,133 @@ class BaseClient(_core.BaseClient):
             return Proxy(proxy)
         raise ProxyError(f"Unsupported proxy type: {type(proxy)}")
 
+    # -------------------------------------------------------------------------------------------------------- proxies
+
+    def _option(self, options: dict[str, Any], key: str) -> Any:
+        """An option of a request, else the client's, by its name without underscores in lower case."""
+        for source in (options, self._extra or {}):
+            for name, value in source.items():
+                if option_key(name) == key and value is not None:
+                    return value
+        return None
+
+    def _proxy_source(self, proxy: Any, options: dict[str, Any]) -> Any:
+        """What a request's proxy is taken from: the argument, else the client's attribute; a list becomes a rotator, a mapping a ProxyMap."""
+        source = self.proxy if proxy is None or proxy is NOT_GIVEN else proxy
+        if isinstance(source, list):
+            from .models.rotators import ProxyRotator
+
+            source = ProxyRotator(source, strategy="weighted")
+        no_proxy = self._option(options, "noproxy")
+        is_mapping = hasattr(source, "keys")
+        if source is None or source == "" or not (is_mapping or no_proxy):
+            return source
+        from .models.proxies import ProxyMap
+
+        if isinstance(source, ProxyMap):
+            entries: Any = {"http": source.http, "https": source.https, "no_proxy": source.no_proxy}
+        else:
+            entries = source if is_mapping else {"all": source}
+        return ProxyMap(entries, no_proxy)
+
+    def _finish_proxy(self, request: Request, source: Any, chosen: Any) -> None:
+        """Tie a request to the proxy that was chosen for it. chosen: a Proxy or None; for a ProxyMap: a dict from its entries' ids."""
+        from .models.proxies import ProxyMap
+
+        if isinstance(source, ProxyMap):
+            entry = source.choose(request.url)
+            request._proxy_map = source.resolved(chosen.get(id(source.http)), chosen.get(id(source.https)))
+            request.proxy = None if entry is None else chosen.get(id(entry))
+            source = entry
+        else:
+            request.proxy = chosen
+        if is_rotator(source):
+            request._proxy_rotator = source
+        mark_used = getattr(request.proxy, "mark_used", None)
+        if mark_used is not None:
+            mark_used()
+
+    def _choose_proxy(self, request: Request, proxy: Any, options: dict[str, Any]) -> None:
+        from .models.proxies import ProxyMap
+
+        source = self._proxy_source(proxy, options)
+        if isinstance(source, ProxyMap):
+            chosen: Any = {
+                id(entry): self.prepare_proxy(self._next_of(entry, options)) for entry in (source.http, source.https)
+            }
+        else:
+            chosen = self.prepare_proxy(self._next_of(source, options))
+        self._finish_proxy(request, source, chosen)
+
+    def _next_of(self, source: Any, options: dict[str, Any]) -> Any:
+        """A rotator's proxy for the request's key; anything else as it is."""
+        key = self._option(options, "proxykey")
+        return source.next(key=key) if key is not None and is_rotator(source) else source
+
+    def _rotator_of(self, request: Request) -> Any:
+        """The rotator that learns how a request went, or None."""
+        if request.proxy is None:
+            return None
+        rotator = request._proxy_rotator
+        if rotator is None and request._client is not self and is_rotator(self.proxy):
+            rotator = self.proxy
+        return rotator
+
+    def _proxy_retries(self, request: Request) -> int:
+        value = self._option(request._extra_config, "proxyretries")
+        return min(value, _MAX_PROXY_RETRIES) if isinstance(value, int) and value > 0 else 0
+
+    @staticmethod
+    def _may_try_another(error: Any, history: Any) -> bool:
+        """Whether a failure was on the way: nothing of the request, or of an earlier hop, was sent."""
+        return (
+            isinstance(error, HTTPError)
+            and error.safe_to_retry
+            and not error.request_sent
+            and error.phase in _EXIT_PHASES
+            and not history
+        )
+
+    @staticmethod
+    def _retarget(request: Request, before: Proxy) -> None:
+        """After another proxy was put in a request: its mapping has it, too."""
+        chosen, proxy = request._proxy_map, request.proxy
+        if chosen is not None:
+            request._proxy_map = chosen.resolved(
+                proxy if chosen.http is before else chosen.http, proxy if chosen.https is before else chosen.https
+            )
+        if proxy is not None:
+            proxy.mark_used()
+
+    @staticmethod
+    def _is_transport(error: HTTPError) -> bool:
+        """A failure that says something about the way; not, say, one redirect too many."""
+        return bool(error.code) and error.phase not in ("redirect", "build")
+
+    @staticmethod
+    def _seconds(response: Any, error: Any) -> float:
+        if response is not None:
+            elapsed: float = response.elapsed.total_seconds()
+            return elapsed
+        return error.elapsed or 0.0
+
+    def _routes_of(self, request: Request) -> Any:
+        """The way of a request for the engine, or None."""
+        headers = self._option(request._extra_config, "connectheaders")
+        chosen = request._proxy_map
+        if chosen is not None and chosen.choose(request.url) is request.proxy:
+            return chosen._engine(headers)
+        proxy = request.proxy
+        if proxy is None:
+            return None
+        if headers:
+            from ._core import ProxyRoutes
+            from .models.proxies import way_of
+
+            way = way_of(proxy, headers)
+            return ProxyRoutes(way, way)
+        return proxy._routes or proxy._engine()
+
     def prepare_client_identifier(self, identifier: Any) -> str:
         """The identifier to use: a rotator gives its next; anything but text is the default."""
         if isinstance(identifier, str):
@@ -668,7 +813,7 @@ class BaseClient(_core.BaseClient):
     ) -> Request:
         """Build the request that `send` takes: the client's settings with these over them. Nothing is sent."""
         proxy = kwargs.pop("proxy", None)
-        return self._new_request(
+        request = self._new_request(
             method,
             url,
             data=data,
@@ -678,13 +823,14 @@ class BaseClient(_core.BaseClient):
             headers=self.prepare_headers(headers),
             given_headers=headers,
             cookies=self.prepare_cookies(cookies),
-            proxy=self.prepare_proxy(self.proxy if proxy is None or proxy is NOT_GIVEN else proxy),
             timeout=self._timeout(timeout),
             protocol_racing=self.protocol_racing if protocol_racing is None else protocol_racing,
             allow_http=self.allow_http if allow_http is None else allow_http,
             stream_id=self.stream_id if stream_id is None else stream_id,
             **kwargs,
         )
+        self._choose_proxy(request, proxy, request._extra_config)
+        return request
 
     def _timeout(self, timeout: Any) -> Any:
         if timeout is None or timeout is NOT_GIVEN or timeout == 0:
@@ -704,8 +850,6 @@ class BaseClient(_core.BaseClient):
 
     def _failure_of(self, request: Request) -> tuple[str, str] | None:
         """Why a request cannot be sent by this engine: (code, text), or None."""
-        if request.proxy is not None:
-            return "PROXY_FAILED", "proxies cannot be used yet"
         for source in (self._extra or {}, request._extra_config):
             for name, value in source.items():
                 refusal = _REFUSED_OPTIONS.get(option_key(name))
@@ -736,6 +880,8 @@ class BaseClient(_core.BaseClient):
                 fields = fields or _default_fields(extra["defaultheaders"])
             if extra.get("nodecode"):
                 options.setdefault("no_decode", True)
+            if "isrotatingproxy" in extra:
+                options["new_tunnel"] = bool(extra["isrotatingproxy"])
             if "withoutcookiejar" in extra:
                 options["no_cookies"] = bool(extra["withoutcookiejar"])
             if extra.get("raiseonerror") is not None:
@@ -743,6 +889,8 @@ class BaseClient(_core.BaseClient):
             if extra.get("requesthostoverride"):
                 fields = [field for field in fields if field[0].lower() != "host"]
                 fields.append(("host", str(extra["requesthostoverride"])))
+        if request.proxy is not None or request._proxy_map is not None:
+            options["routes"] = self._routes_of(request)
         cookies = request.cookies.cookiejar._store.items()
         if request._client is self:
             # The engine adds the client's own cookies hop by hop; here go those that the request has beyond them, and
@@ -777,25 +925,19 @@ class BaseClient(_core.BaseClient):
                 return self._policy(value)
         return self.retries
 
-    def _option(self, request: Request, key: str) -> Any:
-        """An option of the request, else of the client; None: not given."""
-        for source in (request._extra_config, self._extra or {}):
-            for name, value in source.items():
-                if option_key(name) == key and value is not None:
-                    return value
-        return None
-
     def _output_of(self, request: Request) -> OutputFile | None:
         """Where the body goes (streamOutputPath); None: into the response."""
         if not (self._extra or request._extra_config):
             return None
-        path = self._option(request, "streamoutputpath")
+        path = self._option(request._extra_config, "streamoutputpath")
         if not path:
             return None
         from ._output import OutputFile
 
         return OutputFile(
-            path, self._option(request, "streamoutputblocksize"), self._option(request, "streamoutputeofsymbol")
+            path,
+            self._option(request._extra_config, "streamoutputblocksize"),
+            self._option(request._extra_config, "streamoutputeofsymbol"),
         )
 
     def _refuse(self, request: Request, failure: tuple[str, str]) -> Response:
@@ -897,7 +1039,7 @@ class BaseClient(_core.BaseClient):
 
     def _after(self, request: Request, response: Response) -> None:
         """What is done with an answer: its encoding, and cookies that the engine left alone (another client's request)."""
-        if (self._extra or request._extra_config) and self._option(request, "euckrresponse"):
+        if (self._extra or request._extra_config) and self._option(request._extra_config, "euckrresponse"):
             response.encoding = "euc-kr"
         if request._client is self or self._no_jar or response.status_code == 0:
             return

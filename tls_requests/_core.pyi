@@ -90,6 +90,19 @@ class CookieJar:
     @staticmethod
     def is_public_suffix(domain: str, /) -> bool: ...
 
+_Way = tuple[tuple[str, ...], int, tuple[tuple[str, str | None], ...]]
+
+@final
+class ProxyRoutes:
+    """The way to http and to https URLs: None (straight) or (urls of the chain, forward, headers for CONNECT).
+
+    forward: 0: absolute form where the proxy refuses CONNECT for http URLs, 1: never, 2: always.
+    Raises ProxyError, ValueError, HeaderError.
+    """
+
+    def __new__(cls, http: _Way | None, https: _Way | None, no_proxy: str = "", /) -> ProxyRoutes: ...
+    def is_direct(self, url: str, /) -> bool: ...
+
 @disjoint_base
 class Response:
     status_code: int
@@ -139,6 +152,8 @@ class Response:
     def _op_encoding(self) -> Any: ...
     @property
     def _op_timeout(self) -> Any: ...
+    @property
+    def _op_proxy(self) -> Any: ...
     @property
     def _op_info(self) -> str | None: ...
     def _header(self, name: str, /) -> str | None: ...

@@ -284,9 +284,49 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "send",
         "The request's body could not be sent.",
     ),
-    "PROXY_FAILED": (
+    "PROXY_INVALID": (
         "ProxyError",
         "proxy",
-        "The proxy could not be used.",
+        "The proxy's address or settings cannot be used.",
+    ),
+    "PROXY_CONNECT": (
+        "ProxyConnectError",
+        "proxy",
+        "No connection to the proxy could be opened.",
+    ),
+    "PROXY_TLS": (
+        "ProxyTLSError",
+        "proxy",
+        "The TLS handshake with the proxy failed.",
+    ),
+    "PROXY_CERTIFICATE": (
+        "ProxyTLSError",
+        "proxy",
+        "The proxy's certificate could not be verified.",
+    ),
+    "PROXY_AUTH": (
+        "ProxyAuthError",
+        "proxy",
+        "The proxy asks for other credentials (407, or the refusal of a SOCKS log-in).",
+    ),
+    "PROXY_REFUSED": (
+        "ProxyRefused",
+        "proxy",
+        "The proxy does not connect to the target; `detail` is its HTTP status or SOCKS reply code.",
+    ),
+    "PROXY_PROTOCOL": (
+        "ProxyProtocolError",
+        "proxy",
+        "The proxy's answer is malformed, too long, or has bytes behind it.",
+    ),
+    "PROXY_CLOSED": (
+        "ProxyClosed",
+        "proxy",
+        "The proxy closed the connection before the tunnel stood.",
+    ),
+    "PROXY_TIMEOUT": (
+        "ProxyTimeout",
+        "proxy",
+        "timeout while waiting for the proxy.",
     ),
 }

@@ -59,9 +59,14 @@ REQUEST: dict[str, str] = {
     "origin": "origin",
     "page": "page",
     "referrer": "referrer",
+    "connectheaders": "connectHeaders",
     "defaultheaders": "defaultHeaders",
     "euckrresponse": "euckrResponse",
     "headerorder": "headerOrder",
+    "isrotatingproxy": "isRotatingProxy",
+    "noproxy": "no_proxy",
+    "proxykey": "proxy_key",
+    "proxyretries": "proxy_retries",
     "requesthostoverride": "requestHostOverride",
     "retries": "retries",
     "streamoutputblocksize": "streamOutputBlockSize",
@@ -78,7 +83,6 @@ ACCEPTED: dict[str, str] = {
     "headers": "headers",
     "isbyterequest": "isByteRequest",
     "isbyteresponse": "isByteResponse",
-    "isrotatingproxy": "isRotatingProxy",
     "requestbody": "requestBody",
     "requestcookies": "requestCookies",
     "requestmethod": "requestMethod",
@@ -91,7 +95,6 @@ ACCEPTED: dict[str, str] = {
 
 # Obeyed elsewhere in the package.
 HANDLED: dict[str, str] = {
-    "connectheaders": "connectHeaders",
     "customtlsclient": "customTlsClient",
     "sessionid": "session_id",
     "tlsidentifier": "tls_identifier",

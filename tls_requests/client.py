@@ -158,11 +158,11 @@ class Client(BaseClient):
         hooked = self.build_hook_request(request)
         if isinstance(hooked, RequestClass):
             request = hooked
-        response = self._send(request, follow_redirects=follow_redirects)
-        if is_rotator(self.proxy) and request.proxy is not None and hasattr(self.proxy, "mark_result"):
-            self.proxy.mark_result(
-                proxy=request.proxy, success=self._succeeded(response), latency=response.elapsed.total_seconds()
-            )
+        rotator = self._rotator_of(request)
+        if rotator is None:
+            response = self._send(request, follow_redirects=follow_redirects)
+        else:
+            response = self._send_by_rotator(request, rotator, follow_redirects)
         if self._hook_list("response") or type(self).build_hook_response is not Client.build_hook_response:
             response._closed = False
             hooked = self.build_hook_response(response)
@@ -171,6 +171,37 @@ class Client(BaseClient):
             response.read()
             response.close()
         return response
+
+    def _send_by_rotator(self, request: Request, rotator: Any, follow_redirects: Any) -> Response:
+        """`_send` with feedback to the rotator, and on another of its proxies where that was asked for and can help."""
+        tried: list[Any] = []
+        retries = self._proxy_retries(request)
+        while True:
+            response: Response | None = None
+            failure: Any
+            try:
+                response = self._send(request, follow_redirects=follow_redirects)
+                failure, history = response.error, response.history
+            except HTTPError as error:
+                if not self._is_transport(error):
+                    raise
+                failure, history = error, getattr(error.response, "history", [])
+            if hasattr(rotator, "mark_result"):
+                rotator.mark_result(
+                    proxy=request.proxy,
+                    success=response is not None and self._succeeded(response),
+                    latency=self._seconds(response, failure),
+                )
+            tried.append(request.proxy)
+            if len(tried) <= retries and self._may_try_another(failure, history):
+                other = self.prepare_proxy(rotator.next(exclude=tried))
+                if not any(other is proxy for proxy in tried):
+                    request.proxy = other
+                    self._retarget(request, tried[-1])
+                    continue
+            if response is None:
+                raise failure
+            return response
 
     def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
@@ -549,11 +580,11 @@ class AsyncClient(BaseClient):
             hooked = await hooked
         if isinstance(hooked, RequestClass):
             request = hooked
-        response = await self._send(request, follow_redirects=follow_redirects)
-        if is_rotator(self.proxy) and request.proxy is not None and hasattr(self.proxy, "amark_result"):
-            await self.proxy.amark_result(
-                proxy=request.proxy, success=self._succeeded(response), latency=response.elapsed.total_seconds()
-            )
+        rotator = self._rotator_of(request)
+        if rotator is None:
+            response = await self._send(request, follow_redirects=follow_redirects)
+        else:
+            response = await self._send_by_rotator(request, rotator, follow_redirects)
         if self._hook_list("response") or type(self).build_hook_response is not AsyncClient.build_hook_response:
             response._closed = False
             hooked = self.build_hook_response(response)
@@ -564,6 +595,37 @@ class AsyncClient(BaseClient):
             response.read()
             response.close()
         return response
+
+    async def _send_by_rotator(self, request: Request, rotator: Any, follow_redirects: Any) -> Response:
+        """`_send` with feedback to the rotator, and on another of its proxies where that was asked for and can help."""
+        tried: list[Any] = []
+        retries = self._proxy_retries(request)
+        while True:
+            response: Response | None = None
+            failure: Any
+            try:
+                response = await self._send(request, follow_redirects=follow_redirects)
+                failure, history = response.error, response.history
+            except HTTPError as error:
+                if not self._is_transport(error):
+                    raise
+                failure, history = error, getattr(error.response, "history", [])
+            if hasattr(rotator, "amark_result"):
+                await rotator.amark_result(
+                    proxy=request.proxy,
+                    success=response is not None and self._succeeded(response),
+                    latency=self._seconds(response, failure),
+                )
+            tried.append(request.proxy)
+            if len(tried) <= retries and self._may_try_another(failure, history):
+                other = self.prepare_proxy(await rotator.anext(exclude=tried))
+                if not any(other is proxy for proxy in tried):
+                    request.proxy = other
+                    self._retarget(request, tried[-1])
+                    continue
+            if response is None:
+                raise failure
+            return response
 
     async def _send(
         self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
@@ -652,7 +714,7 @@ class AsyncClient(BaseClient):
     ) -> Request:
         """`build_request` by the rotators' asynchronous side."""
         proxy = kwargs.pop("proxy", None)
-        return self._new_request(
+        request = self._new_request(
             method,
             url,
             data=data,
@@ -662,13 +724,31 @@ class AsyncClient(BaseClient):
             headers=await self.aprepare_headers(headers),
             given_headers=headers,
             cookies=self.prepare_cookies(cookies),
-            proxy=await self.aprepare_proxy(self.proxy if proxy is None or proxy is NOT_GIVEN else proxy),
             timeout=self._timeout(timeout),
             protocol_racing=self.protocol_racing if protocol_racing is None else protocol_racing,
             allow_http=self.allow_http if allow_http is None else allow_http,
             stream_id=self.stream_id if stream_id is None else stream_id,
             **kwargs,
         )
+        await self._achoose_proxy(request, proxy, request._extra_config)
+        return request
+
+    async def _achoose_proxy(self, request: Request, proxy: Any, options: dict[str, Any]) -> None:
+        from .models.proxies import ProxyMap
+
+        source = self._proxy_source(proxy, options)
+        if isinstance(source, ProxyMap):
+            chosen: Any = {
+                id(entry): await self.aprepare_proxy(await self._anext_of(entry, options))
+                for entry in (source.http, source.https)
+            }
+        else:
+            chosen = await self.aprepare_proxy(await self._anext_of(source, options))
+        self._finish_proxy(request, source, chosen)
+
+    async def _anext_of(self, source: Any, options: dict[str, Any]) -> Any:
+        key = self._option(options, "proxykey")
+        return await source.anext(key=key) if key is not None and is_rotator(source) else source
 
     def build_hook_request(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         """Run the request hooks; hooks that return awaitables make this one return an awaitable."""

@@ -7,7 +7,8 @@
        ├─ CookieError ── CookieConflictError, CookieFileError
        ├─ StreamError ── StreamConsumed, StreamClosed
        ├─ CancelledError, ClientClosed
-       ├─ ProxyError
+       ├─ ProxyError ── ProxyConnectError, ProxyTLSError, ProxyAuthError, ProxyRefused, ProxyProtocolError, ProxyClosed,
+       │                 ProxyTimeout (a TimeoutError, too)
        ├─ ConnectError ── DNSError
        ├─ ConnectionReset
        ├─ TimeoutError ── PoolTimeout, WriteTimeout, TotalTimeout
@@ -54,7 +55,14 @@ __all__ = [
     "IncompleteBody",
     "PoolTimeout",
     "ProtocolError",
+    "ProxyAuthError",
+    "ProxyClosed",
+    "ProxyConnectError",
     "ProxyError",
+    "ProxyProtocolError",
+    "ProxyRefused",
+    "ProxyTLSError",
+    "ProxyTimeout",
     "ReadTimeout",
     "RemoteProtocolError",
     "RotatorError",
@@ -222,6 +230,30 @@ class ProxyError(HTTPError):
     """A proxy that cannot be used, or that failed."""
 
 
+class ProxyConnectError(ProxyError):
+    """No connection to the proxy could be opened."""
+
+
+class ProxyTLSError(ProxyError):
+    """TLS to an https proxy failed, its certificate included."""
+
+
+class ProxyAuthError(ProxyError):
+    """The proxy wants other credentials."""
+
+
+class ProxyRefused(ProxyError):
+    """The proxy does not connect to the target; `detail` is its HTTP status or SOCKS reply code."""
+
+
+class ProxyProtocolError(ProxyError):
+    """The proxy broke the protocol."""
+
+
+class ProxyClosed(ProxyError):
+    """The proxy closed the connection before the tunnel stood."""
+
+
 class ConnectError(HTTPError):
     """No connection could be opened."""
 
@@ -236,6 +268,10 @@ class ConnectionReset(HTTPError):
 
 class TimeoutError(HTTPError):
     """Time is over."""
+
+
+class ProxyTimeout(ProxyError, TimeoutError):
+    """The proxy took too long."""
 
 
 class PoolTimeout(TimeoutError):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .models.auth import Auth, BasicAuth
     from .models.cookies import Cookies
     from .models.headers import Headers
+    from .models.proxies import ProxyMap
     from .models.request import Request
     from .models.response import Response
     from .models.rotators import HeaderRotator, ProxyRotator, TLSIdentifierRotator
@@ -81,9 +82,20 @@ AuthTypes = Optional[
 """User and password (Basic), a callable that changes the request (it may be `async def` for AsyncClient), or an Auth."""
 URLTypes = Union["URL", str, bytes]
 ProxyTypes = Optional[
-    Union[str, bytes, "Proxy", "URL", "ProxyRotator", list[str], list["Proxy"], list[Union[str, "Proxy"]]]
+    Union[
+        str,
+        bytes,
+        "Proxy",
+        "URL",
+        "ProxyRotator",
+        "ProxyMap",
+        list[str],
+        list["Proxy"],
+        list[Union[str, "Proxy"]],
+        Mapping[str, Union[str, "Proxy", "URL", "ProxyRotator", list[str], list["Proxy"], None]],
+    ]
 ]
-"""One proxy, or several in a rotator or a list."""
+"""One proxy, several in a rotator or a list, or one for each scheme (and `no_proxy`) in a mapping."""
 URL_ALLOWED_PARAMS = Union[str, bytes, int, float, bool]
 _ParamValue = Union[URL_ALLOWED_PARAMS, Sequence[URL_ALLOWED_PARAMS], AbstractSet[URL_ALLOWED_PARAMS]]
 URLParamTypes = Optional[

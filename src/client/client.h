@@ -12,6 +12,7 @@
 #define TR_CLIENT_CLIENT_H
 
 #include "client/cookiejar.h"
+#include "client/routes.h"
 #include "client/transport.h"
 #include "http/headers.h"
 #include "profile/profile.h"
@@ -86,7 +87,8 @@ enum {
     TR_OP_EXACT_HEADERS = 1u << 4, /* headers are all that is sent (the caller gave a user-agent, or headers=None): only host, content-length,
                                       content-type of the body and cookie are added, where the browser puts them */
     TR_OP_NO_COOKIES = 1u << 5,    /* neither send from the jar nor store into it */
-    TR_OP_NO_DECODE = 1u << 6      /* leave content codings */
+    TR_OP_NO_DECODE = 1u << 6,     /* leave content codings */
+    TR_OP_NEW_TUNNEL = 1u << 7     /* with a proxy: a connection of this hop's own, and no resumption: the exit may be another each time */
 };
 
 /* By method and body: GET without one is a navigation, POST of a form a form's, anything else a fetch. */
@@ -126,6 +128,7 @@ typedef struct tr_op_request {
     tr_trust_t *trust;             /* referenced; NULL: the process-wide default store */
     tr_identity_t *identity;       /* referenced; NULL: the transport's */
     tr_transport_t *transport;     /* referenced; NULL: the defaults */
+    tr_routes_t *routes;           /* proxies; referenced; NULL: none */
     tr_timeouts_t timeouts;
     uint32_t flags;                /* TR_OP_* */
     uint32_t max_redirects;

@@ -1,5 +1,6 @@
 #include "client/hconn.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -243,12 +244,19 @@ keep_or_close(tr_hconn_t *hconn)
     }
 }
 
+/* A tunnel that is made anew for each request. */
+static bool
+is_single_use(const tr_hconn_t *hconn)
+{
+    return hconn->origin->proxy != NULL && (hconn->origin->flags & TR_OP_NEW_TUNNEL) != 0;
+}
+
 /* The HTTP/1.1 exchange is over: keep the connection, or not. */
 static void
 after_h1(tr_hconn_t *hconn)
 {
-    if (tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 && tr_conn_pending(hconn->conn) == 0 &&
-        !tr_transport_limits(hconn->origin->transport)->no_keep_alive) {
+    if (!is_single_use(hconn) && tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 &&
+        tr_conn_pending(hconn->conn) == 0 && !tr_transport_limits(hconn->origin->transport)->no_keep_alive) {
         tr_origin_t *origin = hconn->origin;
         set_state(hconn, TR_HCONN_IDLE);
         keep_or_close(hconn);
@@ -290,7 +298,7 @@ feed_h2(tr_hconn_t *hconn)
         tr_hconn__close(hconn);
         return;
     }
-    if (tr_h2_is_draining(hconn->h2)) {
+    if (tr_h2_is_draining(hconn->h2) || (before > 0 && hconn->num_active == 0 && is_single_use(hconn))) {
         tr_hconn__retire(hconn);
         if (hconn->state == TR_HCONN_DEAD) {
             return;
@@ -338,6 +346,20 @@ on_writable(void *arg)
     }
 }
 
+/* Whether the proxy said that it makes no tunnel of this kind (and not that it could not reach the host, or wants other credentials, or
+ * less): then plain http can go in absolute form. RFC 9110 15.5 and 15.6. */
+static bool
+falls_back_to_forward(const tr_hconn_t *hconn, const tr_err_t *err)
+{
+    const tr_origin_t *o = hconn->origin;
+    if (o->https || hconn->forward || o->proxy == NULL || err->code != TR_ERR_PROXY_REFUSED || !tr_proxy_last_is_http(o->proxy) ||
+        tr_proxy_forward(o->proxy) != TR_FORWARD_REFUSED) {
+        return false;
+    }
+    int status = err->detail;
+    return status == 501 || (status >= 400 && status < 500 && status != 408 && status != 429);
+}
+
 static void
 on_closed(void *arg, tr_code_t code, const tr_err_t *err)
 {
@@ -350,7 +372,12 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
             (void)tr_err_set(&cause, TR_ERR_CLOSED_EARLY, 0, "hconn.connect", NULL);
         }
         tr_session__count(&origin->pool->session->stats.conns_failed, 1);
-        tr_origin__failed(origin, hconn, &cause);
+        if (falls_back_to_forward(hconn, err)) {
+            origin->forward = true;
+            tr_origin__dirty(origin);
+        } else {
+            tr_origin__failed(origin, hconn, &cause);
+        }
         tr_hconn__close(hconn);
     } else {
         die(hconn, code, err);
@@ -409,6 +436,9 @@ on_connected(void *arg)
         hconn->up_ns = hconn->idle_ns;
         tr_origin__dirty(hconn->origin);
         tr_hconn__dirty(hconn);
+        if (is_single_use(hconn) && hconn->origin->num_waiters == 0) {
+            tr_hconn__close(hconn); /* whom it was for has given up, and nobody else will come */
+        }
     }
     tr_engine__settle(engine);
 }
@@ -425,7 +455,8 @@ fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_er
     }
     tr_identity_t *identity = origin->identity != NULL ? origin->identity : tr_transport_identity(origin->transport);
     *tls = (tr_tls_config_t){.profile = origin->profile, .trust = trust, .identity = identity};
-    tls->flags = (hconn->http1_only ? TR_TLS_HTTP1_ONLY : 0u) | ((origin->flags & TR_OP_NO_VERIFY) != 0 ? TR_TLS_NO_VERIFY : 0u);
+    tls->flags = is_single_use(hconn) ? TR_TLS_NO_RESUME : 0u;
+    tls->flags |= (hconn->http1_only ? TR_TLS_HTTP1_ONLY : 0u) | ((origin->flags & TR_OP_NO_VERIFY) != 0 ? TR_TLS_NO_VERIFY : 0u);
     tls->tickets = session->tickets;
     tls->ticket_key = origin->key;
     tls->rnd = tr_rand_system;
@@ -436,11 +467,42 @@ fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_er
     return TR_OK;
 }
 
+/* What tickets of proxies are filed by besides the way to them: what else must agree for a resumption. */
+static void
+proxy_settings(const tr_origin_t *origin, char *out, size_t cap)
+{
+    (void)snprintf(out, cap, "%p %p %u", (const void *)origin->profile, (const void *)origin->trust, (unsigned)origin->flags & TR_OP_NO_VERIFY);
+}
+
+void
+tr_hconn__forget_proxy_tickets(tr_origin_t *origin)
+{
+    char settings[64], key[TR_CONN_TICKET_KEY_MAX];
+    for (size_t hop = 0; origin->proxy != NULL && hop < tr_proxy_num_hops(origin->proxy); hop++) {
+        proxy_settings(origin, settings, sizeof(settings));
+        tr_conn_ticket_key(key, origin->proxy, hop, settings);
+        tr_tickets_forget(origin->pool->session->tickets, tr_slice_cstr(key));
+    }
+}
+
+/* The user-agent that the request has, or none. */
+static tr_slice_t
+user_agent_of(const tr_op_t *op)
+{
+    for (size_t i = 0; i < op->ask.num_headers; i++) {
+        if (tr_slice_ieq(op->ask.headers[i].name, TR_SLICE_LIT("user-agent"))) {
+            return op->ask.headers[i].value;
+        }
+    }
+    bool browsers = (op->flags & TR_OP_EXACT_HEADERS) == 0 && op->profile->user_agent != NULL;
+    return browsers ? tr_slice_cstr(op->profile->user_agent) : TR_SLICE_NULL;
+}
+
 tr_code_t
 tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trust_t *trust, tr_err_t *err)
 {
     tr_engine_t *engine = origin->pool->engine;
-    tr_tls_config_t tls;
+    tr_tls_config_t tls, proxy_tls;
     tr_code_t code = TR_OK;
     tr_hconn_t *hconn = tr_calloc(1, sizeof(*hconn));
     if (hconn == NULL) {
@@ -460,6 +522,20 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
     if (origin->https) {
         code = fill_tls(&tls, hconn, trust, err);
         options.tls = &tls;
+    }
+    if (code == TR_OK && origin->proxy != NULL) {
+        proxy_settings(origin, hconn->proxy_settings, sizeof(hconn->proxy_settings));
+        code = fill_tls(&proxy_tls, hconn, trust, err);
+        proxy_tls.flags = (proxy_tls.flags & (TR_TLS_NO_VERIFY | TR_TLS_NO_RESUME)) | TR_TLS_HTTP1_ONLY;
+        proxy_tls.identity = NULL; /* the server's to see, not the proxy's; so are pins */
+        proxy_tls.pins = NULL;
+        proxy_tls.num_pins = 0;
+        proxy_tls.ticket_key = hconn->proxy_settings;
+        hconn->forward = origin->forward;
+        options.proxy = origin->proxy;
+        options.proxy_tls = &proxy_tls;
+        options.forward = origin->forward;
+        options.connect_style = (tr_connect_style_t){origin->profile->family, user_agent_of(op)};
     }
     if (code == TR_OK) {
         code = tr_conn_open(&hconn->conn, engine->loop, engine->dns, &options, &conn_events, hconn, err);
@@ -576,15 +652,75 @@ note_sent(tr_op_t *op, const tr_field_t *fields, size_t num)
     return TR_OK;
 }
 
+/* For a proxy without a tunnel: the target in absolute form (RFC 9112 3.2.2). */
+static tr_slice_t
+absolute_target(tr_op_t *op)
+{
+    const tr_url_t *url = &op->ask.url;
+    tr_slice_t parts[] = {TR_SLICE_LIT("http://"), url->authority, url->target};
+    uint8_t *text = tr_arena_alloc(&op->arena, parts[0].len + parts[1].len + parts[2].len);
+    size_t len = 0;
+    for (size_t i = 0; text != NULL && i < TR_ARRAY_LEN(parts); i++) {
+        memcpy(text + len, parts[i].data, parts[i].len);
+        len += parts[i].len;
+    }
+    return tr_slice(text, len);
+}
+
+/* The proxy's hop-by-hop field under its name. */
+static void
+rename_connection(const tr_op_t *op, tr_field_t *fields, size_t num)
+{
+    for (size_t i = 0; i < num && tr_connect_style_renames(op->profile->family); i++) {
+        if (tr_slice_ieq(fields[i].name, TR_SLICE_LIT("connection")) && tr_slice_ieq(fields[i].value, TR_SLICE_LIT("keep-alive"))) {
+            fields[i].name = TR_SLICE_LIT("Proxy-Connection");
+        }
+    }
+}
+
+static tr_code_t start_exchange(tr_hconn_t *hconn, tr_op_t *op, tr_slice_t target, const tr_field_t *fields, size_t num,
+                                tr_err_t *err);
+
+/* start_exchange with a proxy that is given requests in absolute form, with its credentials. These are in no record of what was sent. */
 static tr_code_t
-start_exchange(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num, tr_err_t *err)
+start_forwarded(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num, tr_err_t *err)
+{
+    const tr_proxy_hop_t *hop = tr_proxy_hop(op->ask.proxy, tr_proxy_num_hops(op->ask.proxy) - 1);
+    tr_slice_t target = absolute_target(op);
+    tr_field_t *all = tr_arena_alloc(&op->arena, (num + 1) * sizeof(*all));
+    char *basic = NULL;
+    size_t basic_len = 0;
+    bool given = false;
+    if (target.data == NULL || all == NULL) {
+        return tr_err_nomem(err, "hconn.forward");
+    }
+    for (size_t i = 0; i < num; i++) {
+        all[i] = fields[i];
+        given = given || tr_slice_ieq(fields[i].name, TR_SLICE_LIT("proxy-authorization"));
+    }
+    if (hop->has_auth && !given) {
+        if (tr_proxy_basic(&basic, &basic_len, hop) != TR_OK) {
+            return tr_err_nomem(err, "hconn.forward");
+        }
+        all[num++] = (tr_field_t){TR_SLICE_LIT("Proxy-Authorization"), tr_slice(basic, basic_len)};
+    }
+    tr_code_t code = start_exchange(hconn, op, target, all, num, err);
+    if (basic != NULL) {
+        tr_wipe(basic, basic_len);
+        tr_free(basic);
+    }
+    return code;
+}
+
+static tr_code_t
+start_exchange(tr_hconn_t *hconn, tr_op_t *op, tr_slice_t target, const tr_field_t *fields, size_t num, tr_err_t *err)
 {
     const tr_ask_t *ask = &op->ask;
     tr_request_head_t head = {
         .method = ask->method,
         .scheme = ask->url.scheme,
         .authority = ask->url.authority,
-        .target = ask->url.target,
+        .target = target,
         .fields = fields,
         .num_fields = num,
         .body = tr_op__source(op),
@@ -619,11 +755,14 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
     if (code != TR_OK || (code = compose(hconn, op, tr_buf_slice(&cookie), &fields, &num, err)) != TR_OK) {
         goto done;
     }
+    if (TR_UNLIKELY(hconn->forward)) {
+        rename_connection(op, fields, num);
+    }
     if (tr_op__new_hop(op) != TR_OK || note_sent(op, fields, num) != TR_OK) {
         code = tr_err_nomem(err, "hconn.submit");
         goto done;
     }
-    code = start_exchange(hconn, op, fields, num, err);
+    code = hconn->forward ? start_forwarded(hconn, op, fields, num, err) : start_exchange(hconn, op, op->ask.url.target, fields, num, err);
     if (code != TR_OK) {
         goto done;
     }
@@ -685,6 +824,9 @@ tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
     tr_h2_cancel(hconn->h2, stream);
     tr_origin__dirty(hconn->origin);
     tr_hconn__dirty(hconn); /* the RST_STREAM */
+    if (is_single_use(hconn)) {
+        tr_hconn__retire(hconn);
+    }
     if (hconn->num_active == 0 && hconn->state == TR_HCONN_SHARED) {
         go_idle(hconn);
     }

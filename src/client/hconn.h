@@ -43,7 +43,9 @@ typedef struct tr_hconn {
     bool resting;           /* counted as idle */
     uint64_t ping_ns;       /* when the last PING of limits.ping_interval_ms went out; 0: never */
     struct tr_chain *chain; /* referenced: what the server sent; NULL: none */
+    bool forward;           /* to a proxy that is given requests in absolute form */
     uint32_t connect_ms, tls_ms; /* of who opened it */
+    char proxy_settings[64];     /* lent to conn: part of the ticket keys of proxies */
     uint64_t opened_ns, idle_ns, received_ns;
     tr_timer_t idle_timer;
     tr_defer_t free_defer;
@@ -68,5 +70,7 @@ bool tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op);
 /* tr_hconn__flush pulls the engine's output into the transport. */
 void tr_hconn__flush(tr_hconn_t *hconn);
 void tr_hconn__dirty(tr_hconn_t *hconn);
+/* tr_hconn__forget_proxy_tickets drops what is kept for the origin's https proxies. */
+void tr_hconn__forget_proxy_tickets(tr_origin_t *origin);
 
 #endif

@@ -136,6 +136,7 @@ tr_op_unref(tr_op_t *op)
     tr_identity_unref(op->identity);
     tr_transport_unref(op->transport);
     tr_chain__unref(op->chain);
+    tr_routes_unref(op->routes);
     tr_arena_cleanup(&op->arena);
     tr_session_unref(op->session);
     if (op->on_free != NULL) {
@@ -212,8 +213,10 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
     if (!tr_initiator__has_credentials(op, url)) {
         flags |= KEY_WITHOUT_CREDENTIALS;
     }
-    /* Four numbers and the port, 16 digits each at most, and their separators. */
-    size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uintptr_t) + 1) + 1 + TR_TRANSPORT_ID_LEN + 1;
+    ask->proxy = op->routes == NULL ? NULL : tr_routes_pick(op->routes, url);
+    /* Four numbers and the port, 16 digits each at most, and their separators; the transport's id; a proxy's name and perhaps one more number. */
+    size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uintptr_t) + 1) + 1 + TR_TRANSPORT_ID_LEN + 1 +
+                 (ask->proxy == NULL ? 0 : TR_PROXY_DIGEST_LEN + 2 + 2 * sizeof(uint64_t));
     char *text = tr_arena_alloc(&op->arena, max);
     if (text == NULL) {
         return TR_ERR_NOMEM;
@@ -239,6 +242,16 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
         *p++ = ' ';
         memcpy(p, tr_transport_id(op->transport), TR_TRANSPORT_ID_LEN);
         p += TR_TRANSPORT_ID_LEN;
+    }
+    if (ask->proxy != NULL) {
+        *p++ = ' ';
+        memcpy(p, tr_proxy_digest(ask->proxy), TR_PROXY_DIGEST_LEN);
+        p += TR_PROXY_DIGEST_LEN;
+        if ((op->flags & TR_OP_NEW_TUNNEL) != 0) {
+            static atomic_ullong tunnels;
+            *p++ = ' ';
+            p = put_hex(p, (uintptr_t)atomic_fetch_add_explicit(&tunnels, 1, memory_order_relaxed));
+        }
     }
     *p = 0;
     ask->key = tr_slice(text, (size_t)(p - text));
@@ -485,6 +498,7 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
     op->trust = request->trust != NULL ? tr_trust_ref(request->trust) : NULL;
     op->identity = request->identity != NULL ? tr_identity_ref(request->identity) : NULL;
     op->transport = tr_transport_ref(request->transport);
+    op->routes = request->routes != NULL ? tr_routes_ref(request->routes) : NULL;
     if ((code = copy_headers(op, request, err)) != TR_OK || (code = copy_cookies(op, request, err)) != TR_OK ||
         (code = copy_order(op, request, err)) != TR_OK) {
         goto done;

@@ -47,7 +47,8 @@ typedef struct tr_ask {
     tr_slice_t method;
     tr_url_t url;
     tr_slice_t url_text; /* without userinfo, with fragment */
-    tr_slice_t key;      /* the origin's, see tr_op__make_key */
+    tr_slice_t key;      /* the origin's, see tr_op__set_key */
+    tr_proxy_t *proxy;   /* lent by the op's routes; NULL: none */
     tr_slice_t authorization; /* from the URL's userinfo; empty: none */
     const tr_field_t *headers;
     size_t num_headers;
@@ -78,6 +79,7 @@ struct tr_op {
     tr_trust_t *trust;           /* referenced; NULL: default */
     tr_identity_t *identity;     /* referenced; NULL: none */
     tr_transport_t *transport;   /* referenced; NULL: the defaults */
+    tr_routes_t *routes;         /* referenced; NULL: no proxy */
     tr_timeouts_t timeouts;
     uint32_t flags;
     uint32_t max_redirects;
@@ -147,7 +149,7 @@ void tr_op__after_fork(void);
 tr_body_source_t tr_op__source(tr_op_t *op);
 /* tr_op__arm sets the timer to what the op waits for next. */
 void tr_op__arm(tr_op_t *op);
-/* tr_op__set_key writes the name of the pool entry that the hop uses into op->ask.key. TR_ERR_NOMEM. */
+/* tr_op__set_key chooses the hop's proxy and writes the name of the pool entry that it uses into ask->key. TR_ERR_NOMEM. */
 tr_code_t tr_op__set_key(tr_op_t *op, tr_ask_t *ask);
 /* tr_op__set_authorization makes Basic credentials from the URL's userinfo. TR_ERR_NOMEM. */
 tr_code_t tr_op__set_authorization(tr_op_t *op, tr_ask_t *ask);

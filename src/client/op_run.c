@@ -190,7 +190,7 @@ phase_deadline(const tr_op_t *op, tr_code_t *out_code)
         const tr_conn_info_t *info = tr_conn_info(hconn->conn);
         uint64_t start = TR_MAX(op->wait_ns, hconn->opened_ns);
         if (info->tcp_done_ns == 0 || !op->origin->https) {
-            *out_code = TR_ERR_TIMEOUT_CONNECT;
+            *out_code = info->reached_proxy ? TR_ERR_PROXY_TIMEOUT : TR_ERR_TIMEOUT_CONNECT;
             return after(start, limits->connect_ms);
         }
         *out_code = TR_ERR_TIMEOUT_TLS;
@@ -243,6 +243,18 @@ tr_op__arm(tr_op_t *op)
     }
 }
 
+/* The op waits for a connection that a proxy has not brought to its end yet. */
+static bool
+is_held_up_by_proxy(const tr_op_t *op)
+{
+    const tr_link_t *first = op->state == TR_OP_WAITING && op->ask.proxy != NULL ? tr_list_first(&op->origin->connecting) : NULL;
+    if (first == NULL) {
+        return false;
+    }
+    const tr_conn_info_t *info = tr_conn_info(TR_CONTAINER_OF(first, tr_hconn_t, link)->conn);
+    return info->reached_proxy && info->tcp_done_ns == 0;
+}
+
 static void
 on_timer(void *arg)
 {
@@ -268,6 +280,9 @@ on_timer(void *arg)
             }
             return;
         }
+    }
+    if (code == TR_ERR_TIMEOUT_TOTAL && is_held_up_by_proxy(op)) {
+        code = TR_ERR_PROXY_TIMEOUT;
     }
     tr_err_t err = TR_ERR_INIT;
     (void)tr_err_set(&err, code, 0, "op.timer", NULL);
@@ -378,6 +393,12 @@ on_head(void *arg, int status, tr_headers_t *headers)
     hop->has_head = true;
     if (tr_initiator__uses_jar(op)) {
         store_cookies(op, &r->headers);
+    }
+    if (status == 407 && op->hconn->forward) {
+        /* In absolute form this can only be the proxy's: the server does not know of it. */
+        (void)tr_err_set(&op->error, TR_ERR_PROXY_AUTH, 407, "op.forward", "The proxy %s (status 407).",
+                         tr_proxy_hop(op->ask.proxy, tr_proxy_num_hops(op->ask.proxy) - 1)->has_auth ? "does not accept the credentials"
+                                                                                                     : "asks for credentials");
     }
     bool no_body = status == 204 || status == 304 || tr_slice_eq(op->ask.method, TR_SLICE_LIT("HEAD"));
     if (no_body) {

@@ -70,6 +70,7 @@ free_origin(tr_origin_t *origin)
     tr_trust_unref(origin->trust);
     tr_identity_unref(origin->identity);
     tr_transport_unref(origin->transport);
+    tr_proxy_unref(origin->proxy);
     tr_free(origin->key);
     tr_free(origin->host);
     tr_free(origin);
@@ -122,7 +123,9 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     o->key_len = ask->key.len;
     o->port = ask->url.port;
     o->https = tr_url_is_https(&ask->url);
-    o->flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY);
+    o->flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY | TR_OP_NEW_TUNNEL);
+    o->proxy = ask->proxy == NULL ? NULL : tr_proxy_ref(ask->proxy);
+    o->forward = !o->https && o->proxy != NULL && tr_proxy_last_is_http(o->proxy) && tr_proxy_forward(o->proxy) == TR_FORWARD_ALWAYS;
     o->profile = op->profile;
     o->trust = op->trust == NULL ? NULL : tr_trust_ref(op->trust);
     o->identity = op->identity == NULL ? NULL : tr_identity_ref(op->identity);
@@ -180,6 +183,7 @@ evict(tr_pool_t *pool, tr_origin_t *origin)
      * such tickets go with the origin. */
     if (session->tickets != NULL && (origin->trust != NULL || origin->identity != NULL || !is_builtin(origin->profile))) {
         tr_tickets_forget(session->tickets, key);
+        tr_hconn__forget_proxy_tickets(origin);
     }
     if (pool->recent == origin) {
         pool->recent = NULL;
@@ -431,7 +435,8 @@ open_missing(tr_origin_t *origin)
     tr_trust_t *trust = origin->trust;
     tr_err_t err = TR_ERR_INIT;
     size_t num = num_missing(origin);
-    if (num > 0 && origin->https && trust == NULL && (origin->flags & TR_OP_NO_VERIFY) == 0) {
+    bool tls = origin->https || (origin->proxy != NULL && tr_proxy_has_tls(origin->proxy));
+    if (num > 0 && tls && trust == NULL && (origin->flags & TR_OP_NO_VERIFY) == 0) {
         tr_code_t code = tr_trust__default(&trust, engine, &err);
         if (code == TR_AGAIN) {
             origin->trust_pending = true;
@@ -518,7 +523,7 @@ tr_pool__trust_ready(tr_engine_t *engine, const tr_err_t *err)
 static bool
 is_late(const tr_op_t *op, const tr_hconn_t *hconn, tr_code_t code)
 {
-    if (code == TR_ERR_TIMEOUT_CONNECT) {
+    if (code == TR_ERR_TIMEOUT_CONNECT || code == TR_ERR_PROXY_TIMEOUT) {
         return tr_hconn__limit(op->timeouts.connect_ms) <= hconn->connect_ms;
     }
     if (code == TR_ERR_TIMEOUT_TLS) {

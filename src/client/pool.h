@@ -1,5 +1,6 @@
 /* pool: a session's connections by origin, and who waits for one. An origin entry stands for scheme, host, port, profile, verification, trust
- * client certificate and transport (transport.h) together: what differs in any of them shares neither connection nor ticket. On the loop. */
+ * client certificate, transport (transport.h) and proxy (its credentials included) together: what differs in any of them shares neither
+ * connection nor ticket. On the loop. */
 #ifndef TR_CLIENT_POOL_H
 #define TR_CLIENT_POOL_H
 
@@ -37,6 +38,8 @@ typedef struct tr_origin {
     tr_trust_t *trust;       /* referenced; NULL: default */
     tr_identity_t *identity; /* referenced */
     tr_transport_t *transport; /* referenced; NULL: the defaults */
+    tr_proxy_t *proxy;       /* referenced; NULL: none */
+    bool forward;            /* the proxy makes no tunnel for plain http: it is given requests in absolute form */
     tr_proto_t proto;    /* what the last connection spoke */
     bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
     bool trust_pending;

@@ -58,6 +58,22 @@
 #define TR_H2_MAX_IDLE_BYTES ((size_t)32 << 20)
 #define TR_H2_MAX_SETTINGS_ENTRIES 32
 
+/* --- proxies --- */
+/* Hops of a chain: two are usual where there is a chain at all; each costs round trips. */
+#define TR_PROXY_MAX_HOPS 8
+/* A proxy's address. Longer ones are mistakes: credentials have some dozen bytes. */
+#define TR_PROXY_MAX_URL 4096
+/* A caller's fields for CONNECT, and the bytes of their names and values: proxies refuse requests of more than 8 to 64 KiB. */
+#define TR_PROXY_MAX_FIELDS 32
+#define TR_PROXY_MAX_FIELD_BYTES 16384
+/* The answer to CONNECT: honest ones have a few hundred bytes, refusals with cookies and policies some thousand. */
+#define TR_PROXY_MAX_ANSWER_BYTES 32768
+#define TR_PROXY_MAX_ANSWER_FIELDS 100
+/* Addresses of one host that a SOCKS proxy is asked for in turn, each on a connection of its own. */
+#define TR_PROXY_MAX_DIALS 8
+/* Entries of no_proxy: lists in the wild have a few dozen. */
+#define TR_PROXY_MAX_EXCEPTIONS 1024
+
 /* --- client --- */
 #define TR_MAX_REDIRECTS_DEFAULT 9
 /* A URL longer than this is refused before anything is sent (Chromium's limit is 2 MiB). */

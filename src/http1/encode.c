@@ -191,6 +191,8 @@ write_fields(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *er
             sender->close = sender->close || has_option(value, TR_SLICE_LIT("close"));
         } else if (field->name.len == 7 && tr_slice_ieq(field->name, TR_SLICE_LIT("upgrade"))) {
             sender->upgrade = true;
+        } else if (field->name.len == 19 && tr_slice_ieq(field->name, TR_SLICE_LIT("proxy-authorization"))) {
+            out->secret = true; /* room was made before: the bytes move nowhere */
         }
         write_field(out, field->name, value);
     }
@@ -240,6 +242,7 @@ tr_h1__sender_start(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_er
     size_t room;
     tr_buf_clear(&sender->head);
     sender->paused = sender->any = sender->cut = sender->close = sender->upgrade = false;
+    sender->head.secret = false;
     if (!tr_http_is_token(head->method)) {
         code = tr_err_set(err, TR_ERR_METHOD_INVALID, 0, where_submit, NULL);
         goto done;

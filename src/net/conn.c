@@ -1,7 +1,10 @@
 /* One connection: its phases, and the pump between the filter stack and the layer above. DESIGN
  *
- * - Phases: name look-up, race of connects, handshake, up, ended (closed was reported), closing (tr_conn_close was called: no callback
- *   any more, the memory goes at the end of the turn).
+ * - Phases: name look-up, race of connects, tunnel (with proxies), handshake, up, ended (closed was reported), closing (tr_conn_close was
+ *   called: no callback any more, the memory goes at the end of the turn).
+ * - A way through proxies (way_t) is climbed layer by layer: for each hop TLS where it is an https proxy, then the tunnel to the next hop or
+ *   to the host; the host's own TLS comes last. Names that a SOCKS4 or SOCKS5 hop must be told as addresses are looked up before anything is
+ *   dialled; when such a hop cannot reach one address, the next is tried on a new connection. All failures up to there are the proxy's.
  * - Every callback may call tr_conn_close, so the phase is looked at again after each.
  * - Writes seal into the wire buffer and defer one flush: whatever a turn produces (the end of a handshake, preface and first request) leaves
  *   in one system call. Writability is watched only while the kernel is full.
@@ -12,6 +15,7 @@
  *   off a cut body as a complete one. */
 #include "net/conn.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "core/mem.h"
@@ -29,15 +33,37 @@
 typedef enum phase {
     RESOLVING,
     CONNECTING,
+    TUNNELLING, /* a proxy is being talked to */
     HANDSHAKING,
     UP,
     ENDED,
     CLOSING,
 } phase_t;
 
+/* What a proxy's hop is asked for. */
+typedef struct target {
+    tr_address_t *addresses; /* owned; NULL: it is told the name */
+    size_t num, at;
+} target_t;
+
+/* The way through proxies. */
+typedef struct way {
+    tr_proxy_t *proxy; /* referenced */
+    tr_tls_config_t tls;
+    char *family, *user_agent; /* owned; NULL: none */
+    size_t user_agent_len;
+    size_t resolving;  /* the hop whose target is being looked up; their number: the first proxy itself */
+    size_t layer;      /* being set up: two to a hop, TLS and tunnel */
+    size_t num_layers;
+    bool started;      /* its filter is on the stack */
+    unsigned dials;
+    target_t targets[TR_PROXY_MAX_HOPS];
+} way_t;
+
 struct tr_conn {
     phase_t phase;
     tr_loop_t *loop;         /* lent */
+    tr_dns_t *dns;           /* lent */
     tr_conn_events_t events;
     void *arg;
     tr_dns_query_t *query;   /* owned while RESOLVING */
@@ -48,6 +74,8 @@ struct tr_conn {
     tr_timer_t timer;        /* of the phase */
     tr_defer_t flush;        /* at the end of the turn */
     tr_defer_t deliver;      /* callbacks for what tr_conn_is_alive found */
+    tr_defer_t more;         /* reads on what a filter holds already */
+    tr_defer_t dial;         /* begins again with the next address */
     tr_defer_t release;      /* frees the connection */
     bool paused;             /* by tr_conn_pause */
     bool wrote;              /* the layer above wrote since the last `writable` */
@@ -57,9 +85,14 @@ struct tr_conn {
     const tr_err_t *broken;  /* inside conn_flush: how the write failed */
     uint64_t tls_timeout_ns;
     int family;
+    uint16_t port;
+    way_t *way;              /* owned; NULL: no proxy */
     tr_address_t local;      /* len 0: any */
-    const tr_sockopts_t *socket; /* these two lent until UP */
+    const tr_sockopts_t *socket; /* these three lent until UP */
     const char *tls_host;
+    const tr_address_t *addresses; /* of host, in place of a look-up; NULL: none */
+    size_t num_addresses;
+    uint64_t dns_max_age_ns;
     bool deny_private;
     tr_tls_config_t tls;     /* valid with has_tls; pointers lent for the connection's life */
     bool has_tls;
@@ -68,12 +101,34 @@ struct tr_conn {
 };
 
 static void conn_read(tr_conn_t *conn);
+static tr_code_t climb(tr_conn_t *conn, tr_err_t *err);
+static bool dial_again(tr_conn_t *conn, const tr_err_t *err);
 
 static const char *
 phase_name(phase_t phase)
 {
-    static const char *const names[] = {"resolving", "connecting", "handshaking", "up", "ended", "closing"};
+    static const char *const names[] = {"resolving", "connecting", "tunnelling", "handshaking", "up", "ended", "closing"};
     return names[phase];
+}
+
+static bool
+is_shaking(const tr_conn_t *conn)
+{
+    return conn->phase == TUNNELLING || conn->phase == HANDSHAKING;
+}
+
+/* Whether what happens now is between us and a proxy. */
+static bool
+is_at_proxy(const tr_conn_t *conn)
+{
+    return conn->info.reached_proxy && (conn->phase == RESOLVING || conn->phase == CONNECTING || conn->phase == TUNNELLING);
+}
+
+static const tr_proxy_hop_t *
+current_hop(const tr_conn_t *conn)
+{
+    size_t last = tr_proxy_num_hops(conn->way->proxy) - 1;
+    return tr_proxy_hop(conn->way->proxy, TR_MIN(conn->way->layer / 2, last));
 }
 
 /* Readiness of the socket is wanted as the phase and the queues say. */
@@ -86,7 +141,7 @@ watch(tr_conn_t *conn, bool want_read, tr_err_t *err)
 static bool
 wants_input(const tr_conn_t *conn)
 {
-    return conn->phase == HANDSHAKING || (conn->phase == UP && !conn->paused && conn->input.len < INPUT_MAX);
+    return is_shaking(conn) || (conn->phase == UP && !conn->paused && conn->input.len < INPUT_MAX);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the end */
@@ -97,6 +152,16 @@ end(tr_conn_t *conn, tr_code_t code, const tr_err_t *err)
 {
     if (conn->phase == ENDED || conn->phase == CLOSING) {
         return;
+    }
+    tr_err_t own = *err;
+    if (is_at_proxy(conn)) {
+        own.code = code;
+        tr_proxy_blame(&own, current_hop(conn));
+        code = own.code;
+        err = &own;
+        if (dial_again(conn, err)) {
+            return;
+        }
     }
     TR_TRACE(TR_TOPIC_NET, "%s: ended while %s: %s %s", conn->host, phase_name(conn->phase), tr_err_name(code), err->msg);
     conn->phase = ENDED;
@@ -127,7 +192,9 @@ static void
 on_timer(void *arg)
 {
     tr_conn_t *conn = arg;
-    if (conn->phase == HANDSHAKING) {
+    if (is_at_proxy(conn)) {
+        end_now(conn, TR_ERR_PROXY_TIMEOUT, "net.conn", "timeout while waiting for the proxy");
+    } else if (conn->phase == HANDSHAKING) {
         end_now(conn, TR_ERR_TIMEOUT_TLS, "net.conn", "timeout during the TLS handshake");
     } else if (conn->phase == RESOLVING) {
         end_now(conn, TR_ERR_TIMEOUT_CONNECT, "net.conn", "timeout while looking up the name");
@@ -143,7 +210,7 @@ conn_flush(void *arg)
 {
     tr_conn_t *conn = arg;
     tr_err_t err = TR_ERR_INIT;
-    if (conn->phase != HANDSHAKING && conn->phase != UP) {
+    if (!is_shaking(conn) && conn->phase != UP) {
         return;
     }
     tr_code_t code = conn->top->type->flush(conn->top, &err);
@@ -211,10 +278,10 @@ tr_conn_pending(const tr_conn_t *conn)
 static bool
 advance(tr_conn_t *conn, tr_err_t *err, tr_code_t *code)
 {
-    if (conn->phase != HANDSHAKING) {
+    if (!is_shaking(conn)) {
         return conn->phase == UP;
     }
-    tr_code_t connected = conn->top->type->connect(conn->top, err);
+    tr_code_t connected = climb(conn, err);
     if (connected == TR_AGAIN) {
         return false;
     }
@@ -222,12 +289,6 @@ advance(tr_conn_t *conn, tr_err_t *err, tr_code_t *code)
         *code = connected;
         return false;
     }
-    tr_timer_clear(conn->loop, &conn->timer);
-    conn->phase = UP;
-    conn->info.tls_done_ns = tr_loop_update(conn->loop);
-    conn->info.has_tls = true;
-    tr_tls_info(tr_tls_filter_engine(conn->top), &conn->info.tls);
-    TR_TRACE(TR_TOPIC_NET, "%s: TLS is up", conn->host);
     conn->events.connected(conn->arg);
     return conn->phase == UP;
 }
@@ -251,7 +312,7 @@ hand_on(tr_conn_t *conn, size_t before, tr_code_t code, const tr_err_t *read_err
     if (up && conn->input.len > before) {
         conn->events.readable(conn->arg);
     }
-    if (conn->phase != HANDSHAKING && conn->phase != UP) {
+    if (!is_shaking(conn) && conn->phase != UP) {
         return false;
     }
     if (code == TR_EOF || tr_failed(code)) {
@@ -264,6 +325,17 @@ hand_on(tr_conn_t *conn, size_t before, tr_code_t code, const tr_err_t *read_err
         return false;
     }
     return code == TR_OK;
+}
+
+/* Plaintext that lies in TLS filters below the top. */
+static size_t
+num_buffered(const tr_conn_t *conn)
+{
+    size_t num = 0;
+    for (const tr_filter_t *f = conn->way == NULL ? NULL : conn->top; f != NULL; f = f->next) {
+        num += tr_tls_filter_buffered(f);
+    }
+    return num;
 }
 
 static void
@@ -281,6 +353,18 @@ conn_read(tr_conn_t *conn)
         total += conn->input.len - before;
         more = hand_on(conn, before, code, &err);
     }
+    if (wants_input(conn) && num_buffered(conn) > 0) {
+        tr_loop_defer(conn->loop, &conn->more); /* the others' turn first; no readiness will tell */
+    }
+}
+
+static void
+on_more(void *arg)
+{
+    tr_conn_t *conn = arg;
+    if (wants_input(conn)) {
+        conn_read(conn);
+    }
 }
 
 static void
@@ -290,7 +374,7 @@ on_ready(void *arg, int events)
     if ((events & TR_WATCH_WRITE) != 0) {
         conn_flush(conn);
     }
-    if ((events & TR_WATCH_READ) == 0 || (conn->phase != HANDSHAKING && conn->phase != UP)) {
+    if ((events & TR_WATCH_READ) == 0 || (!is_shaking(conn) && conn->phase != UP)) {
         return;
     }
     if (wants_input(conn)) {
@@ -307,6 +391,9 @@ on_ready(void *arg, int events)
 static void
 read_again(tr_conn_t *conn)
 {
+    if (wants_input(conn) && num_buffered(conn) > 0) {
+        tr_loop_defer(conn->loop, &conn->more);
+    }
     if (wants_input(conn) && (tr_tcp_watched(conn->tcp) & TR_WATCH_READ) == 0) {
         tr_err_t err = TR_ERR_INIT;
         tr_code_t code = watch(conn, true, &err);
@@ -365,7 +452,7 @@ tr_conn_is_alive(tr_conn_t *conn)
     if (code == TR_AGAIN) {
         return conn->input.len == 0;
     }
-    if (code == TR_OK && conn->has_tls && conn->input.len == 0) {
+    if (code == TR_OK && conn->top != conn->tcp && conn->input.len == 0) {
         /* Records that carry no data (session tickets, a KeyUpdate) are no reason to drop a good connection. */
         code = conn->top->type->recv(conn->top, &conn->input, &err);
         if (conn->top->type->pending(conn->top) > 0) {
@@ -393,41 +480,162 @@ wall_clock_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+void
+tr_conn_ticket_key(char out[TR_CONN_TICKET_KEY_MAX], const tr_proxy_t *proxy, size_t hop, const char *settings)
+{
+    (void)snprintf(out, TR_CONN_TICKET_KEY_MAX, "proxy %zu %s %.80s", hop, tr_proxy_digest(proxy), settings);
+}
+
+/* Puts the filter of the next layer on the stack. */
+static tr_code_t
+start_layer(tr_conn_t *conn, tr_err_t *err)
+{
+    way_t *way = conn->way;
+    size_t hop = way->layer / 2;
+    const tr_proxy_hop_t *here = tr_proxy_hop(way->proxy, hop);
+    bool last = hop + 1 == tr_proxy_num_hops(way->proxy);
+    tr_filter_t *filter;
+    tr_code_t code;
+    if (way->layer % 2 == 0) {
+        char key[TR_CONN_TICKET_KEY_MAX];
+        tr_tls_config_t config = way->tls;
+        tr_conn_ticket_key(key, way->proxy, hop, way->tls.ticket_key == NULL ? "" : way->tls.ticket_key);
+        config.ticket_key = key;
+        config.now_ms = wall_clock_ms();
+        code = tr_tls_filter_new(&filter, conn->top, conn->loop, &config, here->host, err);
+    } else {
+        const char *host = last ? conn->host : tr_proxy_hop(way->proxy, hop + 1)->host;
+        uint16_t port = last ? conn->port : tr_proxy_hop(way->proxy, hop + 1)->port;
+        const target_t *target = &way->targets[hop];
+        if (here->kind == TR_PROXY_HTTP || here->kind == TR_PROXY_HTTPS) {
+            tr_connect_style_t style = {way->family, tr_slice(way->user_agent, way->user_agent_len)};
+            code = tr_hproxy_filter_new(&filter, conn->top, way->proxy, hop, host, port, &style, err);
+        } else {
+            code = tr_socks_filter_new(&filter, conn->top, way->proxy, hop, host, port,
+                                       target->num == 0 ? NULL : &target->addresses[target->at], err);
+        }
+    }
+    if (code == TR_OK) {
+        conn->top = filter;
+        way->started = true;
+    }
+    return code;
+}
+
+static bool
+has_layer(const tr_conn_t *conn)
+{
+    const way_t *way = conn->way;
+    return way->layer % 2 != 0 || tr_proxy_hop(way->proxy, way->layer / 2)->kind == TR_PROXY_HTTPS;
+}
+
+/* Climbs the proxies' layers as far as it goes without waiting. TR_OK: the way is open. */
+static tr_code_t
+climb_way(tr_conn_t *conn, tr_err_t *err)
+{
+    way_t *way = conn->way;
+    while (way->layer < way->num_layers) {
+        if (!way->started && has_layer(conn)) {
+            tr_code_t code = start_layer(conn, err);
+            if (code != TR_OK) {
+                return code;
+            }
+        }
+        if (way->started) {
+            tr_code_t code = conn->top->type->connect(conn->top, err);
+            if (code != TR_OK) {
+                return code;
+            }
+            if (way->layer % 2 != 0) {
+                conn->top = tr_filter_pop(conn->top);
+            }
+        }
+        way->layer++;
+        way->started = false;
+    }
+    return TR_OK;
+}
+
+/* The way to the host is open: TLS with it, where asked. */
+static tr_code_t
+start_tls(tr_conn_t *conn, tr_err_t *err)
+{
+    tr_filter_t *tls;
+    conn->info.tcp_done_ns = tr_loop_update(conn->loop);
+    tr_timer_clear(conn->loop, &conn->timer);
+    conn->phase = HANDSHAKING;
+    if (!conn->has_tls) {
+        return TR_OK;
+    }
+    conn->tls.now_ms = wall_clock_ms();
+    tr_code_t code = tr_tls_filter_new(&tls, conn->top, conn->loop, &conn->tls, conn->tls_host, err);
+    if (code != TR_OK) {
+        return code;
+    }
+    conn->top = tls;
+    code = tls->type->connect(tls, err);
+    if (code == TR_AGAIN && conn->tls_timeout_ns != 0 &&
+        tr_timer_set(conn->loop, &conn->timer, tr_loop_now(conn->loop) + conn->tls_timeout_ns) != TR_OK) {
+        return tr_err_nomem(err, "net.conn");
+    }
+    return code;
+}
+
+/* Climbs from where the stack is to the top. TR_OK: the connection is up (connected was not called); TR_AGAIN: something is awaited, and
+ * what is to be sent for it will be. */
+static tr_code_t
+climb(tr_conn_t *conn, tr_err_t *err)
+{
+    tr_code_t code = TR_OK;
+    if (conn->phase == TUNNELLING) {
+        code = climb_way(conn, err);
+        if (code == TR_OK) {
+            TR_TRACE(TR_TOPIC_NET, "%s: the tunnel stands", conn->host);
+            code = start_tls(conn, err);
+        }
+    } else if (conn->has_tls) {
+        code = conn->top->type->connect(conn->top, err);
+    }
+    if (code == TR_AGAIN && conn->top->type->pending(conn->top) > 0) {
+        flush_later(conn);
+    }
+    if (code != TR_OK) {
+        return code;
+    }
+    conn->phase = UP;
+    if (conn->has_tls) {
+        tr_timer_clear(conn->loop, &conn->timer);
+        conn->info.tls_done_ns = tr_loop_update(conn->loop);
+        conn->info.has_tls = true;
+        tr_tls_info(tr_tls_filter_engine(conn->top), &conn->info.tls);
+        TR_TRACE(TR_TOPIC_NET, "%s: TLS is up", conn->host);
+    }
+    return TR_OK;
+}
+
 /* The socket is connected (and conn->top). */
 static void
 tcp_up(tr_conn_t *conn)
 {
     tr_err_t err = TR_ERR_INIT;
-    conn->info.tcp_done_ns = tr_loop_update(conn->loop);
-    tr_timer_clear(conn->loop, &conn->timer);
     tr_tcp_on_ready(conn->tcp, on_ready, conn);
     tr_address_text(tr_tcp_address(conn->tcp), conn->info.peer_text, sizeof(conn->info.peer_text));
     TR_TRACE(TR_TOPIC_NET, "%s: connected to %s", conn->host, conn->info.peer_text);
-    conn->phase = HANDSHAKING;
+    conn->phase = conn->way != NULL ? TUNNELLING : HANDSHAKING;
     tr_code_t code = watch(conn, true, &err);
-    if (code == TR_OK && conn->has_tls) {
-        tr_filter_t *tls;
-        conn->tls.now_ms = wall_clock_ms();
-        code = tr_tls_filter_new(&tls, conn->tcp, conn->loop, &conn->tls, conn->tls_host, &err);
-        if (code == TR_OK) {
-            conn->top = tls;
-            code = tls->type->connect(tls, &err);
-        }
-        if (code == TR_AGAIN && conn->tls_timeout_ns != 0) {
-            tr_code_t armed = tr_timer_set(conn->loop, &conn->timer, tr_loop_now(conn->loop) + conn->tls_timeout_ns);
-            code = armed == TR_OK ? code : tr_err_nomem(&err, "net.conn");
-        }
-        if (code == TR_AGAIN) {
-            conn_flush(conn); /* now: the answer is a round trip away */
-            return;
-        }
+    if (code == TR_OK && conn->way == NULL) {
+        code = start_tls(conn, &err);
     }
-    if (code != TR_OK) {
+    if (code == TR_OK) {
+        code = climb(conn, &err);
+    }
+    if (code == TR_AGAIN) {
+        conn_flush(conn); /* now: the answer is a round trip away */
+    } else if (code != TR_OK) {
         end(conn, code, &err);
-        return;
+    } else {
+        conn->events.connected(conn->arg);
     }
-    conn->phase = UP;
-    conn->events.connected(conn->arg);
 }
 
 static void
@@ -443,6 +651,8 @@ on_race(void *arg, tr_filter_t *tcp, const tr_err_t *err)
     conn->top = conn->tcp = tcp;
     tcp_up(conn);
 }
+
+#define PRIVATE_ONLY "the host has only addresses that are not public, which are not allowed"
 
 /* The check is made on the very addresses that are connected to: a name that answers otherwise the second time gains nothing. */
 static size_t
@@ -471,11 +681,11 @@ on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t
     conn->info.dns_done_ns = tr_loop_update(conn->loop);
     conn->phase = CONNECTING;
     tr_address_t allowed[TR_DNS_MAX_ADDRESSES];
-    if (conn->deny_private) {
+    if (conn->deny_private && conn->way == NULL) { /* a proxy is the user's own choice */
         num = only_public(allowed, addresses, num);
         addresses = allowed;
         if (num == 0) {
-            end_now(conn, TR_ERR_CONNECT_PRIVATE, "net.conn", "the host has only addresses that are not public, which are not allowed");
+            end_now(conn, TR_ERR_CONNECT_PRIVATE, "net.conn", PRIVATE_ONLY);
             return;
         }
     }
@@ -497,6 +707,162 @@ on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------- proxies */
+
+static tr_code_t resolve(tr_conn_t *conn, tr_err_t *err);
+
+static void
+on_target_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t *failure)
+{
+    tr_conn_t *conn = arg;
+    target_t *target = &conn->way->targets[conn->way->resolving];
+    tr_err_t err = TR_ERR_INIT;
+    conn->query = NULL;
+    if (num == 0) {
+        end(conn, failure->code, failure); /* the host's failure: no proxy was spoken to */
+        return;
+    }
+    num = TR_MIN(num, (size_t)TR_DNS_MAX_ADDRESSES);
+    tr_address_t allowed[TR_DNS_MAX_ADDRESSES];
+    if (conn->deny_private && conn->way->resolving + 1 == tr_proxy_num_hops(conn->way->proxy)) {
+        num = only_public(allowed, addresses, num);
+        addresses = allowed;
+        if (num == 0) {
+            end_now(conn, TR_ERR_CONNECT_PRIVATE, "net.conn", PRIVATE_ONLY);
+            return;
+        }
+    }
+    target->addresses = tr_memdup(addresses, num * sizeof(*addresses));
+    target->num = target->addresses == NULL ? 0 : num;
+    conn->way->resolving++;
+    tr_code_t code = target->addresses == NULL ? tr_err_nomem(&err, "net.conn") : resolve(conn, &err);
+    if (code != TR_OK) {
+        end(conn, code, &err);
+    }
+}
+
+/* The addresses of the host itself: given ones, or looked up. */
+static tr_code_t
+look_up_host(tr_conn_t *conn, int family, void (*done)(void *, const tr_address_t *, size_t, const tr_err_t *), tr_err_t *err)
+{
+    if (conn->addresses != NULL) {
+        return tr_dns_answer(conn->dns, &conn->query, conn->host, conn->port, conn->addresses, conn->num_addresses, family, done, conn,
+                             err);
+    }
+    return tr_dns_resolve_within(conn->dns, &conn->query, conn->host, conn->port, family, conn->dns_max_age_ns, done, conn, err);
+}
+
+/* Looks up what is to be known before the dial: targets of hops that take addresses, then who is dialled. */
+static tr_code_t
+resolve(tr_conn_t *conn, tr_err_t *err)
+{
+    way_t *way = conn->way;
+    conn->phase = RESOLVING;
+    if (way == NULL) {
+        return look_up_host(conn, conn->family, on_resolved, err);
+    }
+    size_t num = tr_proxy_num_hops(way->proxy);
+    for (; way->resolving < num; way->resolving++) {
+        const tr_proxy_hop_t *hop = tr_proxy_hop(way->proxy, way->resolving);
+        bool last = way->resolving + 1 == num;
+        const char *name = last ? conn->host : tr_proxy_hop(way->proxy, way->resolving + 1)->host;
+        uint16_t port = last ? conn->port : tr_proxy_hop(way->proxy, way->resolving + 1)->port;
+        int family;
+        if ((hop->kind == TR_PROXY_SOCKS4 || hop->kind == TR_PROXY_SOCKS5) && !tr_proxy_is_ip(name, &family)) {
+            family = hop->kind == TR_PROXY_SOCKS4 ? AF_INET : conn->family;
+            return last ? look_up_host(conn, family, on_target_resolved, err)
+                        : tr_dns_resolve(conn->dns, &conn->query, name, port, family, on_target_resolved, conn, err);
+        }
+    }
+    tr_address_t literal;
+    if (conn->deny_private && tr_address_parse(&literal, conn->host, conn->port) && tr_address_is_private(&literal)) {
+        return tr_err_set(err, TR_ERR_CONNECT_PRIVATE, 0, "net.conn", "%s: %s", conn->host, PRIVATE_ONLY);
+    }
+    conn->info.reached_proxy = true;
+    const tr_proxy_hop_t *first = tr_proxy_hop(way->proxy, 0);
+    return tr_dns_resolve(conn->dns, &conn->query, first->host, first->port, conn->family, on_resolved, conn, err);
+}
+
+static void
+on_dial(void *arg)
+{
+    tr_conn_t *conn = arg;
+    tr_err_t err = TR_ERR_INIT;
+    tr_filter_free(conn->top);
+    conn->top = conn->tcp = NULL;
+    conn->blocked = false;
+    tr_code_t code = resolve(conn, &err);
+    if (code != TR_OK) {
+        end(conn, code, &err);
+    }
+}
+
+/* RFC 1928 6: network or host unreachable, refused, TTL expired, kind of address; SOCKS4 has one code for all. */
+static bool
+is_about_the_address(const tr_err_t *err)
+{
+    return err->code == TR_ERR_PROXY_REFUSED && ((err->detail >= 3 && err->detail <= 6) || err->detail == 8 || err->detail == 0x5b);
+}
+
+/* Begins again with the next address for a SOCKS proxy that could not reach the last one. */
+static bool
+dial_again(tr_conn_t *conn, const tr_err_t *err)
+{
+    way_t *way = conn->way;
+    target_t *target = &way->targets[TR_MIN(way->layer / 2, (size_t)TR_PROXY_MAX_HOPS - 1)];
+    if (conn->phase != TUNNELLING || !is_about_the_address(err) || target->at + 1 >= target->num || ++way->dials >= TR_PROXY_MAX_DIALS) {
+        return false;
+    }
+    TR_TRACE(TR_TOPIC_NET, "%s: %s: the next address", conn->host, err->msg);
+    target->at++;
+    way->layer = 0;
+    way->started = false;
+    conn->phase = CONNECTING;
+    tr_list_remove(&conn->flush.link);
+    tr_tcp_shut(conn->tcp);
+    tr_loop_defer(conn->loop, &conn->dial); /* its filters are at work still */
+    return true;
+}
+
+static void
+free_way(way_t *way)
+{
+    if (way == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < TR_PROXY_MAX_HOPS; i++) {
+        tr_free(way->targets[i].addresses);
+    }
+    tr_proxy_unref(way->proxy);
+    tr_free(way->family);
+    tr_free(way->user_agent);
+    tr_free(way);
+}
+
+static tr_code_t
+new_way(way_t **out, const tr_conn_options_t *options)
+{
+    const tr_connect_style_t *style = &options->connect_style;
+    way_t *way = tr_calloc(1, sizeof(*way));
+    if (way == NULL) {
+        return TR_ERR_NOMEM;
+    }
+    way->proxy = tr_proxy_ref((tr_proxy_t *)(uintptr_t)options->proxy);
+    way->num_layers = 2 * tr_proxy_num_hops(options->proxy) - (options->forward ? 1 : 0);
+    if (options->proxy_tls != NULL) {
+        way->tls = *options->proxy_tls;
+    }
+    way->user_agent_len = style->user_agent.len;
+    way->user_agent = style->user_agent.len == 0 ? NULL : tr_memdup(style->user_agent.data, style->user_agent.len);
+    way->family = style->family == NULL ? NULL : tr_strndup(style->family, strlen(style->family));
+    if ((style->user_agent.len > 0 && way->user_agent == NULL) || (style->family != NULL && way->family == NULL)) {
+        free_way(way);
+        return TR_ERR_NOMEM;
+    }
+    *out = way;
+    return TR_OK;
+}
+
 /* --------------------------------------------------------------------------------------------------------------- life */
 
 static void
@@ -505,6 +871,7 @@ conn_free(void *arg)
     tr_conn_t *conn = arg;
     tr_filter_free(conn->top);
     tr_bufq_cleanup(&conn->input);
+    free_way(conn->way);
     tr_free(conn);
 }
 
@@ -522,6 +889,8 @@ tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_opti
     memcpy(conn->host, options->host, host_len);
     conn->phase = RESOLVING;
     conn->loop = loop;
+    conn->dns = dns;
+    conn->port = options->port;
     conn->events = *events;
     conn->arg = arg;
     conn->family = options->family;
@@ -534,6 +903,8 @@ tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_opti
     tr_timer_init(&conn->timer, on_timer, conn);
     conn->flush = (tr_defer_t){{NULL, NULL}, conn_flush, conn};
     conn->deliver = (tr_defer_t){{NULL, NULL}, on_deliver, conn};
+    conn->more = (tr_defer_t){{NULL, NULL}, on_more, conn};
+    conn->dial = (tr_defer_t){{NULL, NULL}, on_dial, conn};
     conn->release = (tr_defer_t){{NULL, NULL}, conn_free, conn};
     if (options->tls != NULL) {
         conn->tls = *options->tls;
@@ -543,19 +914,21 @@ tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_opti
         conn->local = *options->local;
     }
     conn->info.start_ns = tr_loop_update(loop);
-    tr_code_t code = TR_OK;
+    tr_code_t code = options->proxy == NULL ? TR_OK : new_way(&conn->way, options);
+    if (code != TR_OK) {
+        code = tr_err_nomem(err, where);
+        goto done;
+    }
+    conn->info.has_proxy = conn->way != NULL;
     if (options->connect_timeout_ns != 0 &&
         tr_timer_set(loop, &conn->timer, conn->info.start_ns + options->connect_timeout_ns) != TR_OK) {
         code = tr_err_nomem(err, where);
         goto done;
     }
-    if (options->addresses != NULL) {
-        code = tr_dns_answer(dns, &conn->query, conn->host, options->port, options->addresses, options->num_addresses, conn->family,
-                             on_resolved, conn, err);
-    } else {
-        uint64_t max_age = options->dns_max_age_ns != 0 ? options->dns_max_age_ns : TR_DNS_MAX_AGE_NS;
-        code = tr_dns_resolve_within(dns, &conn->query, conn->host, options->port, conn->family, max_age, on_resolved, conn, err);
-    }
+    conn->addresses = options->addresses;
+    conn->num_addresses = options->num_addresses;
+    conn->dns_max_age_ns = options->dns_max_age_ns != 0 ? options->dns_max_age_ns : TR_DNS_MAX_AGE_NS;
+    code = resolve(conn, err);
     if (code != TR_OK) {
         goto done;
     }
@@ -579,6 +952,8 @@ tr_conn_close(tr_conn_t *conn)
     tr_timer_clear(conn->loop, &conn->timer);
     tr_list_remove(&conn->flush.link);
     tr_list_remove(&conn->deliver.link);
+    tr_list_remove(&conn->more.link);
+    tr_list_remove(&conn->dial.link);
     if (conn->query != NULL) {
         tr_dns_cancel(conn->query);
         conn->query = NULL;
@@ -609,5 +984,5 @@ tr_conn_info(tr_conn_t *conn)
 const tr_tls_t *
 tr_conn_tls(const tr_conn_t *conn)
 {
-    return tr_tls_filter_engine(conn->top);
+    return conn->has_tls ? tr_tls_filter_engine(conn->top) : NULL;
 }

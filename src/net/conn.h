@@ -1,9 +1,10 @@
-/* conn: one transport connection for the layer above: name look-up, happy eyeballs (RFC 8305), TCP and, for https, TLS, as a stack of
- * filters (filter.h). Bytes in by a queue, bytes out by a buffer that is written when the turn ends. On the loop only. */
+/* conn: one transport connection for the layer above: name look-up, happy eyeballs (RFC 8305), TCP, tunnels through proxies and, for https,
+ * TLS, as a stack of filters (filter.h). Bytes in by a queue, bytes out by a buffer that is written when the turn ends. On the loop only. */
 #ifndef TR_NET_CONN_H
 #define TR_NET_CONN_H
 
 #include "core/bufq.h"
+#include "net/dns.h"
 #include "net/filter.h"
 #include "net/loop.h"
 #include "tls/tls.h"
@@ -15,8 +16,8 @@ typedef struct tr_conn_options {
     uint16_t port;
     int family;                     /* AF_UNSPEC, AF_INET, AF_INET6 */
     const tr_tls_config_t *tls;     /* NULL: plain TCP. Copied; now_ms is filled in here */
-    uint64_t connect_timeout_ns;    /* look-up and TCP; 0: none */
-    uint64_t tls_timeout_ns;        /* handshake; 0: none */
+    uint64_t connect_timeout_ns;    /* look-up, TCP and all that proxies take until the tunnel stands; 0: none */
+    uint64_t tls_timeout_ns;        /* handshake with host; 0: none */
     const tr_address_t *local;      /* address to bind; NULL: any. Copied */
     /* All that follows is lent until the connection is up or closed. */
     const tr_sockopts_t *socket;    /* NULL: none */
@@ -25,6 +26,10 @@ typedef struct tr_conn_options {
     size_t num_addresses;
     uint64_t dns_max_age_ns;        /* of a kept look-up that is taken; 0: TR_DNS_MAX_AGE_NS; 1: none */
     bool deny_private;              /* addresses that are not of the public Internet are not connected to: CONNECT_PRIVATE */
+    const tr_proxy_t *proxy;        /* NULL: straight to host. Referenced */
+    bool forward;                   /* the last proxy gets requests for host in absolute form: no tunnel through it, and no tls */
+    const tr_tls_config_t *proxy_tls; /* for https proxies; its ticket_key is the settings' part of theirs. Copied */
+    tr_connect_style_t connect_style; /* for CONNECT; copied */
 } tr_conn_options_t;
 
 /* All callbacks come on the loop, never inside tr_conn_open; any of them may call tr_conn_close. */
@@ -58,12 +63,19 @@ bool tr_conn_is_connected(const tr_conn_t *conn);
 /* tr_conn_is_alive looks at an idle connection's socket without blocking: false when it was closed or has unexpected bytes. */
 bool tr_conn_is_alive(tr_conn_t *conn);
 
+/* tr_conn_ticket_key writes what tickets of an https proxy are filed by: the whole way to it (another exit is another browser) and the settings
+ * that proxy_tls.ticket_key names. */
+#define TR_CONN_TICKET_KEY_MAX 192
+void tr_conn_ticket_key(char out[TR_CONN_TICKET_KEY_MAX], const tr_proxy_t *proxy, size_t hop, const char *settings);
+
 typedef struct tr_conn_info {
     tr_tls_info_t tls; /* all zero without TLS */
     bool has_tls;
     char peer_text[TR_ADDRESS_TEXT]; /* "127.0.0.1:443", "[::1]:443", "unix:/path" */
     char local_text[TR_ADDRESS_TEXT];
-    uint64_t start_ns, dns_done_ns, tcp_done_ns, tls_done_ns; /* on the loop's clock; 0: not reached */
+    uint64_t start_ns, dns_done_ns, tcp_done_ns, tls_done_ns; /* on the loop's clock; 0: not reached. tcp_done: the way to host is open */
+    bool has_proxy;        /* peer_text is the first proxy's */
+    bool reached_proxy;    /* what happens from here on is a proxy's doing, until tcp_done_ns */
 } tr_conn_info_t;
 /* tr_conn_info lends what is known; valid until the next call on the connection. */
 const tr_conn_info_t *tr_conn_info(tr_conn_t *conn);

@@ -8,6 +8,7 @@
 
 #include "core/buf.h"
 #include "net/dns.h"
+#include "net/proxy.h"
 #include "tls/tls.h"
 
 typedef struct tr_filter tr_filter_t;
@@ -41,6 +42,8 @@ struct tr_filter {
 
 /* tr_filter_free frees f and all below it. */
 void tr_filter_free(tr_filter_t *f);
+/* tr_filter_pop frees f alone and returns what it stood on. */
+tr_filter_t *tr_filter_pop(tr_filter_t *f);
 
 /* ------------------------------------------------------------------------------------------------- the socket: filter_tcp.c */
 
@@ -88,5 +91,26 @@ bool tr_address_is_private(const tr_address_t *address);
 tr_code_t tr_tls_filter_new(tr_filter_t **out, tr_filter_t *next, tr_loop_t *loop, const tr_tls_config_t *config, const char *host,
                             tr_err_t *err);
 const tr_tls_t *tr_tls_filter_engine(const tr_filter_t *f);
+/* tr_tls_filter_buffered counts plaintext that a filter above can read without the socket becoming readable. 0 for other filters. */
+size_t tr_tls_filter_buffered(const tr_filter_t *f);
+
+/* ----------------------------------------------------------------------------- tunnels: filter_hproxy.c, filter_socks.c */
+
+/* How a CONNECT looks besides the caller's fields. Lent for the call. */
+typedef struct tr_connect_style {
+    const char *family;    /* of the profile: decides order and fields; NULL: Chromium's */
+    tr_slice_t user_agent; /* empty: none is sent */
+} tr_connect_style_t;
+
+/* tr_connect_style_renames says whether the browser calls its Connection field Proxy-Connection in requests in absolute form. */
+bool tr_connect_style_renames(const char *family);
+
+/* tr_hproxy_filter_new asks the proxy's hop below (over next, which is connected and owned by the new filter on success) for a tunnel to
+ * host:port by CONNECT. Its connect gives TR_OK when the tunnel stands; failures are PROXY_*. proxy is lent for the filter's life. */
+tr_code_t tr_hproxy_filter_new(tr_filter_t **out, tr_filter_t *next, const tr_proxy_t *proxy, size_t hop, const char *host, uint16_t port,
+                               const tr_connect_style_t *style, tr_err_t *err);
+/* tr_socks_filter_new does it by SOCKS. address NULL: the proxy looks host up (or it is an address as text). host and address are copied. */
+tr_code_t tr_socks_filter_new(tr_filter_t **out, tr_filter_t *next, const tr_proxy_t *proxy, size_t hop, const char *host, uint16_t port,
+                              const tr_address_t *address, tr_err_t *err);
 
 #endif

@@ -53,6 +53,14 @@ tr_filter_free(tr_filter_t *f)
     }
 }
 
+tr_filter_t *
+tr_filter_pop(tr_filter_t *f)
+{
+    tr_filter_t *next = f->next;
+    f->type->cleanup(f);
+    return next;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- errors */
 
 typedef struct errno_row {

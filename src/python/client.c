@@ -278,6 +278,7 @@ client_traverse(PyObject *obj, visitproc visit, void *arg)
         Py_VISIT(self->attrs[i]);
     }
     Py_VISIT(self->jar);
+    Py_VISIT(self->settings.proxy);
     return 0;
 }
 
@@ -289,6 +290,7 @@ client_clear(PyObject *obj)
         Py_CLEAR(self->attrs[i]);
     }
     Py_CLEAR(self->jar);
+    Py_CLEAR(self->settings.proxy);
     return 0;
 }
 

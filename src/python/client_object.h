@@ -46,6 +46,7 @@ typedef struct settings {
     bool follow;
     uint32_t max_redirects;
     bool raise_on_error;
+    PyObject *proxy; /* Proxy of each request that takes the short way; reference, NULL: none */
     bool direct; /* nothing in the settings asks for the Python chain */
 } settings_t;
 

@@ -358,6 +358,7 @@ core_exec_types(PyObject *module)
         (st->response_type = add_type(module, &core_response_spec, true, true)) == NULL ||
         (st->jar_type = add_type(module, &core_jar_spec, true, true)) == NULL ||
         (st->transport_type = add_type(module, &core_transport_spec, true, true)) == NULL ||
+        (st->routes_type = add_type(module, &core_routes_spec, true, true)) == NULL ||
         (st->op_type = add_type(module, &core_op_spec, true, false)) == NULL ||
         (st->bridge_type = add_type(module, &core_bridge_spec, false, false)) == NULL ||
         (st->not_given_type = add_type(module, &not_given_spec, true, false)) == NULL) {
@@ -398,6 +399,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->bridge_type);
     Py_VISIT(st->jar_type);
     Py_VISIT(st->transport_type);
+    Py_VISIT(st->routes_type);
     Py_VISIT(st->not_given_type);
     Py_VISIT(st->not_given);
 #define X(name) Py_VISIT(st->helpers.name);
@@ -420,6 +422,7 @@ core_clear(PyObject *module)
     Py_CLEAR(st->bridge_type);
     Py_CLEAR(st->jar_type);
     Py_CLEAR(st->transport_type);
+    Py_CLEAR(st->routes_type);
     Py_CLEAR(st->not_given_type);
     Py_CLEAR(st->not_given);
 #define X(name) Py_CLEAR(st->helpers.name);

@@ -576,6 +576,7 @@ op_traverse(PyObject *obj, visitproc visit, void *arg)
     Py_VISIT(self->request);
     Py_VISIT(self->encoding);
     Py_VISIT(self->timeout);
+    Py_VISIT(self->proxy);
     Py_VISIT(self->info);
     Py_VISIT(self->bridge);
     Py_VISIT(self->callback);
@@ -595,6 +596,7 @@ op_clear(PyObject *obj)
     Py_CLEAR(self->request);
     Py_CLEAR(self->encoding);
     Py_CLEAR(self->timeout);
+    Py_CLEAR(self->proxy);
     Py_CLEAR(self->info);
     Py_CLEAR(self->bridge);
     Py_CLEAR(self->callback);

@@ -707,6 +707,7 @@ static PyGetSetDef response_getset[] = {
     {"_op_body", response_get_op_field, NULL, NULL, OP_FIELD(body)},
     {"_op_encoding", response_get_encoding, NULL, NULL, NULL},
     {"_op_timeout", response_get_op_field, NULL, NULL, OP_FIELD(timeout)},
+    {"_op_proxy", response_get_op_field, NULL, NULL, OP_FIELD(proxy)},
     {"_op_info", response_get_op_field, NULL, NULL, OP_FIELD(info)},
     {"_op_jar", response_get_op_jar, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},

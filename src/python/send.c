@@ -99,6 +99,7 @@ is_empty(core_state_t *st, PyObject *value)
 typedef struct call {
     core_fields_t fields;
     tr_cookie_t *cookies, small[COOKIES_SMALL];
+    PyObject *routes; /* reference; NULL: no proxy */
     tr_op_request_t request;
 } call_t;
 
@@ -106,6 +107,7 @@ static void
 call_cleanup(call_t *call)
 {
     core_fields_cleanup(&call->fields);
+    Py_XDECREF(call->routes);
     if (call->cookies != call->small) {
         PyMem_Free(call->cookies);
     }
@@ -301,6 +303,32 @@ check_hints(core_client_t *self, const call_t *call, const hints_t *hints)
     return done == NULL ? -1 : 0;
 }
 
+/* The way through the client's one proxy. */
+static int
+call_take_proxy(core_client_t *self, call_t *call, core_op_t *op)
+{
+    PyObject *proxy = Py_NewRef(self->settings.proxy);
+    op->proxy = proxy;
+    call->routes = PyObject_GetAttr(proxy, self->st->names.routes);
+    if (call->routes == Py_None) {
+        Py_SETREF(call->routes, PyObject_CallMethodNoArgs(proxy, self->st->names.engine));
+    }
+    if (call->routes == NULL) {
+        return -1;
+    }
+    if (!PyObject_TypeCheck(call->routes, self->st->routes_type)) {
+        PyErr_SetString(PyExc_TypeError, "Proxy._engine must return ProxyRoutes");
+        return -1;
+    }
+    PyObject *done = PyObject_CallMethodNoArgs(proxy, self->st->names.mark_used);
+    if (done == NULL) {
+        return -1;
+    }
+    Py_DECREF(done);
+    call->request.routes = ((core_routes_t *)call->routes)->routes;
+    return 0;
+}
+
 /* Hands the request to tr_op_prepare. A failure becomes the op's. */
 static int
 call_prepare(core_client_t *self, call_t *call, core_op_t *op)
@@ -344,6 +372,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     core_op_t *op = NULL;
     core_fields_init(&call.fields);
     call.cookies = call.small;
+    call.routes = NULL;
     memset(&call.request, 0, sizeof(call.request));
     if (core_is_given(st, attrs[ATTR__headers]) && (rc = core_fields_add(st, &call.fields, attrs[ATTR__headers], attrs[ATTR__spelled])) <= 0) {
         goto done;
@@ -385,6 +414,9 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
         goto done;
     }
     rc = -1;
+    if (self->settings.proxy != NULL && call_take_proxy(self, &call, op) < 0) {
+        goto done;
+    }
     PyObject *url = args[ARG_URL];
     int no_params = is_empty(st, args[ARG_PARAMS]), no_client_params = is_empty(st, attrs[ATTR__params]);
     if (no_params < 0 || no_client_params < 0) {
@@ -673,6 +705,17 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     if ((value = option(options, "exact_headers")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_EXACT_HEADERS;
     }
+    if ((value = option(options, "routes")) != NULL) {
+        if (!PyObject_TypeCheck(value, st->routes_type)) {
+            PyErr_SetString(PyExc_TypeError, "routes must be ProxyRoutes");
+            return -1;
+        }
+        call->routes = Py_NewRef(value);
+        request->routes = ((core_routes_t *)value)->routes;
+    }
+    if ((value = option(options, "new_tunnel")) != NULL && PyObject_IsTrue(value) > 0) {
+        request->flags |= TR_OP_NEW_TUNNEL;
+    }
     if ((value = option(options, "no_cookies")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_NO_COOKIES;
     }
@@ -716,6 +759,7 @@ send_perform(core_client_t *self, PyObject *args)
     call_t call;
     core_fields_init(&call.fields);
     call.cookies = call.small;
+    call.routes = NULL;
     memset(&call.request, 0, sizeof(call.request));
     if (!PyArg_ParseTuple(args, "OUUOO!OOO!:_perform", &request, &method, &url, &headers, &PyList_Type, &cookies, &body, &body_type,
                           &PyDict_Type, &options) ||

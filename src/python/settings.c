@@ -225,9 +225,20 @@ core_client_refresh(core_client_t *self)
     PyObject *transport = attrs[ATTR__transport];
     bool has_transport = transport != NULL && PyObject_TypeCheck(transport, st->transport_type);
     settings->transport = has_transport ? ((core_transport_t *)transport)->transport : NULL;
+    Py_CLEAR(settings->proxy);
+    if (core_is_given(st, attrs[ATTR_proxy])) {
+        settings->proxy = PyObject_CallOneArg(st->helpers.plain_proxy, attrs[ATTR_proxy]);
+        if (settings->proxy == NULL) {
+            return -1;
+        }
+        if (settings->proxy == Py_None) {
+            Py_CLEAR(settings->proxy);
+        }
+    }
+    bool no_choice = settings->proxy != NULL || !core_is_given(st, attrs[ATTR_proxy]);
     PyObject *identifier = attrs[ATTR_client_identifier];
     settings->profile = core_profile_from(identifier);
-    settings->direct = (!core_is_given(st, attrs[ATTR_auth]) || core_is_pair(attrs[ATTR_auth])) && !core_is_given(st, attrs[ATTR_proxy]) &&
+    settings->direct = (!core_is_given(st, attrs[ATTR_auth]) || core_is_pair(attrs[ATTR_auth])) && no_choice &&
                        !core_is_given(st, attrs[ATTR__header_rotator]) && !core_is_given(st, attrs[ATTR__extra]) &&
                        (identifier == NULL || PyUnicode_CheckExact(identifier) || identifier == Py_None);
     self->dirty = false;

@@ -37,7 +37,10 @@
     X(auto_, "auto")                                                                                                   \
     X(lower, "lower")                                                                                                  \
     X(message, "message")                                                                                              \
-    X(drain, "drain")
+    X(drain, "drain")                                                                                                  \
+    X(mark_used, "mark_used")                                                                                          \
+    X(engine, "_engine")                                                                                               \
+    X(routes, "_routes")
 
 /* Callables and classes that the package hands over with _core._register: X(name). */
 #define CORE_HELPERS(X)                                                                                                \
@@ -50,6 +53,7 @@
     X(session_id)       /* (client) -> str: a new id for its session, which is in the table of sessions from then on */ \
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators;         \
                             an object given as timeout becomes a number or a dict */                                   \
+    X(plain_proxy)      /* (value) -> Proxy, or None when the choice of a proxy needs the Python chain */              \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
     X(check_hints)      /* (user agent, sec-ch-ua, sec-ch-ua-platform, sec-ch-ua-mobile), each str or None: warns about contradictions */ \
     X(removed)          /* the value in Headers that means: do not send the browser's field of that name */
@@ -86,7 +90,7 @@ enum {
 typedef struct core_state {
     PyObject *module; /* borrowed: the module owns this struct */
     /* types */
-    PyTypeObject *client_type, *response_type, *op_type, *bridge_type, *jar_type, *not_given_type, *transport_type;
+    PyTypeObject *client_type, *response_type, *op_type, *bridge_type, *jar_type, *routes_type, *transport_type, *not_given_type;
     PyObject *not_given;
     struct {
 #define X(field, text) PyObject *field;
@@ -143,6 +147,7 @@ typedef struct core_op {
     PyObject *request;    /* the Request that was sent, or NULL: made when looked at */
     PyObject *encoding;   /* default_encoding of the response */
     PyObject *timeout;    /* as the call or the client gave it; NULL: the default, or a Request knows */
+    PyObject *proxy;      /* the Proxy of a request without a Request object, or NULL */
     PyObject *info;       /* id of the client's session: what Request.id shows; or NULL */
     bool raise_on_error;
     /* asynchronous use: all on the loop's thread */
@@ -258,6 +263,13 @@ typedef struct core_transport {
     tr_transport_t *transport; /* reference */
 } core_transport_t;
 
+/* ------------------------------------------------------------------------------------------------------------ routes.c */
+
+typedef struct core_routes {
+    PyObject_HEAD
+    tr_routes_t *routes;
+} core_routes_t;
+
 /* ----------------------------------------------------------------------------------------------------------- client.c */
 
 /* core_raise raises the exception of a failure that no response tells about. Always NULL. */
@@ -265,6 +277,7 @@ PyObject *core_raise(core_state_t *st, const tr_err_t *err);
 
 /* ------------------------------------------------------------------------------------------------------------- specs */
 
-extern PyType_Spec core_client_spec, core_response_spec, core_op_spec, core_bridge_spec, core_jar_spec, core_transport_spec;
+extern PyType_Spec core_client_spec, core_response_spec, core_op_spec, core_bridge_spec, core_jar_spec, core_routes_spec,
+    core_transport_spec;
 
 #endif

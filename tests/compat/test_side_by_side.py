@@ -132,6 +132,19 @@ DIFFERENCES: list[tuple[str, str, set[str], set[str], Callable[[Case], bool]]] =
         lambda c: floats(c.ours) == floats(c.theirs),
     ),
     (
+        "9.3",
+        "SOCKS4 and 4A are proxies, too",
+        {"proxy", "rotators", "client"},
+        {"make", "facts", "more", "dict", "from", "success", "failed", "weight", "pickle", "string", "empty", "no", "used", "latency", "proxies", "files"},
+        lambda c: "socks4" in c.given,
+    ),
+    (
+        "9.3, 20",
+        "a proxy that cannot be used is named without its user and password",
+        {"proxy", "rotators", "client"}, {"make", "string", "proxies", "from"},
+        lambda c: c.theirs.startswith("raises ProxyError: Invalid proxy: ") and c.ours.startswith("raises ProxyError: Invalid proxy: "),
+    ),
+    (
         "9.3 FIX",
         "nothing before the weight is no proxy",
         {"proxy"}, {"string"},
@@ -327,6 +340,9 @@ MORE = {
     "Client": {"raise_on_error"},
     "Client.send": {"stream"},
     "Cookies": {"store"},
+    "Proxy": {"connect_headers", "forward", "via"},
+    "ProxyRotator": {"cooldown", "max_cooldown", "max_failures", "sticky_size"},
+    "ProxyRotator.next": {"exclude", "key"},
     "Request": {"content"},
     "RequestsCookieJar": {"store"},
     **{

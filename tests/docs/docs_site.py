@@ -11,7 +11,10 @@ import contextlib
 import gzip
 import json
 import re
+import socket
+import socketserver
 import sys
+import threading
 import time
 import uuid
 import zlib
@@ -25,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from fingerprint import server
 
 HOSTS = ("example.com", "example.org", "httpbin.org", "www.python.org")
+PROXY = "proxy.example:3128"  # a proxy of ours
+NEVER_ASKED = ("shop.example", "db.internal", "first.example", "exit.example")  # in examples that send nothing
 CERTIFICATE_NAMES = tuple(f"{host}.localhost" for host in HOSTS)
 URL = re.compile(r"(https?)://(?:[^\s/@\"']*@)?([A-Za-z0-9.-]+)(:[0-9]+)?")
 PAGE = b"<!doctype html><title>Example</title><h1>Example</h1>\n"
@@ -121,10 +126,38 @@ def size_of(text: str) -> int:
     return min(int(text), 64 << 20)
 
 
+class ConnectProxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy for the examples: tunnels by CONNECT, to this machine alone."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            target = self.rfile.readline().split(b" ")[1]
+            while self.rfile.readline().strip():
+                pass
+            with socket.create_connection(("127.0.0.1", int(target.rpartition(b":")[2]))) as upstream:
+                self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=self.copy, args=(upstream, self.connection), daemon=True)
+                back.start()
+                self.copy(self.connection, upstream)
+                back.join(10)
+
+        @staticmethod
+        def copy(source: socket.socket, target: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while part := source.recv(65536):
+                    target.sendall(part)
+            with contextlib.suppress(OSError):
+                target.shutdown(socket.SHUT_WR)
+
+
 class Site(server.Server):
     """The paths that the examples use, as httpbin.org has them."""
 
     connection_class = Connection
+    proxy_port = 0
 
     def respond(self, connection: Any, request: server.Request) -> server.Response:
         url = urlsplit(request.path)
@@ -256,16 +289,18 @@ class Site(server.Server):
             host, port = match.group(2), match.group(3)
             if host in HOSTS and match.group(1) == "https" and port is None:
                 return f"{match.group(0)}.localhost:{self.port}"
-            if host in ("localhost", "127.0.0.1") and port is not None:
+            if (host in ("localhost", "127.0.0.1") and port is not None) or host in NEVER_ASKED:
                 return match.group(0)
             raise ValueError(f"{match.group(0)} is a host that the tests do not serve")
 
+        code = code.replace(PROXY, f"127.0.0.1:{self.proxy_port}")
         code = re.sub(rf'(["\'])({"|".join(map(re.escape, HOSTS))})\1', r"\1\2.localhost\1", code)  # a cookie's domain
         return URL.sub(replace, code)
 
     def globalize(self, text: str) -> str:
         """What a program printed, as it would be with the real hosts."""
         text = re.sub(r"refused \(errno \d+\)", "refused (errno 111)", text)  # Linux's number
+        text = text.replace(f"127.0.0.1:{self.proxy_port}", PROXY)
         return text.replace(f".localhost:{self.port}", "").replace(".localhost", "")
 
 
@@ -273,7 +308,11 @@ class Site(server.Server):
 def running_site(certificate: Path) -> Iterator[Site]:
     site = Site("127.0.0.1", 0, str(certificate))
     site.start()
-    try:
-        yield site
-    finally:
-        site.stop()
+    with ConnectProxy(("127.0.0.1", 0), ConnectProxy.Handler) as proxy:
+        site.proxy_port = proxy.server_address[1]
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        try:
+            yield site
+        finally:
+            proxy.shutdown()
+            site.stop()

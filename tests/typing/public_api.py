@@ -182,6 +182,11 @@ assert_type(url.url, str)
 assert_type(url.params, URLParams)
 proxy = Proxy("http://user:password@127.0.0.1:8080", weight=2.0, region="eu")
 assert_type(proxy.weight, float)
+assert_type(
+    Proxy("http://127.0.0.1:8080", via=[proxy], forward=True, connect_headers={"X": "y"}).chain, tuple[Proxy, ...]
+)
+assert_type(ProxyRotator([], cooldown=30.0, max_failures=2).resting, dict[Proxy, float])
+assert_type(ProxyRotator([proxy]).next(key="account", exclude=[proxy]), Proxy)
 proxy_url: URL = proxy
 assert_type(StatusCodes.OK.reason, str)
 assert_type(StatusCodes.get_reason(404), str)
@@ -250,7 +255,14 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.IncompleteBody,
     exceptions.PoolTimeout,
     exceptions.ProtocolError,
+    exceptions.ProxyAuthError,
+    exceptions.ProxyClosed,
+    exceptions.ProxyConnectError,
     exceptions.ProxyError,
+    exceptions.ProxyProtocolError,
+    exceptions.ProxyRefused,
+    exceptions.ProxyTLSError,
+    exceptions.ProxyTimeout,
     exceptions.ReadTimeout,
     exceptions.RemoteProtocolError,
     exceptions.RotatorError,
@@ -299,6 +311,7 @@ some_proxies: Sequence[types.ProxyTypes] = [
     url,
     ["http://127.0.0.1:8080"],
     [proxy],
+    {"http": "http://127.0.0.1:8080", "https": proxy, "all": None, "no_proxy": "localhost"},
     None,
 ]
 some_params: Sequence[types.URLParamTypes] = [{"a": 1}, {b"a": b"1"}, {"a": [1, "2", True]}, URLParams(), None]

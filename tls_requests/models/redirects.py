@@ -98,7 +98,9 @@ def redirected(request: Request, response: Response, method: str, url: URL) -> R
         stream_id=request.stream_id,
         **request._extra_config,
     )
-    following.proxy = request.proxy
+    following._proxy_map = request._proxy_map
+    following._proxy_rotator = request._proxy_rotator
+    following.proxy = request.proxy if request._proxy_map is None else request._proxy_map.choose(url)
     following._client = request._client
     if method == request.method and request._has_body:
         body = request.read()

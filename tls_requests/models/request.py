@@ -77,6 +77,9 @@ class Request:
         # Settings of the client that this request has otherwise: verify, http2, client_identifier.
         self._options: dict[str, Any] = {}
         self._session_id: str | None = None
+        # Of a mapping of proxies: what other schemes go through; and the rotator that learns how the proxy did.
+        self._proxy_map: Any = None
+        self._proxy_rotator: Any = None
         self._content: bytes | None = None
         self._has_body = not (data is None and files is None and json is None and content is None)
         if content is not None and (data is not None or files is not None or json is not None):
@@ -195,7 +198,8 @@ class Request:
         if "_url" in response.__dict__:
             self.url = response._url  # what response.url gave already
         if original is not None:
-            self.proxy = original.proxy
+            self._proxy_map = original._proxy_map
+            self.proxy = original.proxy if self._proxy_map is None else self._proxy_map.choose(url)
             self.protocol_racing = original.protocol_racing
             self.allow_http = original.allow_http
             self.stream_id = original.stream_id
@@ -210,6 +214,7 @@ class Request:
         if original is None:
             self._session_id = response._op_info
             self._as_sent = True
+            self.proxy = response._op_proxy
         host = self._automatic.pop("host", None)
         if host is not None:
             del self.headers["host"]
@@ -228,7 +233,7 @@ class Request:
         self.read()
         state = dict(self.__dict__)
         state["stream"] = None
-        state["_client"] = None
+        state["_client"] = state["_proxy_map"] = state["_proxy_rotator"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import json
 import random
 import threading
+import time
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -143,13 +145,17 @@ class BaseRotator(ABC, Generic[T]):
     def next(self, *args: Any, **kwargs: Any) -> T:
         """The next item. Raises ValueError("Rotator is empty.")."""
         with self._lock:
-            if not self.items:
-                raise ValueError("Rotator is empty.")
-            if self._iterator is None:
-                self._rebuild_iterator()
-            assert self._iterator is not None
-            item: T = next(self._iterator)
-            return item
+            return self._draw()
+
+    def _draw(self) -> T:
+        """The strategy's next item; under the lock."""
+        if not self.items:
+            raise ValueError("Rotator is empty.")
+        if self._iterator is None:
+            self._rebuild_iterator()
+        assert self._iterator is not None
+        item: T = next(self._iterator)
+        return item
 
     async def anext(self, *args: Any, **kwargs: Any) -> T:
         return self.next(*args, **kwargs)
@@ -218,10 +224,33 @@ class BaseRotator(ABC, Generic[T]):
 class ProxyRotator(BaseRotator[Proxy]):
     """Rotates proxies. items: Proxy objects, their text (`url`, `url|weight`, `url|weight|region`), or mappings.
 
+    cooldown: seconds (float) that a proxy rests after `max_failures` (int) failures in a row; 0, the default: none rests. Each further failure
+    doubles the rest, up to `max_cooldown` seconds; a success ends it. Resting proxies are given out only when there is no other.
+    sticky_size: so many keys are remembered by `next(key=...)`, the least recently used are forgotten.
     Raises ProxyError for an item that is no proxy.
+
+    >>> rotator = ProxyRotator(["http://a.example:1|2.0|US", "http://b.example:1"], strategy="round_robin")
+    >>> rotator.next(key="account 7") is rotator.next(key="account 7")
+    True
     """
 
-    def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
+    def __init__(
+        self,
+        items: list[Any] | None = None,
+        strategy: str = "random",
+        *,
+        cooldown: float = 0.0,
+        max_failures: int = 1,
+        max_cooldown: float = 600.0,
+        sticky_size: int = 10_000,
+    ) -> None:
+        self.cooldown = cooldown
+        self.max_failures = max_failures
+        self.max_cooldown = max_cooldown
+        self.sticky_size = sticky_size
+        self._failures: dict[Proxy, int] = {}  # in a row
+        self._rests: dict[Proxy, float] = {}  # until when, on the monotonic clock
+        self._sticky: OrderedDict[Any, Proxy] = OrderedDict()
         super().__init__([self._convert(item) for item in _sequence(items)], strategy)
 
     @staticmethod
@@ -241,16 +270,103 @@ class ProxyRotator(BaseRotator[Proxy]):
         except (HTTPError, TypeError, ValueError):
             return None
 
+    # ------------------------------------------------------------------------------------------------------- choosing
+
+    def next(self, *args: Any, key: Any = None, exclude: Any = (), **kwargs: Any) -> Proxy:
+        """The next proxy. key: anything hashable: the same proxy for the same key, as long as it is there and not resting.
+        exclude: proxies not to give, if there is another. Raises ValueError("Rotator is empty.")."""
+        with self._lock:
+            if key is None:
+                return self._choose(exclude)
+            kept = self._sticky.get(key)
+            if kept is not None and not self._is_resting(kept) and _has(self.items, kept) and not _has(exclude, kept):
+                self._sticky.move_to_end(key)
+                return kept
+            chosen = self._choose(exclude)
+            self._sticky[key] = chosen
+            self._sticky.move_to_end(key)
+            while len(self._sticky) > max(1, self.sticky_size):
+                self._sticky.popitem(last=False)
+            return chosen
+
+    def _choose(self, exclude: Any) -> Proxy:
+        if not exclude and not self._rests:
+            return self._draw()
+        allowed = [item for item in self.items if not _has(exclude, item) and not self._is_resting(item)]
+        if not allowed:
+            # None is good: the one whose rest is over first, of those that were not tried.
+            others = [item for item in self.items if not _has(exclude, item)] or self.items
+            if not others:
+                return self._draw()
+            first: Proxy = min(others, key=lambda item: self._rests.get(item, 0.0))
+            return first
+        if self.strategy == "round_robin":
+            for _ in range(len(self.items)):
+                item = self._draw()
+                if _has(allowed, item):
+                    return item
+        weights = [float(getattr(item, "weight", 1.0)) for item in allowed] if self.strategy == "weighted" else None
+        chosen: Proxy = random.choices(allowed, weights=weights)[0]
+        return chosen
+
+    def _is_resting(self, proxy: Proxy) -> bool:
+        until = self._rests.get(proxy)
+        if until is None:
+            return False
+        if time.monotonic() < until:
+            return True
+        del self._rests[proxy]
+        return False
+
+    @property
+    def available(self) -> list[Proxy]:
+        """The proxies that are not resting."""
+        with self._lock:
+            return [item for item in self.items if not self._is_resting(item)]
+
+    @property
+    def resting(self) -> dict[Proxy, float]:
+        """The proxies that rest, and for how many seconds still."""
+        with self._lock:
+            now = time.monotonic()
+            return {item: self._rests[item] - now for item in self.items if self._is_resting(item)}
+
+    def release(self, key: Any) -> None:
+        """Forget which proxy belongs to a key; silent when none does."""
+        with self._lock:
+            self._sticky.pop(key, None)
+
+    def remove(self, item: Any) -> None:
+        """Drop every item equal to this one; silent when there is none."""
+        super().remove(item)
+        with self._lock:
+            self._failures.pop(item, None)
+            self._rests.pop(item, None)
+
+    # ------------------------------------------------------------------------------------------------------- feedback
+
     def mark_result(self, proxy: Proxy, success: bool, latency: float | None = None) -> None:
-        """Tell how a request by that proxy went; its weight follows. latency: seconds."""
+        """Tell how a request by that proxy went; its weight follows, and its health. latency: seconds."""
         with self._lock:
             if success:
                 proxy.mark_success(latency)
-            else:
-                proxy.mark_failed()
+                self._failures.pop(proxy, None)
+                self._rests.pop(proxy, None)
+                return
+            proxy.mark_failed()
+            if self.cooldown > 0 and _has(self.items, proxy):
+                failures = self._failures[proxy] = self._failures.get(proxy, 0) + 1
+                beyond = failures - max(1, self.max_failures)
+                if beyond >= 0:
+                    rest = min(self.max_cooldown, self.cooldown * 2.0 ** min(beyond, 60))
+                    self._rests[proxy] = time.monotonic() + rest
 
     async def amark_result(self, proxy: Proxy, success: bool, latency: float | None = None) -> None:
         self.mark_result(proxy, success, latency)
+
+
+def _has(items: Any, wanted: Any) -> bool:
+    return any(item is wanted for item in items)
 
 
 class TLSIdentifierRotator(BaseRotator[str]):

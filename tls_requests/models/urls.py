@@ -328,14 +328,37 @@ class URL:
         return f"<{type(self).__name__}: {unquote(self._build(secure=True))}>"
 
 
+def _without_userinfo(text: str) -> str:
+    """The text for an error message: what stands before an `@` may be a password."""
+    scheme, mark, rest = text.rpartition("://") if "://" in text else ("", "", text)
+    before, at, host = rest.rpartition("@")
+    return f"{scheme}{mark}[secure]@{host}" if at and before else text
+
+
+# What of a Proxy the engine's way is made of.
+_ADDRESS = frozenset(
+    {"scheme", "host", "port", "username", "password", "auth", "url", "via", "forward", "connect_headers"}
+)
+
+
 class Proxy(URL):
     """A proxy's address with what a rotator knows about it.
 
-    url: `scheme://user:password@host:port`; http without a scheme. weight: chance in a weighted rotation.
+    url: `scheme://user:password@host:port`; http without a scheme. Schemes: http, https (TLS to the proxy), socks5 and socks4 (names are
+    looked up here), socks5h and socks4a (the proxy looks names up). weight: chance in a weighted rotation. region, latency (seconds),
+    success_rate, meta: for the caller's and the rotator's use.
+    via: the proxy, or list of proxies in the order of travel, through which this one is reached.
+    forward: plain http:// URLs go through a tunnel, and in absolute form where an HTTP proxy refuses one (None, the default); never in
+    absolute form (False); always (True, as browsers do).
+    connect_headers: headers of CONNECT, in order: a mapping of names to a value, a list, or None (the browser's is left out).
     Raises ProxyError for what is no proxy address.
     """
 
     ALLOWED_SCHEMES: ClassVar[tuple[str, ...]] = ("http", "https", "socks5", "socks5h")
+    # Beyond those of the original, which its messages name.
+    _MORE_SCHEMES: ClassVar[tuple[str, ...]] = ("socks4", "socks4a")
+    # What the engine makes of the address, kept until the address changes.
+    _routes: Any = None
 
     def __init__(
         self,
@@ -347,9 +370,17 @@ class Proxy(URL):
         latency: float | None = None,
         success_rate: float | None = None,
         meta: dict[str, Any] | None = None,
+        via: Any = None,
+        forward: bool | None = None,
+        connect_headers: Any = None,
         **kwargs: Any,
     ) -> None:
         given = url if isinstance(url, Proxy) else None
+        if forward not in (None, True, False):
+            raise ProxyError("forward must be True, False or None.")
+        self.forward = forward
+        self.connect_headers = connect_headers
+        self.via: tuple[Proxy, ...] = self._to_chain(via)
         super().__init__(url)
         self._weight = self._to_weight(weight or 1.0)
         self.region = region
@@ -365,10 +396,48 @@ class Proxy(URL):
             self.success_rate = success_rate if success_rate is not None else given.success_rate
             self.meta = dict(given.meta) if meta is None else self.meta
             self.failures, self.last_used = given.failures, given.last_used
+            self.via = self.via or given.via
+            self.forward = given.forward if forward is None else forward
+            self.connect_headers = given.connect_headers if connect_headers is None else connect_headers
+
+    @staticmethod
+    def _to_chain(via: Any) -> tuple[Proxy, ...]:
+        if via is None:
+            return ()
+        chain: list[Proxy] = []
+        for hop in via if isinstance(via, (list, tuple)) else (via,):
+            proxy = hop if isinstance(hop, Proxy) else Proxy(hop)
+            chain += proxy.chain
+        return tuple(chain)
+
+    @property
+    def chain(self) -> tuple[Proxy, ...]:
+        """The proxies on the way, in the order of travel; this one is the last."""
+        return (*self.via, self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in _ADDRESS:
+            self.__dict__.pop("_routes", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_routes"}
+
+    def _engine(self) -> Any:
+        """The way for the engine. Raises ProxyError."""
+        from .._core import ProxyRoutes
+        from .proxies import way_of
+
+        way = way_of(self)
+        routes = ProxyRoutes(way, way)
+        if not self.via and not self.connect_headers:
+            self.__dict__["_routes"] = routes
+        return routes
 
     def _parse(self, url: Any) -> None:
         shown = url.decode("utf-8", "replace") if isinstance(url, bytes) else url
         text = str(shown).strip() if isinstance(shown, (str, URL)) else ""
+        shown = _without_userinfo(text) or shown
         if not text:
             raise ProxyError(f"Invalid proxy: {shown}")
         if "://" not in text:
@@ -377,7 +446,7 @@ class Proxy(URL):
             super()._parse(text)
         except URLError:
             raise ProxyError(f"Invalid proxy: {shown}") from None
-        if self.scheme not in self.ALLOWED_SCHEMES:
+        if self.scheme not in self.ALLOWED_SCHEMES and self.scheme not in self._MORE_SCHEMES:
             raise ProxyError(f"Invalid proxy scheme `{self.scheme}`. The allowed schemes are {self.ALLOWED_SCHEMES}.")
         if not self.host:
             raise ProxyError(f"Invalid proxy: {shown}")

@@ -1,0 +1,113 @@
+"""Fixtures: both kinds of clients, a plain origin that shows what it got, and the proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tls_requests
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
+
+from echo_site import Site, running_site
+from peers import Peer
+from peers.certs import Pair
+from peers.proxies import start_dante, start_microsocks, start_pproxy, start_proxy_py, start_squid, start_tinyproxy
+
+
+class Session:
+    """A client, blocking or asynchronous, behind one face."""
+
+    def __init__(self, kind: str, options: dict[str, Any]) -> None:
+        self.loop = asyncio.new_event_loop() if kind == "async" else None
+        self.client: Any = (tls_requests.AsyncClient if self.loop else tls_requests.Client)(**options)
+
+    def request(self, method: str, url: Any, **arguments: Any) -> tls_requests.Response:
+        answer = self.client.request(method, url, **arguments)
+        response: tls_requests.Response = answer if self.loop is None else self.loop.run_until_complete(answer)
+        return response
+
+    def get(self, url: Any, **arguments: Any) -> tls_requests.Response:
+        return self.request("GET", url, **arguments)
+
+    def close(self) -> None:
+        self.client.close()
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+
+Maker = Callable[..., Session]
+
+
+@pytest.fixture(params=["sync", "async"])
+def session(request: pytest.FixtureRequest, ca_file: str) -> Iterator[Maker]:
+    """Makes clients that trust the test authority; they are closed with the test."""
+    made: list[Session] = []
+
+    def make(**options: Any) -> Session:
+        made.append(Session(request.param, {"verify": ca_file, "timeout": 10.0, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def site_server() -> Iterator[Site]:
+    with running_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(site_server: Site) -> Site:
+    site_server.seen.clear()
+    return site_server
+
+
+@pytest.fixture(scope="session")
+def proxies(server_pair: Pair) -> Iterator[Callable[[str], Peer]]:
+    """Starts a real proxy at its first use and keeps it: `proxies("squid+auth")`."""
+    starters: dict[str, Callable[[], Peer]] = {
+        "squid": lambda: start_squid(server_pair),
+        "squid+auth": lambda: start_squid(server_pair, auth=True),
+        "squid-no-connect": lambda: start_squid(server_pair, connect=False),
+        "tinyproxy": start_tinyproxy,
+        "tinyproxy+auth": lambda: start_tinyproxy(auth=True),
+        "tinyproxy-443": lambda: start_tinyproxy(connect_port=443),
+        "dante": start_dante,
+        "microsocks": start_microsocks,
+        "microsocks+auth": lambda: start_microsocks(auth=True),
+        "microsocks6": lambda: start_microsocks(host="::1"),
+        "proxy-py": start_proxy_py,
+        "proxy-py+auth": lambda: start_proxy_py(auth=True),
+        "pproxy": start_pproxy,
+        "pproxy+auth": lambda: start_pproxy(auth=True),
+    }
+    running: dict[str, Peer] = {}
+
+    def get(name: str) -> Peer:
+        if name not in running:
+            running[name] = starters[name]()
+        return running[name]
+
+    with contextlib.ExitStack() as stack:
+        yield get
+        for peer in running.values():
+            stack.callback(peer.stop)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    from peers import free_port
+
+    return free_port()
