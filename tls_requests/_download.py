@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["adownload", "download"]
 
+# Facts of a failure that is found in an answer: see make_error.
+_SENT = (True, False, None, "body", "")
 # What is read from the network and written at once, on a thread for an asynchronous client.
 PIECE = 256 * 1024
 
@@ -76,7 +78,7 @@ class _Part:
             if first != self.have:
                 why = f"The server's Content-Range does not begin at byte {self.have}."
                 self.forget()
-                raise make_error("H1_PROTOCOL", 0, "download.range", why, True)
+                raise make_error("H1_PROTOCOL", 0, "download.range", why, _SENT)
             start, self.total = self.have, total
         elif status == 416 and self.have:
             _, total = _content_range(headers.get("content-range"))
@@ -141,17 +143,16 @@ class _Part:
         """Everything came: check it, and give the file its name."""
         if self.total is not None and self.have != self.total:
             self.abandon()
-            raise make_error(
-                "BODY_TRUNCATED",
-                0,
-                "download.length",
-                f"The file has {self.have} bytes, the server said {self.total}.",
-                True,
-            )
+            why = f"The file has {self.have} bytes, the server said {self.total}."
+            raise make_error("BODY_TRUNCATED", 0, "download.length", why, _SENT)
         if self._digest is not None and self._digest[0].digest() != self._digest[1]:
             self.forget()
             raise make_error(
-                "BODY_CODING", 0, "download.digest", "The file does not have the digest that the server declared.", True
+                "BODY_CODING",
+                0,
+                "download.digest",
+                "The file does not have the digest that the server declared.",
+                _SENT,
             )
         if self._fsync:
             os.fsync(self._file.fileno())

@@ -16,10 +16,15 @@ raise_failure(core_op_t *self, const tr_err_t *err)
     }
     PyObject *message = core_str(tr_slice_cstr(err->msg));
     if (message != NULL) {
+        /* Facts that the engine still writes while the op is under way are left out until it is done. */
         bool done = tr_op_is_done(self->op);
-        PyObject *error = PyObject_CallFunction(self->st->helpers.make_error, "sisOOOOO", tr_err_name(err->code), (int)err->detail,
+        PyObject *elapsed = done ? PyFloat_FromDouble((double)tr_op_elapsed_ns(self->op) / 1e9) : Py_NewRef(Py_None);
+        PyObject *error = elapsed == NULL ? NULL
+                                          : PyObject_CallFunction(
+                                                self->st->helpers.make_error, "sisO(OONss)O", tr_err_name(err->code), (int)err->detail,
                                                 err->where == NULL ? "" : err->where, message, Py_True,
-                                                done && tr_op_safe_to_retry(self->op) ? Py_True : Py_False, Py_None, Py_None);
+                                                done && tr_op_safe_to_retry(self->op) ? Py_True : Py_False, elapsed, "body",
+                                                done ? tr_op_address(self->op) : "", Py_None);
         Py_DECREF(message);
         if (error != NULL) {
             PyErr_SetObject((PyObject *)Py_TYPE(error), error);
