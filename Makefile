@@ -185,6 +185,12 @@ $(VENV)/.docs: $(VENV)/bin/python docs/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	@touch $@
 
+# Flat memory at length: SOAK_MIB each way, both clients, both versions of HTTP.
+SOAK_MIB ?= 2048
+soak-stream: venv ext
+	SOAK_MIB=$(SOAK_MIB) $(VENV)/bin/python -m pytest tests/streaming/test_streaming_memory.py -s -q
+.PHONY: soak-stream
+
 bench: ext
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(VENV)/bin/python benchmarks/run.py $(BENCH)

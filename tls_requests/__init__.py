@@ -127,9 +127,13 @@ def _normalize_url(url: Any, params: Any, client_params: Any, plain: bool = Fals
     return f"{base}{'&' if '?' in base else '?'}{query}{hash_}{fragment}"
 
 
-def _encode_data(data: Any) -> tuple[bytes, str | None]:
-    """Bytes of a body given as `data`, and the content type that it asks for."""
+def _encode_data(data: Any) -> tuple[bytes, str | None] | None:
+    """Bytes of a body given as `data`, and the content type that it asks for; None for one that is sent in pieces."""
+    from ._upload import source_of
     from .models.encoders import UrlencodedEncoder
+
+    if source_of(data) is not None:
+        return None
 
     encoder = UrlencodedEncoder(data)
     content_type = encoder.headers.get(b"Content-Type")
@@ -162,6 +166,11 @@ def _convert_attribute(name: str, value: Any) -> Any:
     if name == "proxy":
         return ProxyRotator(value, strategy="weighted")
     return TLSIdentifierRotator.from_file(value)
+
+
+def _wake(future: Any) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _thread_waker(loop: Any, descriptor: int, drain: Any) -> Any:
@@ -197,6 +206,7 @@ _core._register(
         "session_id": new_session_id,
         "convert_attribute": _convert_attribute,
         "plain_proxy": _plain_proxy,
+        "wake": _wake,
         "thread_waker": _thread_waker,
         "removed": REMOVED,
         "check_hints": _check_hints,

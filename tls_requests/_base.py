@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._retry import Retry
     from ._states import ClientState
     from ._timing import ClientStats
+    from ._upload import Source
     from .models.cookies import Cookies
     from .models.headers import Headers
     from .models.request import Request
@@ -773,7 +774,7 @@ class BaseClient(_core.BaseClient):
 
         spelled = {**(self._spelled or {}), **(_spelling(kwargs.pop("given_headers")) or {})}
         options: dict[str, Any] = {
-            name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier") if name in kwargs
+            name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier", "progress") if name in kwargs
         }
         aliases = [name for name in kwargs if option_key(name) in ALIASES]
         for name in sorted(aliases, key=lambda name: option_key(name) == "timeoutmilliseconds"):  # milliseconds win
@@ -857,14 +858,17 @@ class BaseClient(_core.BaseClient):
                     return refusal
         return None
 
-    def _engine_arguments(self, request: Request, identifier: str, follow_redirects: Any) -> tuple[Any, ...]:
-        """What `_perform_*` takes for a finished request."""
+    def _engine_arguments(
+        self, request: Request, identifier: str, follow_redirects: Any, stream: bool = False
+    ) -> tuple[tuple[Any, ...], Source | None]:
+        """What `_perform_*` takes for a finished request, and the source of a body that goes in pieces."""
         request._session_id = self._id
         options: dict[str, Any] = dict(request._options)
         options["client_identifier"] = identifier
         options["timeout"] = request.timeout
         if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
             options["follow_redirects"] = follow_redirects
+        request._choose_boundary(identifier)
         fields = request._fields()
         if request._extra_config:
             options.update(self._transport_for(request._extra_config))
@@ -903,8 +907,12 @@ class BaseClient(_core.BaseClient):
         else:
             options["no_cookies"] = True
             cookies = request.cookies.cookiejar._store.items(str(request.url)) if cookies else []
-        body, body_type = request._body()
-        return request, request.method, str(request.url), fields, cookies, body, body_type, options
+        body, body_type, source = request._outgoing()
+        if stream:
+            options["stream"] = True
+        # A plain number limits how long nothing may move, where a body may rightly take longer than that.
+        options["stall_limit"] = (stream or source is not None) and isinstance(request.timeout, (int, float))
+        return (request, request.method, str(request.url), fields, cookies, body, body_type, options), source
 
     def _transport_for(self, extra: dict[str, Any]) -> dict[str, Any]:
         """What the engine is told of a request's own connection options, which go over the client's."""

@@ -14,10 +14,13 @@ from .exceptions import HTTPError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Any, TypeVar
 
     from ._states import ClientState, ProtocolType
+    from ._stream import AsyncStreamContext, StreamContext
+    from ._upload import Source
     from .models.headers import Headers
     from .models.request import Request as Request
     from .models.response import Response as Response
@@ -108,7 +111,8 @@ class Client(BaseClient):
     ) -> Response:
         """Send a request and return the answer; a failure is a response with status 0.
 
-        data: a form (mapping, pairs) or a raw body; files: multipart; json: a JSON body; content: a raw body.
+        data: a form (mapping, pairs) or a raw body; files: multipart; json: a JSON body; content: a raw body (bytes, text, a file, an
+        iterable of bytes; files and iterables are sent in pieces). progress: called with the body's bytes sent and their total.
         params, headers, cookies: over the client's. auth: in place of the client's. timeout: seconds.
         An argument that is left out means the client's setting. Further keywords, for this request: proxy, verify, http2,
         client_identifier, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
@@ -148,7 +152,10 @@ class Client(BaseClient):
     def send(
         self, request: Request, *, auth: Any = None, follow_redirects: Any = None, stream: bool = False
     ) -> Response:
-        """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks."""
+        """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks.
+
+        stream: return the response as soon as its head is there, unread: read it (`iter_bytes`, `read`, ...), then `close` it.
+        """
         from .models.request import Request as RequestClass
 
         self._check_open()
@@ -160,27 +167,35 @@ class Client(BaseClient):
             request = hooked
         rotator = self._rotator_of(request)
         if rotator is None:
-            response = self._send(request, follow_redirects=follow_redirects)
+            more: dict[str, Any] = {"stream": True} if stream else {}
+            response = self._send(request, follow_redirects=follow_redirects, **more)
         else:
-            response = self._send_by_rotator(request, rotator, follow_redirects)
+            response = self._send_by_rotator(request, rotator, follow_redirects, stream)
         if self._hook_list("response") or type(self).build_hook_response is not Client.build_hook_response:
-            response._closed = False
-            hooked = self.build_hook_response(response)
+            if not stream:
+                response._closed = False
+            try:
+                hooked = self.build_hook_response(response)
+            except BaseException:
+                response.close()
+                raise
             if hooked is not None:
                 response = hooked
-            response.read()
-            response.close()
+            if not stream:
+                response.read()
+                response.close()
         return response
 
-    def _send_by_rotator(self, request: Request, rotator: Any, follow_redirects: Any) -> Response:
+    def _send_by_rotator(self, request: Request, rotator: Any, follow_redirects: Any, stream: bool) -> Response:
         """`_send` with feedback to the rotator, and on another of its proxies where that was asked for and can help."""
         tried: list[Any] = []
         retries = self._proxy_retries(request)
+        more: dict[str, Any] = {"stream": True} if stream else {}
         while True:
             response: Response | None = None
             failure: Any
             try:
-                response = self._send(request, follow_redirects=follow_redirects)
+                response = self._send(request, follow_redirects=follow_redirects, **more)
                 failure, history = response.error, response.history
             except HTTPError as error:
                 if not self._is_transport(error):
@@ -203,8 +218,24 @@ class Client(BaseClient):
                 raise failure
             return response
 
+    def _perform_of(
+        self, request: Request, arguments: tuple[Any, ...], source: Source | None, stream: bool
+    ) -> Callable[[], Response]:
+        """What sends the finished request once."""
+        if not stream and source is None:
+            return lambda: self._perform_blocking(*arguments)
+        from ._stream import send_blocking
+
+        return lambda: send_blocking(self, request, arguments, source)
+
     def _send(
-        self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
+        self,
+        request: Request,
+        *,
+        history: Any = None,
+        start: float | None = None,
+        follow_redirects: Any = None,
+        stream: bool = False,
     ) -> Response:
         other = None if request._low_level is True else self._other_session("request")
         if other is not None:
@@ -221,19 +252,26 @@ class Client(BaseClient):
         identifier = self.prepare_client_identifier(self._identifier_of(request))
         if type(self).prepare_config is not Client.prepare_config:
             self.prepare_config(request, identifier)
-        arguments = self._engine_arguments(request, identifier, follow_redirects)
-        policy, output = self._retry_of(request), self._output_of(request)
+        arguments, source = self._engine_arguments(request, identifier, follow_redirects, stream)
+        policy = self._retry_of(request) if source is None or source.rewinds else None
+        output = None if stream else self._output_of(request)
+        perform = Client._perform_of(
+            self, request, arguments, source, stream
+        )  # TLSClient sends by any client's session
         try:
             if output is not None:
                 output.open()
             if policy is None:
-                response: Response = self._perform_blocking(*arguments)
+                response: Response = perform()
             else:
                 tries = policy.tries(request.method)
                 while tries.open:
                     tries.begin()
                     try:
-                        tries.took(self._perform_blocking(*arguments))
+                        latest = perform()
+                        tries.took(latest)
+                        if tries.open and latest._live is not None:
+                            latest.close()
                     except HTTPError as error:
                         tries.failed(error)
                     if tries.open:
@@ -247,6 +285,36 @@ class Client(BaseClient):
                 output.close()
         self._after(request, response)
         return response
+
+    def stream(self, method: str, url: Any, **kwargs: Any) -> StreamContext:
+        """Send a request and read its answer in pieces: `with client.stream("GET", url) as response`.
+
+        Arguments as for `request`. The response comes when its head is there; leaving the block gives up what was not read.
+        """
+        from ._stream import StreamContext
+
+        return StreamContext(self, method, url, kwargs)
+
+    def download(
+        self,
+        url: Any,
+        path: Any,
+        *,
+        resume: bool = False,
+        progress: Callable[[int, int | None], object] | None = None,
+        fsync: bool = True,
+        **kwargs: Any,
+    ) -> Response:
+        """Write the answer of a GET request to a file; the response, without a body.
+
+        The bytes go to `<path>.part`, which becomes `path` once it is complete. resume: keep the part of a download that failed, and ask for the
+        rest of it when called again (Range with If-Range). progress: called with the bytes written and the total, None when
+        that is not known. fsync: have the file on the disk before it gets its name. Further arguments as for `get`.
+        Raises HTTPError for a status other than 2xx, IncompleteBody, DecodingError, and what else ends a transfer; OSError.
+        """
+        from ._download import download
+
+        return download(self, url, path, resume, progress, fsync, kwargs)
 
     def get(
         self,
@@ -403,7 +471,8 @@ class AsyncClient(BaseClient):
     ) -> Response:
         """Send a request and return the answer; a failure is a response with status 0.
 
-        data: a form (mapping, pairs) or a raw body; files: multipart; json: a JSON body; content: a raw body.
+        data: a form (mapping, pairs) or a raw body; files: multipart; json: a JSON body; content: a raw body (bytes, text, a file, an
+        iterable of bytes; files and iterables are sent in pieces). progress: called with the body's bytes sent and their total.
         params, headers, cookies: over the client's. auth: in place of the client's. timeout: seconds.
         An argument that is left out means the client's setting. Further keywords, for this request: proxy, verify, http2,
         client_identifier, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
@@ -566,7 +635,10 @@ class AsyncClient(BaseClient):
     async def send(
         self, request: Request, *, stream: bool = False, auth: Any = None, follow_redirects: Any = None
     ) -> Response:
-        """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks."""
+        """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks.
+
+        stream: return the response as soon as its head is there, unread: read it (`aiter_bytes`, `aread`, ...), then `aclose` it.
+        """
         from .models.request import Request as RequestClass
 
         self._check_open()
@@ -582,29 +654,37 @@ class AsyncClient(BaseClient):
             request = hooked
         rotator = self._rotator_of(request)
         if rotator is None:
-            response = await self._send(request, follow_redirects=follow_redirects)
+            more: dict[str, Any] = {"stream": True} if stream else {}
+            response = await self._send(request, follow_redirects=follow_redirects, **more)
         else:
-            response = await self._send_by_rotator(request, rotator, follow_redirects)
+            response = await self._send_by_rotator(request, rotator, follow_redirects, stream)
         if self._hook_list("response") or type(self).build_hook_response is not AsyncClient.build_hook_response:
-            response._closed = False
-            hooked = self.build_hook_response(response)
-            if hasattr(hooked, "__await__"):
-                hooked = await hooked
+            if not stream:
+                response._closed = False
+            try:
+                hooked = self.build_hook_response(response)
+                if hasattr(hooked, "__await__"):
+                    hooked = await hooked
+            except BaseException:
+                response.close()
+                raise
             if hooked is not None:
                 response = hooked
-            response.read()
-            response.close()
+            if not stream:
+                response.read()
+                response.close()
         return response
 
-    async def _send_by_rotator(self, request: Request, rotator: Any, follow_redirects: Any) -> Response:
+    async def _send_by_rotator(self, request: Request, rotator: Any, follow_redirects: Any, stream: bool) -> Response:
         """`_send` with feedback to the rotator, and on another of its proxies where that was asked for and can help."""
         tried: list[Any] = []
         retries = self._proxy_retries(request)
+        more: dict[str, Any] = {"stream": True} if stream else {}
         while True:
             response: Response | None = None
             failure: Any
             try:
-                response = await self._send(request, follow_redirects=follow_redirects)
+                response = await self._send(request, follow_redirects=follow_redirects, **more)
                 failure, history = response.error, response.history
             except HTTPError as error:
                 if not self._is_transport(error):
@@ -627,8 +707,24 @@ class AsyncClient(BaseClient):
                 raise failure
             return response
 
+    def _perform_of(
+        self, request: Request, arguments: tuple[Any, ...], source: Source | None, stream: bool
+    ) -> Callable[[], Awaitable[Response]]:
+        """What sends the finished request once."""
+        if not stream and source is None:
+            return lambda: self._perform_awaitable(*arguments)
+        from ._stream import send_async
+
+        return lambda: send_async(self, request, arguments, source)
+
     async def _send(
-        self, request: Request, *, history: Any = None, start: float | None = None, follow_redirects: Any = None
+        self,
+        request: Request,
+        *,
+        history: Any = None,
+        start: float | None = None,
+        follow_redirects: Any = None,
+        stream: bool = False,
     ) -> Response:
         other = None if request._low_level is True else self._other_session("arequest")
         if other is not None:
@@ -648,13 +744,15 @@ class AsyncClient(BaseClient):
             identifier = await self.aprepare_client_identifier(identifier)
         if type(self).prepare_config is not AsyncClient.prepare_config:
             self.prepare_config(request, identifier)
-        arguments = self._engine_arguments(request, identifier, follow_redirects)
-        policy, output = self._retry_of(request), self._output_of(request)
+        arguments, source = self._engine_arguments(request, identifier, follow_redirects, stream)
+        policy = self._retry_of(request) if source is None or source.rewinds else None
+        output = None if stream else self._output_of(request)
+        perform = AsyncClient._perform_of(self, request, arguments, source, stream)
         try:
             if output is not None:
                 await output.aopen()
             if policy is None:
-                response: Response = await self._perform_awaitable(*arguments)
+                response: Response = await perform()
             else:
                 import asyncio
 
@@ -662,7 +760,10 @@ class AsyncClient(BaseClient):
                 while tries.open:
                     tries.begin()
                     try:
-                        tries.took(await self._perform_awaitable(*arguments))
+                        latest = await perform()
+                        tries.took(latest)
+                        if tries.open and latest._live is not None:
+                            await latest.aclose()
                     except HTTPError as error:
                         tries.failed(error)
                     if tries.open:
@@ -676,6 +777,30 @@ class AsyncClient(BaseClient):
                 output.close()
         self._after(request, response)
         return response
+
+    def stream(self, method: str, url: Any, **kwargs: Any) -> AsyncStreamContext:
+        """Send a request and read its answer in pieces: `async with client.stream("GET", url) as response`.
+
+        Arguments as for `request`. The response comes when its head is there; leaving the block gives up what was not read.
+        """
+        from ._stream import AsyncStreamContext
+
+        return AsyncStreamContext(self, method, url, kwargs)
+
+    async def download(
+        self,
+        url: Any,
+        path: Any,
+        *,
+        resume: bool = False,
+        progress: Callable[[int, int | None], object] | None = None,
+        fsync: bool = True,
+        **kwargs: Any,
+    ) -> Response:
+        """Write the answer of a GET request to a file; the response, without a body. See Client.download."""
+        from ._download import adownload
+
+        return await adownload(self, url, path, resume, progress, fsync, kwargs)
 
     # ------------------------------------------------------------------------------------------ asynchronous twins
 

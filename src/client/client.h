@@ -88,7 +88,10 @@ enum {
                                       content-type of the body and cookie are added, where the browser puts them */
     TR_OP_NO_COOKIES = 1u << 5,    /* neither send from the jar nor store into it */
     TR_OP_NO_DECODE = 1u << 6,     /* leave content codings */
-    TR_OP_NEW_TUNNEL = 1u << 7     /* with a proxy: a connection of this hop's own, and no resumption: the exit may be another each time */
+    TR_OP_NEW_TUNNEL = 1u << 7,    /* with a proxy: a connection of this hop's own, and no resumption: the exit may be another each time */
+    TR_OP_STREAM = 1u << 8,        /* the answer is handed out when its head is there, its body by tr_op_read_* */
+    TR_OP_STALL_LIMIT = 1u << 9    /* total_ms counts from the last byte sent or received, not from the start of the hop: for bodies
+                                      that may take as long as they move */
 };
 
 /* By method and body: GET without one is a navigation, POST of a form a form's, anything else a fetch. */
@@ -123,6 +126,9 @@ typedef struct tr_op_request {
     bool has_body;
     tr_slice_t body;    /* not copied when body_owner is set: lent until the op is freed */
     void *body_owner;   /* opaque; handed to tr_op_on_free's callback */
+    bool body_written;             /* the body comes by tr_op_write; `body` is empty */
+    bool body_rewinds;             /* ... and can be written again from its start, for a replay or a redirect */
+    int64_t body_len;              /* ... and has this length; -1: unknown */
     tr_slice_t body_type;          /* content-type unless the caller gave one; empty: none */
     const tr_profile_t *profile;   /* NULL: tr_profile_default */
     tr_trust_t *trust;             /* referenced; NULL: the process-wide default store */
@@ -165,6 +171,29 @@ void tr_op_cancel(tr_op_t *op);
  * TR_AGAIN after 50 ms at the latest, so that the caller can look at signals. For ops submitted without a sink; one thread at a time. */
 tr_code_t tr_op_wait(tr_op_t *op, uint64_t max_ns);
 bool tr_op_is_done(const tr_op_t *op); /* acquire: results may be read when true */
+
+/* --- bodies in pieces (flow.h). The consumer is one thread at a time: the blocking caller, or the thread of the sink's consumer. An op of
+ * that kind has events before its completion: a sink hands them out by tr_sink_take_all; tr_op_wait comes back for one too (TR_OK), and
+ * each means "look again". --- */
+/* tr_op_is_answered: TR_OP_STREAM, and the answer's head is there: tr_op_responses may be read, trailers excepted. */
+bool tr_op_is_answered(const tr_op_t *op);
+/* tr_op_read_fill makes at least `min` bytes of the answer's body ready (fewer only at its end) and says how many are: TR_OK; TR_AGAIN (wait for
+ * an event); TR_EOF (the body is complete); the failure of the op (IncompleteBody, ...) or of the content coding. raw: the coding is left;
+ * do not mix. Only when answered. */
+tr_code_t tr_op_read_fill(tr_op_t *op, size_t *out_len, size_t min, bool raw, tr_err_t *err);
+/* tr_op_read_take copies len bytes of those that are ready. */
+void tr_op_read_take(tr_op_t *op, uint8_t *dst, size_t len);
+/* tr_op_wants_body says whether more of the body shall be written, and for which pass over it: another number than before means
+ * from the start. */
+bool tr_op_wants_body(tr_op_t *op, uint32_t *out_pass);
+/* tr_op_write copies a piece in: TR_OK; TR_AGAIN (not wanted any more, or another pass: nothing was kept); NOMEM; REQUEST_BODY (longer than
+ * declared: the op fails with it). */
+tr_code_t tr_op_write(tr_op_t *op, uint32_t pass, tr_slice_t data, tr_err_t *err);
+tr_code_t tr_op_write_end(tr_op_t *op, uint32_t pass, tr_err_t *err); /* likewise; REQUEST_BODY: shorter than declared */
+/* tr_op_write_fail ends the op with REQUEST_BODY: the rest cannot be had. */
+void tr_op_write_fail(tr_op_t *op, const char *why);
+/* Bytes of the body (of this pass) that were handed to the connection. */
+uint64_t tr_op_body_sent(const tr_op_t *op);
 
 /* One response of an op. Read-only after completion. */
 typedef struct tr_response {
@@ -233,5 +262,8 @@ int tr_sink_fd(const tr_sink_t *sink);
 /* tr_sink_take resets the descriptor and detaches up to max completed ops into out (each with a reference for the caller); returns how many.
  * When some are left the descriptor stays readable. */
 size_t tr_sink_take(tr_sink_t *sink, tr_op_t **out, size_t max);
+/* tr_sink_take_all also detaches up to max_events ops that have an event, each with a reference and once however many events it had. An op's
+ * last event is taken before its completion, or with it: then look at it first. */
+size_t tr_sink_take_all(tr_sink_t *sink, tr_op_t **events, size_t max_events, size_t *out_events, tr_op_t **out, size_t max);
 
 #endif

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "client/flow.h"
 #include "client/hconn.h"
 #include "client/op.h"
 #include "client/pool.h"
@@ -206,7 +207,7 @@ run_turn(tr_engine_t *e, uint64_t wait_ns)
     if (!tr_list_empty(&e->sinks)) {
         flush_sinks(e);
     }
-    if (atomic_load(&e->num_ops) == 0 || (e->leading_op != NULL && tr_op_is_done(e->leading_op))) {
+    if (atomic_load(&e->num_ops) == 0 || (e->leading_op != NULL && tr_op__has_news(e->leading_op))) {
         wait_ns = 0; /* what the queue brought is over already */
     }
     tr_loop_run_once(e->loop, wait_ns);
@@ -244,6 +245,21 @@ tr_engine__completed(tr_engine_t *e, tr_op_t *op)
         unlock(e);
     }
     tr_op_unref(op);
+}
+
+void
+tr_engine__wake_caller(tr_engine_t *e, tr_op_t *op)
+{
+    if (op == e->leading_op) {
+        atomic_store_explicit(&op->flow->awake, true, memory_order_release);
+        return;
+    }
+    lock(e);
+    atomic_store_explicit(&op->flow->awake, true, memory_order_release);
+    if (op->waiter != NULL) {
+        (void)pthread_cond_signal(&op->waiter->cond);
+    }
+    unlock(e);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ posting */
@@ -295,7 +311,7 @@ leave_drive(tr_engine_t *e)
     if (atomic_load(&e->num_async) == 0) {
         for (tr_link_t *link = tr_list_first(&e->waiters); link != NULL; link = tr_list_next(&e->waiters, link)) {
             tr_waiter_t *waiter = TR_CONTAINER_OF(link, tr_waiter_t, link);
-            if (!tr_op_is_done(waiter->op)) {
+            if (!tr_op__has_news(waiter->op)) {
                 e->driving = true;
                 waiter->leads = true;
                 (void)pthread_cond_signal(&waiter->cond);
@@ -415,7 +431,7 @@ caller_drive(tr_engine_t *e, tr_op_t *op, uint64_t deadline_ns)
     /* What happened to the connections since somebody looked last: a request must not go out on one that was closed meanwhile. */
     tr_loop_run_once(e->loop, 0);
     uint64_t now = tr_loop_now(e->loop);
-    while (!tr_op_is_done(op) && now < deadline_ns && !must_leave(e)) {
+    while (!tr_op__has_news(op) && now < deadline_ns && !must_leave(e)) {
         run_turn(e, deadline_ns - now);
         now = tr_loop_now(e->loop);
     }
@@ -437,7 +453,7 @@ follow(tr_engine_t *e, tr_op_t *op, uint64_t deadline_ns)
         tr_loop_wake(e->loop); /* under the lock: the loop cannot be freed */
     }
     uint64_t now = clock_ns();
-    while (!waiter.leads && !tr_op_is_done(op) && now < deadline_ns && e->driving) {
+    while (!waiter.leads && !tr_op__has_news(op) && now < deadline_ns && e->driving) {
         wait_cond(&waiter.cond, &e->lock, now, deadline_ns);
         now = clock_ns();
     }
@@ -447,18 +463,29 @@ follow(tr_engine_t *e, tr_op_t *op, uint64_t deadline_ns)
     return waiter.leads;
 }
 
+/* What a wait ended with; an event is told once. */
+static tr_code_t
+waited(tr_op_t *op)
+{
+    bool news = tr_op_is_done(op);
+    if (op->flow != NULL) {
+        news = atomic_exchange_explicit(&op->flow->awake, false, memory_order_acq_rel) || news;
+    }
+    return news ? TR_OK : TR_AGAIN;
+}
+
 tr_code_t
 tr_op_wait(tr_op_t *op, uint64_t max_ns)
 {
     tr_engine_t *e = &the_engine;
-    if (tr_op_is_done(op)) {
-        return TR_OK;
+    if (tr_op__has_news(op)) {
+        return waited(op);
     }
     uint64_t now = clock_ns();
     uint64_t deadline = now + TR_MIN(max_ns, WAIT_MAX_NS);
     bool leads = false;
     lock(e);
-    while (!tr_op_is_done(op) && now < deadline) {
+    while (!tr_op__has_news(op) && now < deadline) {
         if (!leads && e->driving) {
             leads = follow(e, op, deadline);
         } else if (e->state != TR_ENGINE_RUNNING || must_leave(e)) {
@@ -484,7 +511,7 @@ tr_op_wait(tr_op_t *op, uint64_t max_ns)
         leave_drive(e);
     }
     unlock(e);
-    return tr_op_is_done(op) ? TR_OK : TR_AGAIN;
+    return waited(op);
 }
 
 /* ----------------------------------------------------------------------------------------------------- start and stop */
@@ -668,6 +695,7 @@ orphan_op(tr_op_t *op)
     op->has_error = true;
     op->state = TR_OP_COMPLETED;
     op->waiter = NULL;
+    atomic_store(&op->orphaned, true);
     atomic_store(&op->done, true);
 }
 

@@ -101,6 +101,9 @@ void tr_engine__release(tr_engine_t *engine, bool held);
 /* tr_engine__completed counts and announces a completed op, taking over the engine's reference. On the loop. */
 void tr_engine__completed(tr_engine_t *engine, tr_op_t *op);
 
+/* tr_engine__wake_caller brings the blocking caller of an op with a flow back from tr_op_wait. On the loop. */
+void tr_engine__wake_caller(tr_engine_t *engine, tr_op_t *op);
+
 /* --- trust.c: the process-wide default trust store, loaded on a thread of its own --- */
 /* tr_trust__default gives the store: TR_OK with *out lent for the process's life; TR_AGAIN: it is being loaded and tr_pool__trust_ready will be
  * called on the loop; TLS_TRUST_STORE (the next call tries again). On the loop. */

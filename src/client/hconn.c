@@ -6,6 +6,7 @@
 
 #include "client/chain.h"
 #include "client/compose.h"
+#include "client/flow.h"
 #include "client/initiator.h"
 #include "core/mem.h"
 
@@ -379,6 +380,9 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
             tr_origin__failed(origin, hconn, &cause);
         }
         tr_hconn__close(hconn);
+    } else if (hconn->h1 != NULL && hconn->state == TR_HCONN_BUSY && tr_h1_is_paused(hconn->h1)) {
+        hconn->held_end = code;
+        hconn->held_err = *err;
     } else {
         die(hconn, code, err);
     }
@@ -591,7 +595,7 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
         .headers = ask->headers,
         .num_headers = ask->num_headers,
         .has_body = ask->has_body,
-        .body_len = ask->has_body ? (int64_t)ask->body.len : 0,
+        .body_len = !ask->has_body ? 0 : op->flow != NULL && op->flow->written ? op->flow->up_len : (int64_t)ask->body.len,
         .body_type = ask->body_type,
         .cookie = cookie,
         .authorization = ask->authorization,
@@ -841,6 +845,39 @@ tr_hconn__retire(tr_hconn_t *hconn)
     set_state(hconn, TR_HCONN_LEAVING);
     tr_origin__dirty(hconn->origin);
     tr_hconn__dirty(hconn); /* closes it once nothing is under way */
+}
+
+void
+tr_hconn__resume(tr_hconn_t *hconn, tr_op_t *op)
+{
+    if (hconn->h2 != NULL) {
+        tr_h2_resume(hconn->h2, op->stream);
+        tr_hconn__dirty(hconn);
+        return;
+    }
+    tr_h1_resume(hconn->h1);
+    feed_h1(hconn);
+    if (hconn->state == TR_HCONN_DEAD) {
+        return;
+    }
+    if (hconn->held_end != TR_OK) {
+        if (hconn->state != TR_HCONN_BUSY || !tr_h1_is_paused(hconn->h1)) {
+            die(hconn, hconn->held_end, &hconn->held_err);
+        }
+    } else {
+        tr_conn_read_more(hconn->conn);
+    }
+}
+
+void
+tr_hconn__resume_body(tr_hconn_t *hconn, tr_op_t *op)
+{
+    if (hconn->h2 != NULL) {
+        tr_h2_resume_body(hconn->h2, op->stream);
+    } else {
+        tr_h1_resume_body(hconn->h1);
+    }
+    tr_hconn__dirty(hconn);
 }
 
 bool

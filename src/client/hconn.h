@@ -48,6 +48,8 @@ typedef struct tr_hconn {
     char proxy_settings[64];     /* lent to conn: part of the ticket keys of proxies */
     uint64_t opened_ns, idle_ns, received_ns;
     tr_timer_t idle_timer;
+    tr_code_t held_end;     /* HTTP/1.1: the transport ended while the exchange was paused; told when what came before was fed */
+    tr_err_t held_err;
     tr_defer_t free_defer;
 } tr_hconn_t;
 
@@ -67,6 +69,10 @@ void tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete);
 void tr_hconn__retire(tr_hconn_t *hconn);
 /* tr_hconn__sent says whether a byte of the op's request was given to the transport. */
 bool tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op);
+/* tr_hconn__resume feeds an exchange again whose data callback had paused it. */
+void tr_hconn__resume(tr_hconn_t *hconn, tr_op_t *op);
+/* tr_hconn__resume_body: the op's body source has bytes again. */
+void tr_hconn__resume_body(tr_hconn_t *hconn, tr_op_t *op);
 /* tr_hconn__flush pulls the engine's output into the transport. */
 void tr_hconn__flush(tr_hconn_t *hconn);
 void tr_hconn__dirty(tr_hconn_t *hconn);

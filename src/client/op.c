@@ -4,6 +4,7 @@
 
 #include "client/chain.h"
 #include "client/engine.h"
+#include "client/flow.h"
 #include "client/initiator.h"
 #include "client/session.h"
 #include "client/sink.h"
@@ -132,6 +133,7 @@ tr_op_unref(tr_op_t *op)
     if (op->hop != NULL && !op->hop->listed) {
         free_hop(op->hop);
     }
+    tr_flow__free(op->flow);
     tr_trust_unref(op->trust);
     tr_identity_unref(op->identity);
     tr_transport_unref(op->transport);
@@ -347,7 +349,7 @@ put_slice(uint8_t **p, tr_slice_t in)
 }
 
 static tr_code_t
-copy_headers(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
+copy_headers(tr_op_t *op, const tr_op_request_t *request, bool *out_expects, tr_err_t *err)
 {
     size_t total = 0;
     for (size_t i = 0; i < request->num_headers; i++) {
@@ -363,6 +365,9 @@ copy_headers(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
         }
         if (field->name.len > SIZE_MAX / 4 - total || field->value.len > SIZE_MAX / 4 - total - field->name.len) {
             return tr_err_nomem(err, "op.prepare");
+        }
+        if (field->name.len == 6 && tr_slice_ieq(field->name, TR_SLICE_LIT("expect"))) {
+            *out_expects = tr_slice_ieq(field->value, TR_SLICE_LIT("100-continue"));
         }
         total += field->name.len + field->value.len;
     }
@@ -476,6 +481,7 @@ tr_code_t
 tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
 {
     tr_code_t code;
+    bool expects = false;
     if (op->ask.key.data != NULL) {
         return tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, "op.prepare", "The request was prepared before.");
     }
@@ -499,8 +505,13 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
     op->identity = request->identity != NULL ? tr_identity_ref(request->identity) : NULL;
     op->transport = tr_transport_ref(request->transport);
     op->routes = request->routes != NULL ? tr_routes_ref(request->routes) : NULL;
-    if ((code = copy_headers(op, request, err)) != TR_OK || (code = copy_cookies(op, request, err)) != TR_OK ||
+    if ((code = copy_headers(op, request, &expects, err)) != TR_OK || (code = copy_cookies(op, request, err)) != TR_OK ||
         (code = copy_order(op, request, err)) != TR_OK) {
+        goto done;
+    }
+    bool streams = (request->flags & TR_OP_STREAM) != 0;
+    if ((streams || (request->has_body && (request->body_written || expects))) && tr_flow__new(op, request, expects) != TR_OK) {
+        code = tr_err_nomem(err, "op.prepare");
         goto done;
     }
     op->ask.has_body = request->has_body;
@@ -556,6 +567,9 @@ tr_op_submit(tr_op_t *op, tr_sink_t *sink, tr_err_t *err)
     tr_op_ref(op);
     op->sink = sink == NULL ? NULL : tr_sink__ref(sink);
     op->state = TR_OP_QUEUED;
+    if (op->flow != NULL) {
+        op->flow->blocking = sink == NULL;
+    }
     op->submit_msg.fn = tr_op__submit_msg;
     atomic_store_explicit(&op->session->used, true, memory_order_relaxed);
     atomic_fetch_add(&engine->num_ops, 1);
@@ -600,6 +614,12 @@ bool
 tr_op_is_done(const tr_op_t *op)
 {
     return atomic_load_explicit(&op->done, memory_order_acquire);
+}
+
+bool
+tr_op__has_news(const tr_op_t *op)
+{
+    return tr_op_is_done(op) || (op->flow != NULL && atomic_load_explicit(&op->flow->awake, memory_order_acquire));
 }
 
 const tr_err_t *

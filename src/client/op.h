@@ -63,6 +63,7 @@ struct tr_op {
     atomic_bool done;             /* release when results are complete, acquire by readers */
     atomic_bool cancel_requested; /* set once by any thread; read by the loop */
     atomic_bool submitted;
+    atomic_bool orphaned; /* it was the parent's: set in a forked child, before any other thread is there */
     tr_msg_t submit_msg; /* engine lock while queued */
     tr_msg_t cancel_msg;
     tr_session_t *session; /* referenced */
@@ -72,6 +73,7 @@ struct tr_op {
     void *user;
     void (*on_free)(void *user, void *body_owner);
     void *body_owner;
+    struct tr_flow *flow; /* owned; NULL: bodies as a whole, which is the usual case */
     tr_arena_t arena;
 
     /* --- the request, as prepared --- */
@@ -129,6 +131,8 @@ struct tr_op {
 
 /* The message that brings a submitted op to the loop. */
 void tr_op__submit_msg(tr_msg_t *msg);
+/* tr_op__has_news: what tr_op_wait waits for: the op is done, or has an event. */
+bool tr_op__has_news(const tr_op_t *op);
 /* tr_op__start begins (or, after a redirect or before a replay, begins again) on the loop: finds the origin and queues there. */
 void tr_op__start(tr_op_t *op);
 /* tr_op__complete ends the op: err NULL means that op->responses is the answer. On the loop; releases the engine's reference (the op may be

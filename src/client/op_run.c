@@ -1,6 +1,7 @@
 #include <time.h>
 
 #include "client/engine.h"
+#include "client/flow.h"
 #include "client/hconn.h"
 #include "client/initiator.h"
 #include "client/op.h"
@@ -89,6 +90,9 @@ tr_op__complete(tr_op_t *op, const tr_err_t *err)
     op->state = TR_OP_COMPLETED;
     op->origin = NULL;
     finish_timing(op);
+    if (op->flow != NULL) {
+        tr_flow__completed(op);
+    }
     if (err != NULL) {
         op->error = *err;
         op->has_error = true;
@@ -172,7 +176,24 @@ is_sending(const tr_op_t *op)
     if (tr_conn_pending(hconn->conn) > 0) {
         return true;
     }
+    if (op->flow != NULL && op->sending_body) {
+        return !op->flow->up_done && !op->flow->up_stopped;
+    }
     return hconn->h1 != NULL ? !tr_h1_wrote_all(hconn->h1) : op->sending_body && op->body_sent < op->ask.body.len;
+}
+
+/* When the total time is over. */
+static uint64_t
+total_deadline(const tr_op_t *op)
+{
+    uint64_t start = op->hop_ns;
+    if ((op->flags & TR_OP_STALL_LIMIT) != 0 && op->state == TR_OP_ACTIVE) {
+        if (op->flow != NULL && tr_flow__is_held(op)) {
+            return UINT64_MAX;
+        }
+        start = TR_MAX(start, op->activity_ns);
+    }
+    return after(start, op->timeouts.total_ms);
 }
 
 /* What the op waits for, when that is over, and what it is called then. */
@@ -197,6 +218,9 @@ phase_deadline(const tr_op_t *op, tr_code_t *out_code)
         return after(TR_MAX(start, info->tcp_done_ns), limits->tls_ms);
     }
     if (op->state == TR_OP_ACTIVE) {
+        if (op->flow != NULL && tr_flow__is_held(op)) {
+            return UINT64_MAX;
+        }
         if (limits->write_ms != 0 && is_sending(op)) {
             *out_code = TR_ERR_TIMEOUT_WRITE;
             return after(op->activity_ns, limits->write_ms);
@@ -217,12 +241,12 @@ static uint64_t
 next_look(const tr_op_t *op)
 {
     const tr_timeouts_t *limits = &op->timeouts;
-    uint64_t at = after(op->hop_ns, limits->total_ms);
+    uint64_t at = total_deadline(op);
     if (op->state == TR_OP_WAITING) {
         at = TR_MIN(at, after(op->wait_ns, limits->pool_ms));
         at = TR_MIN(at, after(op->wait_ns, limits->connect_ms));
         at = TR_MIN(at, after(op->wait_ns, limits->tls_ms));
-    } else if (op->state == TR_OP_ACTIVE) {
+    } else if (op->state == TR_OP_ACTIVE && !(op->flow != NULL && tr_flow__is_held(op))) {
         at = TR_MIN(at, after(op->activity_ns, limits->read_ms));
         at = TR_MIN(at, after(op->activity_ns, limits->write_ms));
         at = TR_MIN(at, after(op->activity_ns, limits->first_byte_ms));
@@ -261,10 +285,10 @@ on_timer(void *arg)
     tr_op_t *op = arg;
     uint64_t now = tr_loop_now(loop_of());
     tr_code_t code = TR_ERR_TIMEOUT_TOTAL;
-    if (now < after(op->hop_ns, op->timeouts.total_ms)) {
+    uint64_t total = total_deadline(op);
+    if (now < total) {
         uint64_t phase = phase_deadline(op, &code);
         if (now < phase) {
-            uint64_t total = after(op->hop_ns, op->timeouts.total_ms);
             uint64_t at = TR_MIN(phase, total);
             if (op->state != TR_OP_ACTIVE) {
                 at = TR_MIN(at, TR_MAX(next_look(op), now + NS_PER_MS));
@@ -283,6 +307,8 @@ on_timer(void *arg)
     }
     if (code == TR_ERR_TIMEOUT_TOTAL && is_held_up_by_proxy(op)) {
         code = TR_ERR_PROXY_TIMEOUT;
+    } else if (code == TR_ERR_TIMEOUT_TOTAL && (op->flags & TR_OP_STALL_LIMIT) != 0 && op->state == TR_OP_ACTIVE) {
+        code = is_sending(op) ? TR_ERR_TIMEOUT_WRITE : TR_ERR_TIMEOUT_READ;
     }
     tr_err_t err = TR_ERR_INIT;
     (void)tr_err_set(&err, code, 0, "op.timer", NULL);
@@ -315,6 +341,9 @@ tr_body_source_t
 tr_op__source(tr_op_t *op)
 {
     /* Progress of a body matters where it can stall: large ones, and where a limit for it was asked. */
+    if (op->flow != NULL && op->ask.has_body && (op->flow->written || op->flow->expects)) {
+        return tr_flow__source(op);
+    }
     bool counted = op->ask.body.len > 65536 || (op->timeouts.write_ms != 0 && op->ask.body.len > 0);
     tr_body_source_t source = {op->ask.has_body, (int64_t)op->ask.body.len, op->ask.body, NULL, op};
     op->body_sent = 0;
@@ -339,9 +368,12 @@ touch(tr_op_t *op)
 static void
 on_informational(void *arg, int status, const tr_headers_t *headers)
 {
-    TR_UNUSED(status);
+    tr_op_t *op = arg;
     TR_UNUSED(headers);
-    touch(arg);
+    touch(op);
+    if (status == 100 && op->flow != NULL) {
+        tr_flow__continue(op);
+    }
 }
 
 static void
@@ -369,15 +401,43 @@ make_decoder(tr_op_t *op, tr_err_t *err)
     if (coding.len == 0) {
         return TR_OK;
     }
-    tr_decoder_limits_t limits = {tr_session__max_decoded(session, op->transport), TR_BODY_RATIO_ALLOWANCE,
+    /* What is read in pieces may be as long as it is; its ratio is limited all the same. */
+    bool streams = op->flow != NULL && op->flow->streams;
+    tr_decoder_limits_t limits = {streams ? 0 : tr_session__max_decoded(session, op->transport), TR_BODY_RATIO_ALLOWANCE,
                                   tr_session__max_ratio(session, op->transport)};
     bool unknown = false;
     tr_code_t code = tr_decoder_new(&hop->decoder, &unknown, coding, &limits, err);
-    if (code == TR_OK && hop->decoder != NULL) {
+    if (code == TR_OK && hop->decoder != NULL && !streams) {
         tr_headers_remove(&r->headers, TR_SLICE_LIT("content-encoding"));
         tr_headers_remove(&r->headers, TR_SLICE_LIT("content-length"));
     }
     return code;
+}
+
+static void
+list_hop(tr_op_t *op, tr_hop_t *hop)
+{
+    tr_response_t *r = &hop->response;
+    hop->listed = true;
+    if (op->last == NULL) {
+        op->responses = r;
+    } else {
+        op->last->next = r;
+    }
+    op->last = r;
+}
+
+/* The answer is what the caller asked to have in pieces: hand it out. */
+static void
+publish(tr_op_t *op)
+{
+    tr_response_t *r = &op->hop->response;
+    if ((op->flags & TR_OP_FOLLOW_REDIRECTS) != 0 && tr_redirect_is(r->status, &r->headers)) {
+        return;
+    }
+    r->elapsed_ns = tr_loop_now(loop_of()) - op->start_ns;
+    list_hop(op, op->hop);
+    tr_flow__publish(op);
 }
 
 static void
@@ -399,19 +459,27 @@ on_head(void *arg, int status, tr_headers_t *headers)
         (void)tr_err_set(&op->error, TR_ERR_PROXY_AUTH, 407, "op.forward", "The proxy %s (status 407).",
                          tr_proxy_hop(op->ask.proxy, tr_proxy_num_hops(op->ask.proxy) - 1)->has_auth ? "does not accept the credentials"
                                                                                                      : "asks for credentials");
-    }
-    bool no_body = status == 204 || status == 304 || tr_slice_eq(op->ask.method, TR_SLICE_LIT("HEAD"));
-    if (no_body) {
-        return;
-    }
-    uint64_t len;
-    tr_slice_t length = tr_headers_get(&r->headers, TR_SLICE_LIT("content-length"));
-    bool has_length = length.data != NULL && tr_http_parse_length(length, &len);
-    if ((op->flags & TR_OP_NO_DECODE) == 0 && make_decoder(op, &op->error) != TR_OK) {
         return; /* kept in op->error until the first data or the end */
     }
-    if (has_length && hop->decoder == NULL) {
-        tr_body_expect(&hop->body, len);
+    bool no_body = status == 204 || status == 304 || tr_slice_eq(op->ask.method, TR_SLICE_LIT("HEAD"));
+    if (!no_body) {
+        uint64_t len;
+        tr_slice_t length = tr_headers_get(&r->headers, TR_SLICE_LIT("content-length"));
+        bool has_length = length.data != NULL && tr_http_parse_length(length, &len);
+        if ((op->flags & TR_OP_NO_DECODE) == 0 && make_decoder(op, &op->error) != TR_OK) {
+            return; /* kept in op->error until the first data or the end */
+        }
+        if (has_length && hop->decoder == NULL && (op->flow == NULL || !op->flow->streams)) {
+            tr_body_expect(&hop->body, len);
+        }
+    }
+    if (TR_UNLIKELY(op->flow != NULL)) {
+        if (op->sending_body && (status >= 400 || op->flow->held)) {
+            tr_flow__stop_body(op); /* RFC 9110 9.3: an answer that refuses the request ends its body */
+        }
+        if (op->flow->streams) {
+            publish(op);
+        }
     }
 }
 
@@ -431,6 +499,9 @@ on_data(void *arg, tr_slice_t data, tr_chunk_t **chunk, tr_err_t *err)
     if (op->error.code != TR_OK) {
         *err = op->error;
         return err->code;
+    }
+    if (op->flow != NULL && op->flow->published) {
+        return tr_flow__data(op, data, chunk, err);
     }
     if (hop->decoder != NULL) {
         code = tr_decoder_feed(hop->decoder, &hop->decoded, data, err);
@@ -453,20 +524,27 @@ finish_hop(tr_op_t *op, tr_err_t *err)
     tr_hop_t *hop = op->hop;
     tr_response_t *r = &hop->response;
     tr_engine_t *engine = tr_engine__self();
+    if (op->flow != NULL && op->flow->published) {
+        tr_op__complete(op, NULL); /* it was handed out before */
+        return;
+    }
     r->elapsed_ns = tr_loop_now(engine->loop) - op->start_ns;
     r->body_len = hop->body.len;
-    hop->listed = true;
-    if (op->last == NULL) {
-        op->responses = r;
-    } else {
-        op->last->next = r;
-    }
-    op->last = r;
+    list_hop(op, hop);
     if ((op->flags & TR_OP_FOLLOW_REDIRECTS) == 0 || !tr_redirect_is(r->status, &r->headers)) {
         tr_op__complete(op, NULL);
         return;
     }
-    if (tr_redirect_next(op, err) != TR_OK) {
+    tr_code_t code = tr_redirect_next(op, err);
+    if (code == TR_OK && op->flow != NULL && op->flow->written) {
+        if (!op->ask.has_body) {
+            tr_flow__stop_body(op);
+        } else if (!tr_flow__can_resend(op)) {
+            code = tr_err_set(err, TR_ERR_REQUEST_BODY, 0, "op.redirect",
+                              "The server redirects the request, but its body cannot be read a second time.");
+        }
+    }
+    if (code != TR_OK) {
         op->request_sent = true;
         tr_op__complete(op, err);
         return;
@@ -492,6 +570,9 @@ on_end(void *arg, const tr_headers_t *trailers)
     if (code == TR_OK && trailers != NULL && trailers->len > 0 && tr_headers_copy(&hop->response.trailers, trailers) != TR_OK) {
         code = tr_err_nomem(&err, "op.trailers");
     }
+    if (op->flow != NULL && op->flow->published) {
+        goto done; /* the reader has the decoder */
+    }
     if (code == TR_OK && hop->decoder != NULL) {
         code = tr_decoder_finish(hop->decoder, &hop->decoded, &err);
         if (code == TR_OK && (code = tr_body_move(&hop->body, &hop->decoded)) != TR_OK) {
@@ -500,6 +581,7 @@ on_end(void *arg, const tr_headers_t *trailers)
     }
     tr_decoder_free(hop->decoder);
     hop->decoder = NULL;
+done:;
     tr_origin_t *origin = op->origin;
     origin->calm_step_ns = 0;
     tr_hconn__op_ended(op->hconn, op, true);
@@ -533,6 +615,9 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     tr_hconn__op_ended(hconn, op, false);
     if (err.code == TR_ERR_H2_CALM) {
         tr_origin__calm(origin);
+    }
+    if (op->flow != NULL && (op->flow->published || err.code == TR_ERR_REQUEST_BODY || !tr_flow__can_resend(op))) {
+        retry = TR_RETRY_NO;
     }
     if (retry != TR_RETRY_NO && !atomic_load(&op->session->closed) && op->error.code == TR_OK) {
         op->num_replays++;

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #endif
 
+#include "client/flow.h"
 #include "client/op.h"
 
 struct tr_sink {
@@ -17,6 +18,8 @@ struct tr_sink {
     /* --- under lock --- */
     tr_op_t *head; /* completed, oldest first, each with a reference */
     tr_op_t *tail;
+    tr_op_t *events; /* with an event, oldest first, each with a reference; linked by flow->event_next */
+    tr_op_t *events_tail;
     bool signaled; /* fd was written to since the last take that emptied the list */
     bool closed;   /* the consumer is gone */
     /* --- constant --- */
@@ -104,6 +107,16 @@ release_list(tr_op_t *op)
     }
 }
 
+static void
+release_events(tr_op_t *op)
+{
+    while (op != NULL) {
+        tr_op_t *next = op->flow->event_next;
+        tr_op_unref(op);
+        op = next;
+    }
+}
+
 void
 tr_sink_free(tr_sink_t *sink)
 {
@@ -112,9 +125,12 @@ tr_sink_free(tr_sink_t *sink)
     }
     (void)pthread_mutex_lock(&sink->lock);
     tr_op_t *left = sink->head;
+    tr_op_t *events = sink->events;
     sink->head = sink->tail = NULL;
+    sink->events = sink->events_tail = NULL;
     sink->closed = true;
     (void)pthread_mutex_unlock(&sink->lock);
+    release_events(events);
     release_list(left);
     tr_sink__unref(sink);
 }
@@ -180,6 +196,30 @@ tr_sink__flush(tr_sink_t *sink)
     }
 }
 
+void
+tr_sink__event(tr_sink_t *sink, tr_op_t *op)
+{
+    tr_flow_t *flow = op->flow;
+    bool signal = false;
+    (void)pthread_mutex_lock(&sink->lock);
+    if (!sink->closed && !flow->in_events) {
+        flow->in_events = true;
+        flow->event_next = NULL;
+        if (sink->events == NULL) {
+            sink->events = op;
+        } else {
+            sink->events_tail->flow->event_next = op;
+        }
+        sink->events_tail = tr_op_ref(op);
+        signal = !sink->signaled;
+        sink->signaled = true;
+    }
+    (void)pthread_mutex_unlock(&sink->lock);
+    if (signal) {
+        write_signal(sink);
+    }
+}
+
 tr_link_t *
 tr_sink__link(tr_sink_t *sink)
 {
@@ -193,27 +233,43 @@ tr_sink__from_link(tr_link_t *link)
 }
 
 size_t
-tr_sink_take(tr_sink_t *sink, tr_op_t **out, size_t max)
+tr_sink_take_all(tr_sink_t *sink, tr_op_t **events, size_t max_events, size_t *out_events, tr_op_t **out, size_t max)
 {
     size_t num = 0;
+    size_t num_events = 0;
     (void)pthread_mutex_lock(&sink->lock);
-    while (num < max && sink->head != NULL) {
+    while (num_events < max_events && sink->events != NULL) {
+        tr_op_t *op = sink->events;
+        sink->events = op->flow->event_next;
+        op->flow->in_events = false;
+        events[num_events++] = op;
+    }
+    /* Completions only when no event is left: an op's last event is never taken behind its completion. */
+    while (num < max && sink->head != NULL && (sink->events == NULL || max_events == 0)) {
         tr_op_t *op = sink->head;
         sink->head = op->sink_next;
         op->sink_next = NULL;
         out[num++] = op;
     }
-    if (sink->head == NULL) {
+    if (sink->head == NULL && sink->events == NULL) {
         /* Read even when nothing was signaled: a flush that saw the flag unset may write only now, after an earlier take
          * already had its ops; that byte must not keep the descriptor readable for ever. */
         uint8_t bytes[64];
         ssize_t done;
-        sink->tail = NULL;
+        sink->tail = sink->events_tail = NULL;
         sink->signaled = false;
         do {
             done = read(sink->fd, bytes, sizeof(bytes));
         } while ((done < 0 && errno == EINTR) || done == (ssize_t)sizeof(bytes));
     }
     (void)pthread_mutex_unlock(&sink->lock);
+    *out_events = num_events;
     return num;
+}
+
+size_t
+tr_sink_take(tr_sink_t *sink, tr_op_t **out, size_t max)
+{
+    size_t none;
+    return tr_sink_take_all(sink, NULL, 0, &none, out, max);
 }

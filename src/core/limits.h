@@ -49,6 +49,11 @@
 /* Content-Encoding layers: nobody honest stacks more than two. */
 #define TR_BODY_MAX_CODINGS 5
 
+/* --- bodies in pieces --- */
+/* Received bytes that wait for the reader before the exchange is paused. A megabyte covers what a gigabit brings in 8 ms; HTTP/2's window
+ * (6 MiB in Chromium's profile) may be filled behind it. */
+#define TR_FLOW_DOWN_HIGH ((size_t)1024 * 1024)
+
 /* --- HTTP/2 floods: frames of a kind within one connection that call for work or an answer and bring
  * no data; nghttp2 limits its own outgoing queue, these limit what it answers or we count. --- */
 #define TR_H2_MAX_CONTROL_FRAMES 10000

@@ -611,6 +611,12 @@ tr_h1_resume_body(tr_h1_t *h1)
 }
 
 bool
+tr_h1_is_paused(const tr_h1_t *h1)
+{
+    return h1->paused;
+}
+
+bool
 tr_h1_is_idle(const tr_h1_t *h1)
 {
     return h1->events == NULL;

@@ -40,6 +40,7 @@ void tr_h1_cancel(tr_h1_t *h1);
  * ended: end was called, feed returned TR_OK.) */
 void tr_h1_resume(tr_h1_t *h1);
 void tr_h1_resume_body(tr_h1_t *h1); /* after TR_PAUSED from pull */
+bool tr_h1_is_paused(const tr_h1_t *h1);   /* feed does nothing until tr_h1_resume */
 bool tr_h1_is_idle(const tr_h1_t *h1);     /* no exchange under way */
 bool tr_h1_can_reuse(const tr_h1_t *h1);   /* idle, and the connection may carry another exchange */
 bool tr_h1_got_bytes(const tr_h1_t *h1);   /* of the current exchange's response at least one byte came */

@@ -201,12 +201,19 @@ static PyObject *
 bridge_drain(PyObject *obj, PyObject *args)
 {
     core_bridge_t *self = (core_bridge_t *)obj;
-    tr_op_t *batch[BRIDGE_BATCH];
+    tr_op_t *batch[BRIDGE_BATCH], *events[BRIDGE_BATCH];
+    size_t num_events = 0;
+    core_op_t *woken[BRIDGE_BATCH];
     int rc = 0;
     TR_UNUSED(args);
     Py_INCREF(self); /* a task's step may close the loop */
     if (self->ready_at == self->ready_len && self->sink != NULL) {
-        size_t num = tr_sink_take(self->sink, batch, BRIDGE_BATCH);
+        size_t num = tr_sink_take_all(self->sink, events, BRIDGE_BATCH, &num_events, batch, BRIDGE_BATCH);
+        /* Before anything runs: the bridge's reference on the user lasts until the completion is taken. */
+        for (size_t i = 0; i < num_events; i++) {
+            woken[i] = (core_op_t *)Py_NewRef((PyObject *)tr_op_user(events[i]));
+            tr_op_unref(events[i]);
+        }
         self->ready_at = 0;
         self->ready_len = num;
         for (size_t i = 0; i < num; i++) {
@@ -218,7 +225,11 @@ bridge_drain(PyObject *obj, PyObject *args)
             tr_op_unref(batch[i]);
         }
     }
-    rc = bridge_run_ready(self);
+    for (size_t i = 0; i < num_events; i++) {
+        rc = rc < 0 ? rc : core_op_event(woken[i]);
+        Py_DECREF(woken[i]);
+    }
+    rc = rc < 0 ? rc : bridge_run_ready(self);
     Py_DECREF(self);
     if (rc < 0) {
         return NULL;

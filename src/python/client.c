@@ -325,6 +325,9 @@ PyDoc_STRVAR(send_awaitable_doc,
 PyDoc_STRVAR(send_perform_blocking_doc, "_perform_blocking($self, request, method, url, headers, cookies, body, body_type, options, /)\n--\n\n"
                                           "Send a finished request's parts and wait.");
 
+PyDoc_STRVAR(send_perform_open_doc, "_perform_open($self, request, method, url, headers, cookies, body, body_type, options, /)\n--\n\n"
+                                    "The request as an _Op that is not submitted: for blocking callers that handle bodies in pieces.");
+
 PyDoc_STRVAR(send_perform_awaitable_doc, "_perform_awaitable($self, request, method, url, headers, cookies, body, body_type, options, /)\n--\n\n"
                                            "Send a finished request's parts; await the result.");
 
@@ -337,6 +340,7 @@ static PyMethodDef client_methods[] = {
     {"_blocking", (PyCFunction)(void (*)(void))core_send_blocking, METH_FASTCALL, send_blocking_doc},
     {"_awaitable", (PyCFunction)(void (*)(void))core_send_awaitable, METH_FASTCALL, send_awaitable_doc},
     {"_perform_blocking", core_send_perform_blocking, METH_VARARGS, send_perform_blocking_doc},
+    {"_perform_open", core_send_perform_open, METH_VARARGS, send_perform_open_doc},
     {"_perform_awaitable", core_send_perform_awaitable, METH_VARARGS, send_perform_awaitable_doc},
     {"_failure", core_send_failure, METH_VARARGS, send_failure_doc},
     {"_set_limits", client_set_limits, METH_VARARGS, client_limits_doc},

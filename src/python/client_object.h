@@ -113,6 +113,7 @@ PyObject *core_send_averb(PyObject *self, PyObject *const *args, Py_ssize_t num)
 PyObject *core_send_blocking(PyObject *self, PyObject *const *args, Py_ssize_t num);
 PyObject *core_send_awaitable(PyObject *self, PyObject *const *args, Py_ssize_t num);
 PyObject *core_send_perform_blocking(PyObject *self, PyObject *args);
+PyObject *core_send_perform_open(PyObject *self, PyObject *args);
 PyObject *core_send_perform_awaitable(PyObject *self, PyObject *args);
 PyObject *core_send_failure(PyObject *self, PyObject *args);
 

@@ -4,7 +4,7 @@
  *
  * Life: while the engine has the op and a loop waits for it, the bridge holds a reference. An op that is given up goes to st->abandoned until the
  * engine is done with it, because the engine may still read the body that a Python object lends it. */
-#include "python/state.h"
+#include "python/stream.h"
 
 /* A blocking wait is cut into slices so that Ctrl-C is seen. */
 #define WAIT_SLICE_NS ((uint64_t)50 * 1000 * 1000)
@@ -28,7 +28,10 @@ core_op_new(core_state_t *st, tr_session_t *session)
 const tr_err_t *
 core_op_error(const core_op_t *self)
 {
-    return self->error != NULL ? self->error : tr_op_error(self->op);
+    if (self->error != NULL) {
+        return self->error;
+    }
+    return tr_op_is_done(self->op) ? tr_op_error(self->op) : NULL; /* one that streams is still being written to */
 }
 
 int
@@ -90,7 +93,7 @@ core_op_abandon(core_op_t *self)
     if (self->state == OP_RUNNING) {
         self->state = OP_CANCELLED;
     }
-    if (self->body != NULL && !tr_op_is_done(self->op)) {
+    if ((self->body != NULL || self->view.obj != NULL) && !tr_op_is_done(self->op)) {
         Py_INCREF(self);
         tr_list_push(&self->st->abandoned, &self->link);
     }
@@ -208,13 +211,10 @@ schedule_callbacks(core_op_t *self, PyObject *more)
     return rc;
 }
 
-int
-core_op_completed(core_op_t *self)
+/* Wakes who awaits the answer. */
+static int
+wake_task(core_op_t *self)
 {
-    if (self->state != OP_RUNNING) {
-        return 0; /* cancelled: nobody waits */
-    }
-    self->state = OP_DONE;
     PyObject *callback = self->callback, *context = self->context, *more = self->more;
     self->callback = self->context = self->more = NULL;
     int rc = schedule_callbacks(self, more);
@@ -225,6 +225,31 @@ core_op_completed(core_op_t *self)
     Py_XDECREF(context);
     Py_XDECREF(more);
     return rc;
+}
+
+int
+core_op_completed(core_op_t *self)
+{
+    if (self->state == OP_STREAMING) {
+        self->state = OP_DONE;
+        return core_op_wake(self);
+    }
+    if (self->state != OP_RUNNING) {
+        return 0; /* cancelled: nobody waits */
+    }
+    self->state = OP_DONE;
+    return wake_task(self);
+}
+
+int
+core_op_event(core_op_t *self)
+{
+    int rc = 0;
+    if (self->state == OP_RUNNING && tr_op_is_answered(self->op)) {
+        self->state = OP_STREAMING;
+        rc = wake_task(self);
+    }
+    return rc < 0 ? rc : core_op_wake(self);
 }
 
 static PyObject *
@@ -243,7 +268,7 @@ op_raise_cancelled(core_op_t *self)
 static PyObject *
 op_result(core_op_t *self)
 {
-    if (self->state == OP_DONE) {
+    if (self->state == OP_DONE || self->state == OP_STREAMING) {
         return core_response_new(self);
     }
     if (self->state == OP_CANCELLED) {
@@ -502,7 +527,7 @@ op_get_result(PyObject *obj, PyObject *args)
 {
     core_op_t *self = (core_op_t *)obj;
     TR_UNUSED(args);
-    if (self->state == OP_DONE) {
+    if (self->state == OP_DONE || self->state == OP_STREAMING) {
         Py_RETURN_NONE;
     }
     return op_result(self);
@@ -583,6 +608,8 @@ op_traverse(PyObject *obj, visitproc visit, void *arg)
     Py_VISIT(self->context);
     Py_VISIT(self->more);
     Py_VISIT(self->cancel_message);
+    Py_VISIT(self->reader);
+    Py_VISIT(self->writer);
     return 0;
 }
 
@@ -603,7 +630,24 @@ op_clear(PyObject *obj)
     Py_CLEAR(self->context);
     Py_CLEAR(self->more);
     Py_CLEAR(self->cancel_message);
+    Py_CLEAR(self->reader);
+    Py_CLEAR(self->writer);
     return 0;
+}
+
+/* A blocking request that nobody waits for any more. What it reads must outlive it. */
+static void
+op_end_blocking(core_op_t *self)
+{
+    tr_op_cancel(self->op);
+    if (self->body == NULL && self->view.obj == NULL) {
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    while (!tr_op_is_done(self->op)) {
+        (void)tr_op_wait(self->op, WAIT_SLICE_NS);
+    }
+    Py_END_ALLOW_THREADS
 }
 
 static void
@@ -614,8 +658,14 @@ op_dealloc(PyObject *obj)
     assert(!self->in_bridge);
     PyObject_GC_UnTrack(obj);
     op_clear(obj);
+    if (self->op != NULL && self->bridge == NULL && self->state == OP_RUNNING && !tr_op_is_done(self->op)) {
+        op_end_blocking(self);
+    }
     tr_op_unref(self->op);
     Py_CLEAR(self->body);
+    if (self->view.obj != NULL) {
+        PyBuffer_Release(&self->view);
+    }
     PyMem_Free(self->error);
     type->tp_free(obj);
     Py_DECREF(type);
@@ -634,11 +684,13 @@ static PyMethodDef op_methods[] = {
     {"done", op_done, METH_NOARGS, op_done_doc},
     {"cancelled", op_cancelled, METH_NOARGS, op_cancelled_doc},
     {"get_loop", op_get_loop, METH_NOARGS, op_get_loop_doc},
+    CORE_STREAM_METHODS
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef op_getset[] = {
     {"_asyncio_future_blocking", op_get_blocking, op_set_blocking, NULL, NULL},
+    CORE_STREAM_GETSET
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -165,7 +165,8 @@ take_body(core_response_t *self)
 PyObject *
 core_response_new(core_op_t *op)
 {
-    const tr_err_t *err = core_op_error(op);
+    bool streamed = tr_op_is_answered(op->op);
+    const tr_err_t *err = streamed ? NULL : core_op_error(op); /* of a body: told to who reads it */
     if (TR_LIKELY(err == NULL)) {
         tr_response_t *hop = last_hop(op);
         if (hop == NULL) {
@@ -173,7 +174,9 @@ core_response_new(core_op_t *op)
             return NULL;
         }
         core_response_t *self = (core_response_t *)response_make(op, hop, true);
-        if (self != NULL && hop->body_len >= TAKE_UNLOCKED_MIN && take_body(self) < 0) {
+        if (self != NULL && streamed) {
+            self->streamed = self->body_taken = true;
+        } else if (self != NULL && hop->body_len >= TAKE_UNLOCKED_MIN && take_body(self) < 0) {
             Py_CLEAR(self);
         }
         return (PyObject *)self;
@@ -373,7 +376,8 @@ response_get_trailer_items(PyObject *obj, void *closure)
 {
     core_response_t *self = (core_response_t *)obj;
     TR_UNUSED(closure);
-    return field_items(core_state_of(Py_TYPE(obj)), self->hop == NULL ? NULL : &self->hop->trailers);
+    bool there = self->hop != NULL && tr_op_is_done(self->op->op);
+    return field_items(core_state_of(Py_TYPE(obj)), there ? &self->hop->trailers : NULL);
 }
 
 static PyObject *
@@ -520,7 +524,7 @@ response_get_timing(PyObject *obj, void *closure)
     const char *group = t->tls_group == 0 ? NULL : tr_kex_name(t->tls_group);
     return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:z,s:z,s:z,s:N,s:z,s:z,s:N,s:I}", "dns", seconds(t->dns_ns), "connect",
                          seconds(t->connect_ns), "tls", seconds(t->tls_ns), "first_byte", seconds(t->first_byte_ns), "total",
-                         seconds(t->total_ns), "peer", t->peer[0] == 0 ? NULL : t->peer, "local", t->local[0] == 0 ? NULL : t->local,
+                         seconds(tr_op_is_done(self->op->op) ? t->total_ns : -1), "peer", t->peer[0] == 0 ? NULL : t->peer, "local", t->local[0] == 0 ? NULL : t->local,
                          "tls_version", t->tls_version_name, "tls_resumed", PyBool_FromLong(t->tls_resumed), "tls_cipher",
                          t->tls_suite_name, "tls_group", group, "reused",
                          PyBool_FromLong(self->hop != NULL && self->hop->resumed_connection), "replays", (unsigned int)t->num_replays);
@@ -582,6 +586,16 @@ response_get_encoding(PyObject *obj, void *closure)
         Py_RETURN_NONE;
     }
     return Py_NewRef(self->op->encoding == NULL ? self->op->st->not_given : self->op->encoding);
+}
+
+/* The request of a response whose body comes in pieces, or None. Whoever asks aborts it when nobody reads any more. */
+static PyObject *
+response_get_stream_op(PyObject *obj, void *closure)
+{
+    core_response_t *self = (core_response_t *)obj;
+    TR_UNUSED(closure);
+    self->handed_over = true;
+    return Py_NewRef(self->streamed && self->op != NULL ? (PyObject *)self->op : Py_None);
 }
 
 static PyObject *
@@ -665,7 +679,11 @@ static void
 response_dealloc(PyObject *obj)
 {
     PyTypeObject *type = Py_TYPE(obj);
+    core_response_t *self = (core_response_t *)obj;
     PyObject_GC_UnTrack(obj);
+    if (self->streamed && !self->handed_over && self->op != NULL) {
+        tr_op_cancel(self->op->op); /* nobody can read the rest */
+    }
     response_clear(obj);
     type->tp_free(obj);
     Py_DECREF(type);
@@ -699,6 +717,7 @@ static PyGetSetDef response_getset[] = {
     {"_url_text", response_get_url_text, NULL, NULL, NULL},
     {"_method", response_get_method, NULL, NULL, NULL},
     {"_elapsed_ns", response_get_elapsed_ns, NULL, NULL, NULL},
+    {"_stream_op", response_get_stream_op, NULL, NULL, NULL},
     {"_from_engine", response_get_from_engine, NULL, NULL, NULL},
     {"_is_final", response_get_is_final, NULL, NULL, NULL},
     {"_is_first", response_get_is_first, NULL, NULL, NULL},

@@ -189,6 +189,10 @@ call_add_body(core_client_t *self, call_t *call, core_op_t *op, PyObject *const 
             }
         } else if (data != content) {
             PyObject *encoded = PyObject_CallOneArg(st->helpers.encode_data, data);
+            if (encoded == Py_None) {
+                Py_DECREF(encoded);
+                return 0;
+            }
             if (encoded == NULL || take_encoded(call, op, encoded) < 0) {
                 Py_XDECREF(encoded);
                 return -1;
@@ -742,10 +746,46 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
         return -1;
     }
     request->no_referrer = (value = option(options, "no_referrer")) != NULL && PyObject_IsTrue(value) > 0;
+    if ((value = option(options, "stream")) != NULL && PyObject_IsTrue(value) > 0) {
+        request->flags |= TR_OP_STREAM;
+    }
+    if ((value = option(options, "stall_limit")) != NULL && PyObject_IsTrue(value) > 0) {
+        request->flags |= TR_OP_STALL_LIMIT;
+    }
     if ((value = PyDict_GetItemString(options, "encoding")) != NULL) {
         Py_XSETREF(op->encoding, Py_NewRef(value));
     }
     return PyErr_Occurred() ? -1 : 0;
+}
+
+/* A body that is there: bytes or another buffer, lent until the op is gone; or (length, rewinds): one that will be written. */
+static int
+call_take_body(call_t *call, core_op_t *op, PyObject *body)
+{
+    tr_op_request_t *request = &call->request;
+    request->has_body = true;
+    if (PyTuple_CheckExact(body)) {
+        long long len;
+        int rewinds;
+        if (!PyArg_ParseTuple(body, "Lp;a body that is written is (length, rewinds)", &len, &rewinds)) {
+            return -1;
+        }
+        request->body_written = true;
+        request->body_rewinds = rewinds != 0;
+        request->body_len = len < 0 ? -1 : len;
+        return 0;
+    }
+    if (PyBytes_Check(body)) {
+        op->body = Py_NewRef(body);
+        request->body = tr_slice(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
+    } else {
+        if (PyObject_GetBuffer(body, &op->view, PyBUF_SIMPLE) < 0) {
+            return -1;
+        }
+        request->body = tr_slice(op->view.buf, (size_t)op->view.len);
+    }
+    request->body_owner = op;
+    return 0;
 }
 
 /* What _perform makes of its arguments: an op that is ready, or has failed already. */
@@ -786,15 +826,8 @@ send_perform(core_client_t *self, PyObject *args)
     if (header_order != NULL && order_from(header_order, &order, &call) < 0) {
         goto done;
     }
-    if (body != Py_None) {
-        if (!PyBytes_Check(body)) {
-            PyErr_SetString(PyExc_TypeError, "a body must be bytes");
-            goto done;
-        }
-        op->body = Py_NewRef(body);
-        call.request.has_body = true;
-        call.request.body = tr_slice(PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body));
-        call.request.body_owner = op;
+    if (body != Py_None && call_take_body(&call, op, body) < 0) {
+        goto done;
     }
     if (call_prepare(self, &call, op) < 0) {
         goto done;
@@ -821,6 +854,12 @@ core_send_perform_blocking(PyObject *obj, PyObject *args)
     PyObject *response = core_op_run_blocking(op);
     Py_DECREF(op);
     return response;
+}
+
+PyObject *
+core_send_perform_open(PyObject *obj, PyObject *args)
+{
+    return (PyObject *)send_perform((core_client_t *)obj, args);
 }
 
 PyObject *

@@ -5,6 +5,8 @@
 
 #include "python/compat.h"
 
+#include <stdatomic.h>
+
 #include "client/client.h"
 #include "core/list.h"
 
@@ -54,6 +56,7 @@
     X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators;         \
                             an object given as timeout becomes a number or a dict */                                   \
     X(plain_proxy)      /* (value) -> Proxy, or None when the choice of a proxy needs the Python chain */              \
+    X(wake)             /* (future): its result is set unless it is done */                                            \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
     X(check_hints)      /* (user agent, sec-ch-ua, sec-ch-ua-platform, sec-ch-ua-mobile), each str or None: warns about contradictions */ \
     X(removed)          /* the value in Headers that means: do not send the browser's field of that name */
@@ -133,6 +136,7 @@ typedef enum op_state {
     OP_NEW,       /* not submitted */
     OP_RUNNING,   /* the engine has it */
     OP_DONE,      /* the engine gave it back, or it could not be prepared */
+    OP_STREAMING, /* asynchronous: the answer's head was handed out, the engine still has it */
     OP_CANCELLED  /* the awaiting task was cancelled; the engine may still have it */
 } op_state_t;
 
@@ -144,12 +148,15 @@ typedef struct core_op {
     PyObject *method;     /* str as asked */
     PyObject *url;        /* str as asked, normalised, with user info */
     PyObject *body;       /* bytes lent to the engine, or NULL */
+    Py_buffer view;       /* of another object lent as the body; obj NULL: none */
     PyObject *request;    /* the Request that was sent, or NULL: made when looked at */
     PyObject *encoding;   /* default_encoding of the response */
     PyObject *timeout;    /* as the call or the client gave it; NULL: the default, or a Request knows */
     PyObject *proxy;      /* the Proxy of a request without a Request object, or NULL */
     PyObject *info;       /* id of the client's session: what Request.id shows; or NULL */
     bool raise_on_error;
+    atomic_bool reading;  /* inside _read: one thread at a time */
+    PyObject *reader, *writer; /* futures that an event wakes, or NULL */
     /* asynchronous use: all on the loop's thread */
     op_state_t state;
     bool blocking;        /* _asyncio_future_blocking */
@@ -168,6 +175,10 @@ PyObject *core_op_run_blocking(core_op_t *self);
 int core_op_start(core_op_t *self);
 /* core_op_completed is the bridge's: the engine gave the op back. Wakes the task, running its step at once. */
 int core_op_completed(core_op_t *self);
+/* core_op_event is the bridge's: an event of an op whose bodies come in pieces. */
+int core_op_event(core_op_t *self);
+/* core_op_wake wakes who waits in _reader and _writer (stream.c). */
+int core_op_wake(core_op_t *self);
 /* core_op_abandon gives a running op up: cancels it and keeps what it reads until the engine is done with it. */
 void core_op_abandon(core_op_t *self);
 /* core_op_error lends the failure, or NULL. */
@@ -213,6 +224,8 @@ typedef struct core_response {
     PyObject *error;      /* exception; NULL: not made yet, or none */
     int status_code;
     bool is_final;        /* the last hop, or the failure */
+    bool streamed;        /* handed out with its head; the body comes by the op */
+    bool handed_over;     /* _stream_op was asked for: who has it ends the request */
     bool body_taken;
 } core_response_t;
 

@@ -75,9 +75,7 @@ def test_matrix(session, proxies: Callable[[str], Peer], nginx: Peer, row) -> No
             response = client.get(nginx.url(port=port, scheme=scheme, host=host))
             assert response.status_code == 200, f"{port} {host}: {response.text}"
             assert (response.content, response.http_version) == (INDEX, version)
-            assert response.timing.peer.rpartition(":")[2] == str(peer.ports[row[2]]), (
-                "the connection is the proxy's"
-            )
+            assert response.timing.peer.rpartition(":")[2] == str(peer.ports[row[2]]), "the connection is the proxy's"
 
 
 @pytest.mark.parametrize("name", ["squid+auth", "tinyproxy+auth", "proxy-py+auth"])

@@ -7,7 +7,7 @@ both must find: both complain about a comment of theirs that is of no use.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.cookiejar import CookieJar
 from io import BytesIO
 from pathlib import Path
@@ -124,6 +124,30 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(await client.aclose(), None)
     base: BaseClient = client
     assert_type(base.closed, bool)
+
+
+def pieces(client: Client, progress: Callable[[int, int | None], None]) -> None:
+    with client.stream("GET", "https://example.com/", timeout=5) as response:
+        assert_type(response, Response)
+        for piece in response.iter_bytes(1024):
+            assert_type(piece, bytes)
+        assert_type(next(response.iter_raw()), bytes)
+        assert_type(next(response.iter_text()), str)
+        assert_type(next(response.iter_lines()), str)
+    assert_type(client.send(client.build_request("GET", "https://example.com/"), stream=True), Response)
+    assert_type(client.download("https://example.com/", Path("file"), resume=True, progress=progress), Response)
+    assert_type(client.post("https://example.com/", content=iter([b"a"]), progress=progress), Response)
+
+
+async def asynchronous_pieces(client: AsyncClient) -> None:
+    async with client.stream("GET", "https://example.com/") as response:
+        assert_type(response, Response)
+        async for piece in response.aiter_bytes():
+            assert_type(piece, bytes)
+        async for line in response.aiter_lines():
+            assert_type(line, str)
+        assert_type(await response.aread(), bytes)
+    assert_type(await client.download("https://example.com/", "file", fsync=False), Response)
 
 
 # --------------------------------------------------------------------------------------------------------------- models

@@ -32,6 +32,22 @@ def get_boundary() -> bytes:
     return binascii.hexlify(os.urandom(16))
 
 
+def browser_boundary(identifier: str) -> bytes | None:
+    """A boundary as the identifier's browser makes it, or None where that is not known.
+
+    Chromium and Safari: "----WebKitFormBoundary" and 16 letters or digits (Blink's form_data_encoder.cc); Firefox: "----geckoformboundary" and
+    two random numbers of 64 bits in hexadecimal (HTMLFormSubmission.cpp).
+    """
+    family = identifier.lower()
+    if family.startswith("firefox"):
+        first, second = (int.from_bytes(os.urandom(8), "big") for _ in range(2))
+        return f"----geckoformboundary{first:x}{second:x}".encode("ascii")
+    if family.startswith(("chrome", "chromium", "edge", "opera", "brave", "safari")):
+        letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789AB"
+        return b"----WebKitFormBoundary" + bytes(letters[byte & 63] for byte in os.urandom(16))
+    return None
+
+
 def guess_content_type(fp: str) -> str:
     """The media type by the file name, or application/octet-stream."""
     return mimetypes.guess_type(fp)[0] or _OCTETS
@@ -83,6 +99,10 @@ class BaseField:
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
         raise NotImplementedError
 
+    def length(self) -> int | None:
+        """Bytes of the content, or None when that is not known."""
+        return None
+
     def render(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
         """Headers, then the content."""
         yield self.render_headers()
@@ -98,6 +118,9 @@ class DataField(BaseField):
 
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
         yield self.value.encode("utf-8")
+
+    def length(self) -> int | None:
+        return len(self.value.encode("utf-8"))
 
 
 class FileField(BaseField):
@@ -158,6 +181,11 @@ class FileField(BaseField):
 
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
         yield from iter_buffer(self._buffer, chunk_size)
+
+    def length(self) -> int | None:
+        from .._upload import file_length
+
+        return file_length(self._buffer)
 
 
 # ------------------------------------------------------------------------------------------------------------- encoders
@@ -264,6 +292,7 @@ class UrlencodedEncoder(BaseEncoder):
     def __init__(self, data: Any, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any) -> None:
         super().__init__(chunk_size=chunk_size)
         self._content_type: bytes | None = b"application/x-www-form-urlencoded"
+        self._pieces: Iterable[bytes] | None = None  # in place of _buffer
         if isinstance(data, Mapping) or _is_pairs(data):
             fields = [(key, value) for key, values in _pairs(data) for value in values]
             self._buffer = BytesIO(urlencode(fields).encode("ascii"))
@@ -277,12 +306,21 @@ class UrlencodedEncoder(BaseEncoder):
             self._buffer = data
         elif isinstance(data, Iterable):
             self._content_type = None
-            self._buffer = BytesIO(b"".join(data))
+            self._pieces = data
+        elif hasattr(data, "__aiter__"):
+            raise TypeError("an asynchronous iterator is given as content or data of a request, not to an encoder")
         elif data is not None:
             raise TypeError(f"data must be a mapping, pairs, text, bytes or a file, not {type(data).__name__}.")
 
     def get_headers(self) -> dict[bytes, bytes]:
         return {b"Content-Type": self._content_type} if self._content_type else {}
+
+    def render(self) -> Iterator[bytes]:
+        if self._pieces is None:
+            yield from super().render()
+            return
+        yield from self._pieces
+        yield b""
 
 
 class MultipartEncoder(BaseEncoder):
@@ -313,6 +351,21 @@ class MultipartEncoder(BaseEncoder):
 
     def get_headers(self) -> dict[bytes, bytes]:
         return {b"Content-Type": b"multipart/form-data; boundary=" + self.boundary}
+
+    def length(self) -> int | None:
+        """Bytes of the whole body, or None: a file in it does not tell its length."""
+        total = len(self.boundary) + 6 if self.fields else 0
+        for field in self.fields:
+            content = field.length()
+            if content is None:
+                return None
+            total += len(self.boundary) + 4 + len(field.render_headers()) + content + 2
+        return total
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no part has to be read from a file."""
+        return all(not isinstance(field, FileField) or isinstance(field._buffer, BytesIO) for field in self.fields)
 
     def render(self) -> Iterator[bytes]:
         if self._buffer.closed:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._base import REMOVED, method_text
+from .._upload import IterableSource, MemorySource, Source, source_of
 from ..settings import DEFAULT_TIMEOUT
 from .cookies import Cookies
-from .encoders import StreamEncoder
+from .encoders import BaseEncoder, MultipartEncoder, StreamEncoder, browser_boundary
 from .headers import FieldList, Headers
 from .urls import URL, Proxy
 
@@ -24,7 +26,8 @@ class Request:
     """A request.
 
     method: any token; it is sent in upper case. url: str, bytes or URL. params: query parameters, added to the URL's own.
-    data, files, json: the body, see StreamEncoder; content: raw bytes or text. headers, cookies: of this request.
+    data, files, json: the body, see StreamEncoder. content: a raw body: bytes, text, another buffer, a readable object, or an iterable or
+    asynchronous iterable of bytes (files and iterables are sent in pieces, as is `data` that is one). headers, cookies: of this request.
     proxy: str, bytes, URL or Proxy. timeout: seconds. Further keywords are options of the engine for this request.
     Raises URLError, URLParamsError, HeaderError, ProxyError.
 
@@ -45,7 +48,7 @@ class Request:
         data: Any = None,
         files: Any = None,
         json: Any = None,
-        content: bytes | str | None = None,
+        content: Any = None,
         params: Any = None,
         headers: Any = None,
         cookies: Any = None,
@@ -84,12 +87,24 @@ class Request:
         self._has_body = not (data is None and files is None and json is None and content is None)
         if content is not None and (data is not None or files is not None or json is not None):
             raise TypeError("content cannot be combined with data, files or json")
-        if content is not None:
-            if not isinstance(content, (str, bytes, bytearray, memoryview)):
-                raise TypeError(f"content must be bytes or str, not {type(content).__name__}")
-            self.stream = StreamEncoder.from_bytes(
-                content.encode("utf-8") if isinstance(content, str) else bytes(content)
-            )
+        # Where a body that is sent in pieces comes from, and the buffer of one that is lent.
+        self._source: Source | None = None
+        self._view: bytearray | memoryview | None = None
+        if files is None:
+            self._source = source_of(content if content is not None else data)
+        if self._source is not None:
+            self.stream: StreamEncoder = _SourceEncoder(self._source, content if content is not None else data)
+        elif content is not None:
+            if isinstance(content, str):
+                content = content.encode("utf-8")
+            elif isinstance(content, (bytearray, memoryview)):
+                self._view = content
+                content = b""
+            elif not isinstance(content, bytes):
+                raise TypeError(
+                    f"content must be bytes, text, a file or an iterable of bytes, not {type(content).__name__}"
+                )
+            self.stream = StreamEncoder.from_bytes(content)
         else:
             self.stream = StreamEncoder(data, files, json)
         self._set_headers(headers, multipart=files is not None)
@@ -128,11 +143,13 @@ class Request:
     def read(self) -> bytes:
         """Render the body once and return it."""
         if self._content is None:
-            self._content = b"".join(self.stream.render())
+            self._content = bytes(self._view) if self._view is not None else b"".join(self.stream.render())
         return self._content
 
     async def aread(self) -> bytes:
         """`read` for asynchronous code."""
+        if self._content is None and self._source is not None:
+            self._content = b"".join([bytes(piece) async for piece in self._source.astart()])
         return self.read()
 
     # ------------------------------------------------------------------------------------------- to and from the engine
@@ -152,10 +169,46 @@ class Request:
         return fields
 
     def _body(self) -> tuple[bytes | None, str | None]:
-        """Body and its content type where the caller gave none."""
-        if not self._has_body:
+        """Body and its content type where the caller gave none. A body in pieces that was not read is None."""
+        if not self._has_body or (self._content is None and self._source is not None):
             return None, None
         return self.read(), self._automatic.get("content-type")
+
+    def _choose_boundary(self, identifier: str) -> None:
+        """Have a form's boundary look like that of the browser, unless it was seen or chosen already."""
+        encoder = getattr(self.stream, "_encoder", None)
+        if not isinstance(encoder, MultipartEncoder) or not encoder.fields or self._content is not None:
+            return
+        boundary = browser_boundary(identifier)
+        if boundary is None or self.headers.get("content-type") != self._automatic.get("content-type"):
+            return
+        encoder.boundary = boundary
+        value = encoder.get_headers()[b"Content-Type"].decode("ascii")
+        self.headers["content-type"] = self._automatic["content-type"] = value
+
+    def _outgoing(self) -> tuple[Any, str | None, Source | None]:
+        """What the engine gets as the body, its content type, and the source of one that goes in pieces."""
+        if not self._has_body:
+            return None, None, None
+        content_type = self._automatic.get("content-type")
+        source = self._source
+        encoder = getattr(self.stream, "_encoder", None)
+        if self._content is not None:
+            source = None
+        elif isinstance(encoder, MultipartEncoder) and not encoder.in_memory:
+            source = IterableSource(encoder, encoder.length(), on_thread=True)
+        body: Any = self._content
+        if source is None and body is None:
+            body = self._view if self._view is not None else self.read()
+        if source is None and self._options.get("progress") is not None:
+            source = MemorySource(body)
+        if source is None:
+            return body, content_type, None
+        length = source.length
+        declared = self.headers.get("content-length")
+        if length is None and declared is not None and declared.isascii() and declared.isdigit():
+            length = source.length = int(declared)
+        return (-1 if length is None else length, source.rewinds), content_type, source
 
     def _show_sent(self, sent: list[tuple[str, str]], raw: list[tuple[bytes, bytes]]) -> None:
         """Make `headers` what was sent, in that order: the browser's fields beside the caller's, not what was left out. Host is last."""
@@ -232,13 +285,40 @@ class Request:
     def __getstate__(self) -> dict[str, Any]:
         self.read()
         state = dict(self.__dict__)
-        state["stream"] = None
+        state["stream"] = state["_source"] = state["_view"] = None
         state["_client"] = state["_proxy_map"] = state["_proxy_rotator"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.stream = StreamEncoder.from_bytes(self._content or b"")
+
+
+class _SourceEncoder(StreamEncoder):
+    """The `stream` of a request whose body is sent in pieces."""
+
+    def __init__(self, source: Source, body: Any) -> None:
+        super().__init__()
+        self._source = source
+        self._body = body
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return self.get_headers()
+
+    def get_headers(self) -> dict[bytes, bytes]:
+        headers: dict[bytes, bytes] = self._body.headers if isinstance(self._body, BaseEncoder) else {}
+        return headers
+
+    def render(self) -> Iterator[bytes]:
+        for piece in self._source.start():
+            yield bytes(piece)
+        self._closed = True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._source.astart():
+            yield bytes(piece)
+        self._closed = True
 
 
 def _spelling(headers: Any) -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 
 from .. import _core
-from ..exceptions import Base64DecodeError, HTTPError
+from ..exceptions import Base64DecodeError, HTTPError, StreamClosed, StreamError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from typing import Any
 
     from .._retry import Attempt
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .encoders import StreamEncoder
     from .headers import Headers
     from .request import Request
+    from .streams import ResponseStream
     from .tls import TLSResponse
     from .urls import URL
 
@@ -42,6 +43,9 @@ class Response(_core.Response):
     _request: Request | None
     attempts: Sequence[Attempt] = ()
     """Tries before this one, where `retries` allowed them."""
+    # The body that is still to come, of a response handed out with its head; _rest: what `read` read of it.
+    _live: ResponseStream | None = None
+    _rest: bytes | None = None
 
     def __init__(
         self,
@@ -252,18 +256,25 @@ class Response(_core.Response):
     @property
     def closed(self) -> bool:
         """Whether the response was closed. What was read stays readable."""
-        closed: bool = self._closed
+        closed: bool = self._closed or (self._live is not None and self._live.closed)
         return closed
 
     @property
     def content(self) -> bytes:
         """The body, content codings removed."""
+        if self._live is not None:
+            return self._live_content()
         if self._from_engine or self._is_stream_consumed or self._stream is None:
             return self._content
         return self.read()
 
     def read(self) -> bytes:
-        """The whole body. Any number of times."""
+        """The whole body; of a streamed response what was not read yet. Any number of times."""
+        live = self._live
+        if live is not None:
+            if self._rest is None:
+                self._keep(b"".join(live.pieces()))
+            return self._content
         if not self._from_engine and not self._is_stream_consumed and self._stream is not None:
             self._content = b"".join(self._stream.render())
             self._is_stream_consumed = True
@@ -272,7 +283,10 @@ class Response(_core.Response):
 
     async def aread(self) -> bytes:
         """`read` for asynchronous code."""
-        return self.read()
+        live = self._live
+        if live is not None and live.is_async and self._rest is None:
+            self._keep(b"".join([piece async for piece in live.apieces()]))
+        return self._content if live is not None else self.read()
 
     def close(self) -> None:
         """Close the response. Any number of times."""
@@ -283,7 +297,124 @@ class Response(_core.Response):
 
     async def aclose(self) -> None:
         """`close` for asynchronous code."""
+        live = self._live
         self.close()
+        if live is not None:
+            await live.aclose()
+
+    # ------------------------------------------------------------------------------------------------- bodies in pieces
+
+    def _attach(self, live: ResponseStream) -> None:
+        """Make this a response whose body is still to come."""
+        self._live = live
+        self._stream = live
+        self._closed = False
+        self._is_stream_consumed = False
+
+    def _keep(self, content: bytes) -> None:
+        self._content = self._rest = content
+        self._closed = True
+        self._stream = None
+
+    def _live_content(self) -> bytes:
+        live = self._live
+        if self._rest is None and live is not None and not live.finished:
+            if live.closed:
+                raise StreamClosed("The response was closed before its body was read.")
+            if live.is_async:
+                raise StreamError("The body was not read yet: await response.aread() first.")
+            return self.read()
+        return self._content
+
+    def _pieces(self, size: int | None, raw: bool = False) -> Iterator[bytes]:
+        live = self._live
+        if live is not None and self._rest is None:
+            yield from live.pieces(size, raw)
+            return
+        content = self.content
+        size = size or len(content) or 1
+        for at in range(0, len(content), size):
+            yield content[at : at + size]
+
+    async def _apieces(self, size: int | None, raw: bool = False) -> AsyncIterator[bytes]:
+        live = self._live
+        if live is not None and self._rest is None:
+            async for piece in live.apieces(size, raw):
+                yield piece
+            return
+        for piece in self._pieces(size):
+            yield piece
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The body in pieces, content codings removed: of chunk_size bytes (the last may be shorter), or as they come.
+
+        Raises StreamConsumed, StreamClosed; what ended the body early: IncompleteBody, DecodingError, ReadTimeout, ...
+        """
+        return self._pieces(chunk_size)
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """`iter_bytes` without removing content codings, for a streamed response; of another, its content."""
+        return self._pieces(chunk_size, raw=True)
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """The body as text in pieces: as they come, or of chunk_size characters. Bytes that are not valid become U+FFFD."""
+        from .streams import text_decoder
+
+        decoder = text_decoder(self.encoding)
+        rest = ""
+        for piece in self._pieces(None):
+            texts, rest = _cut(rest + decoder.decode(piece), chunk_size)
+            yield from texts
+        rest += decoder.decode(b"", True)
+        texts, rest = _cut(rest, chunk_size)
+        yield from texts
+        if rest:
+            yield rest
+
+    def iter_lines(self) -> Iterator[str]:
+        """The lines of the body as text, without their ends (LF, CR LF or CR). A line may have 16 Mi characters."""
+        from .streams import LineSplitter
+
+        splitter = LineSplitter()
+        for text in self.iter_text():
+            yield from splitter.feed(text)
+        yield from splitter.finish()
+
+    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """`iter_bytes` for asynchronous code."""
+        return self._apieces(chunk_size)
+
+    def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """`iter_raw` for asynchronous code."""
+        return self._apieces(chunk_size, raw=True)
+
+    async def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """`iter_text` for asynchronous code."""
+        from .streams import text_decoder
+
+        decoder = text_decoder(self.encoding)
+        rest = ""
+        async for piece in self._apieces(None):
+            texts, rest = _cut(rest + decoder.decode(piece), chunk_size)
+            for text in texts:
+                yield text
+        rest += decoder.decode(b"", True)
+        texts, rest = _cut(rest, chunk_size)
+        for text in texts:
+            yield text
+        if rest:
+            yield rest
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        """`iter_lines` for asynchronous code."""
+        from .streams import LineSplitter
+
+        splitter = LineSplitter()
+        async for text in self.aiter_text():
+            for line in splitter.feed(text):
+                yield line
+        for line in splitter.finish():
+            yield line
 
     @property
     def charset(self) -> str | None:
@@ -396,6 +527,16 @@ def _restore(cls: type[Response], state: dict[str, Any]) -> Response:
     return response
 
 
+def _cut(text: str, size: int | None) -> tuple[list[str], str]:
+    """Pieces of `size` characters and what is left; without a size the whole text, unless it is empty."""
+    if size is None:
+        return ([text] if text else []), ""
+    if size < 1:
+        raise ValueError("chunk_size must be at least 1")
+    whole = len(text) // size * size
+    return [text[at : at + size] for at in range(0, whole, size)], text[whole:]
+
+
 def _phrase(status: int) -> str:
     from .status_codes import StatusCodes
 
@@ -503,7 +644,7 @@ def _make_encoding(self: Response) -> str:
         encoding = self._default_encoding
         if callable(encoding):
             encoding = encoding(self) or "utf-8"
-        elif not encoding and self.content:
+        elif not encoding and (self._live is None or self._rest is not None) and self.content:
             from .. import utils
 
             detector = utils.chardet

@@ -1,9 +1,11 @@
 // Go's net/http as a peer: HTTP/2 and HTTP/1.1 over TLS, X25519MLKEM768 included. Answers with JSON of what it received
-// and of the TLS connection; /bytes/N, /status/N, /redirect/N, /slow/MS, /chunked/N, /drop (closes in mid-body).
+// and of the TLS connection; bodies in pieces: /digest, /pattern/N, /early/N, /duplex, /form; /bytes/N, /status/N, /redirect/N, /slow/MS, /chunked/N, /drop (closes in mid-body).
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -90,6 +92,90 @@ func main() {
 		_, _ = w.Write(make([]byte, 100))
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
+	})
+	// The body is read as it comes: length, SHA-256, how it was framed.
+	mux.HandleFunc("/digest", func(w http.ResponseWriter, r *http.Request) {
+		sum := sha256.New()
+		n, err := io.Copy(sum, r.Body)
+		if err != nil {
+			w.WriteHeader(400)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]interface{}{
+			"length": n, "sha256": fmt.Sprintf("%x", sum.Sum(nil)), "declared": r.ContentLength,
+			"encoding": r.TransferEncoding, "type": r.Header.Get("Content-Type"), "expect": r.Header.Get("Expect"),
+		})
+	})
+	// /pattern/N: N bytes of which each 8 are their number, so that loss, doubling and disorder show. ?slow=MS between blocks.
+	mux.HandleFunc("/pattern/", func(w http.ResponseWriter, r *http.Request) {
+		n := number(r)
+		slow, _ := strconv.Atoi(r.URL.Query().Get("slow"))
+		w.Header().Set("Content-Length", strconv.Itoa(n))
+		w.Header().Set("Trailer", "X-Sum")
+		block := make([]byte, 65536)
+		for at := 0; at < n; {
+			for i := 0; i < len(block); i += 8 {
+				binary.BigEndian.PutUint64(block[i:], uint64(at+i))
+			}
+			size := len(block)
+			if n-at < size {
+				size = n - at
+			}
+			if _, err := w.Write(block[:size]); err != nil {
+				return
+			}
+			at += size
+			if slow > 0 {
+				w.(http.Flusher).Flush()
+				time.Sleep(time.Duration(slow) * time.Millisecond)
+			}
+		}
+	})
+	// Answers before the body was read, and does not read it.
+	mux.HandleFunc("/early/", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(number(r)) })
+	mux.HandleFunc("/redirect307", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		http.Redirect(w, r, "/digest", http.StatusTemporaryRedirect)
+	})
+	mux.HandleFunc("/redirect302", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		http.Redirect(w, r, "/chunked/3", http.StatusFound)
+	})
+	// Gives back what comes, while it comes.
+	mux.HandleFunc("/duplex", func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		w.(http.Flusher).Flush()
+		buffer := make([]byte, 4096)
+		for {
+			n, err := r.Body.Read(buffer)
+			if n > 0 {
+				_, _ = w.Write(buffer[:n])
+				w.(http.Flusher).Flush()
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/trailers", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		fmt.Fprint(w, "body")
+		w.Header().Set("X-Sum", "42")
+	})
+	// A form's parts: name, file name, type, length.
+	mux.HandleFunc("/form", func(w http.ResponseWriter, r *http.Request) {
+		reader, err := r.MultipartReader()
+		parts := []map[string]interface{}{}
+		for err == nil {
+			part, perr := reader.NextPart()
+			if perr != nil {
+				break
+			}
+			n, _ := io.Copy(io.Discard, part)
+			parts = append(parts, map[string]interface{}{"name": part.FormName(), "file": part.FileName(), "length": n})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]interface{}{
+			"parts": parts, "declared": r.ContentLength, "type": r.Header.Get("Content-Type"),
+		})
 	})
 	server := &http.Server{Addr: *listen, Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	log.Fatal(server.ListenAndServeTLS(*cert, *key))

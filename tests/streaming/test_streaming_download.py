@@ -1,0 +1,235 @@
+"""Client.download: the file is whole or not there, what came is not fetched twice, versions are not mixed."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+
+import pytest
+
+import tls_requests
+from tls_requests.exceptions import DecodingError, IncompleteBody, RemoteProtocolError
+
+WHOLE = b"".join(b"%015d\n" % number for number in range(60_000))
+
+
+class Site:
+    """A server of one resource: ranges, validators, and misbehaviour by attribute."""
+
+    def __init__(self):
+        self.body = WHOLE
+        self.etag = '"v1"'
+        self.fields = []
+        self.cut_after = None  # bytes of the next answer's body, then the connection closes
+        self.ranges = True
+        self.wrong_start = 0
+        self.coding = None
+        self.heads = []
+
+    def behave(self, link):
+        while True:
+            seen = link.request()
+            self.heads.append(seen.fields)
+            start, status = 0, "200 OK"
+            fields = [f"ETag: {self.etag}"] if self.etag else []
+            fields += self.fields
+            asked = seen.fields.get("range")
+            body = gzip.compress(self.body) if self.coding else self.body
+            if asked and self.ranges and seen.fields.get("if-range") == self.etag:
+                start = int(asked[len("bytes=") : -1])
+                if start >= len(body):
+                    link.answer(b"", 416, f"Content-Range: bytes */{len(body)}")
+                    continue
+                status = "206 Partial Content"
+                first = start + self.wrong_start
+                fields.append(f"Content-Range: bytes {first}-{len(body) - 1}/{len(body)}")
+            if self.coding:
+                fields.append("Content-Encoding: gzip")
+            fields.append(f"Content-Length: {len(body) - start}")
+            link.send("\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode())
+            cut, self.cut_after = self.cut_after, None
+            if cut is not None:
+                link.send(body[start : start + cut])
+                link.close()
+                return
+            link.send(body[start:])
+
+
+@pytest.fixture
+def site():
+    return Site()
+
+
+def left(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_download(api, site, tmp_path):
+    url = api.fake(site.behave).url("/file")
+    seen = []
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    answer = api.call("download", url, target, progress=lambda done, total: seen.append((done, total)))
+    assert answer.status_code == 200 and answer.closed
+    assert target.read_bytes() == WHOLE and left(tmp_path) == ["file"]
+    assert seen[-1] == (len(WHOLE), len(WHOLE)) and seen == sorted(seen)
+
+
+def test_download_from_real_servers(api, go, nginx, version, tmp_path):
+    client = api.open(**version)
+    answer = api.call("download", go.url("/pattern/5000000"), str(tmp_path / "a"), client=client)
+    assert answer.status_code == 200 and (tmp_path / "a").stat().st_size == 5_000_000
+    api.call("download", nginx.url("/gzip.txt"), os.fsencode(tmp_path / "b"), client=client)
+    assert (tmp_path / "b").read_bytes() == b"a line of text that compresses\n" * 4096
+
+
+def test_nginx_resumes(api, nginx, version, tmp_path):
+    client = api.open(**version)
+    api.call("download", nginx.url("/page.txt"), tmp_path / "page", client=client, resume=True)
+    whole = (tmp_path / "page").read_bytes()
+    with api.stream("GET", nginx.url("/page.txt"), client, headers={"Range": "bytes=0-0"}) as stream:
+        etag = stream.response.headers["etag"]
+    (tmp_path / "page.part").write_bytes(whole[:10_000])
+    (tmp_path / "page.part.json").write_text(json.dumps({"url": nginx.url("/page.txt"), "validator": etag}))
+    answer = api.call("download", nginx.url("/page.txt"), tmp_path / "page", client=client, resume=True)
+    assert answer.status_code == 206
+    assert (tmp_path / "page").read_bytes() == whole and left(tmp_path) == ["page"]
+
+
+def test_a_cut_download_leaves_nothing(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    site.cut_after = 100_000
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(IncompleteBody):
+        api.call("download", url, tmp_path / "file")
+    assert left(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_resuming(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    for cut in (100_000, 300_000, 7):
+        site.cut_after = cut
+        with pytest.raises(IncompleteBody):
+            api.call("download", url, tmp_path / "file", resume=True)
+        assert left(tmp_path) == ["file.part", "file.part.json"]
+    have = (tmp_path / "file.part").stat().st_size
+    assert have == 400_007
+    answer = api.call("download", url, tmp_path / "file", resume=True)
+    assert answer.status_code == 206
+    assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+    assert site.heads[-1]["range"] == f"bytes={have}-" and site.heads[-1]["if-range"] == '"v1"'
+    assert site.heads[-1]["accept-encoding"] == "identity"
+    assert "range" not in site.heads[0]
+
+
+@pytest.mark.parametrize("change", ["version", "no ranges", "no validator", "weak validator", "other url", "coding"])
+def test_when_it_begins_anew(api, site, tmp_path, change):
+    fake = api.fake(site.behave)
+    url = fake.url("/one")
+    site.cut_after = 100_000
+    if change == "no validator":
+        site.etag = None
+    elif change == "weak validator":
+        site.etag = 'W/"v1"'
+    elif change == "coding":
+        site.coding, site.cut_after = "gzip", 10_000
+    with pytest.raises((IncompleteBody, DecodingError)):
+        api.call("download", url, tmp_path / "file", resume=True)
+    if change == "version":
+        site.etag, site.body = '"v2"', WHOLE[::-1]
+    elif change == "no ranges":
+        site.ranges = False
+    elif change == "other url":
+        url = fake.url("/two")
+    answer = api.call("download", url, tmp_path / "file", resume=True)
+    assert answer.status_code == 200
+    assert (tmp_path / "file").read_bytes() == site.body and left(tmp_path) == ["file"]
+
+
+def test_everything_was_there_already(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    for have in (WHOLE, WHOLE + b"too much"):
+        (tmp_path / "file.part").write_bytes(have)
+        (tmp_path / "file.part.json").write_text(json.dumps({"url": url, "validator": '"v1"'}))
+        api.call("download", url, tmp_path / "file", resume=True)
+        assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+        (tmp_path / "file").unlink()
+
+
+def test_a_wrong_range_is_refused(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    (tmp_path / "file.part").write_bytes(WHOLE[:1000])
+    (tmp_path / "file.part.json").write_text(json.dumps({"url": url, "validator": '"v1"'}))
+    site.wrong_start = 1
+    with pytest.raises(RemoteProtocolError, match="Content-Range"):
+        api.call("download", url, tmp_path / "file", resume=True)
+    assert left(tmp_path) == []
+
+
+def test_notes_that_are_garbage(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    for notes in ("", "[]", "{", json.dumps({"url": url}), json.dumps({"url": url, "validator": 5})):
+        (tmp_path / "file.part").write_bytes(b"garbage")
+        (tmp_path / "file.part.json").write_text(notes)
+        api.call("download", url, tmp_path / "file", resume=True)
+        assert (tmp_path / "file").read_bytes() == WHOLE and "range" not in site.heads[-1]
+
+
+def test_digests(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    good = base64.b64encode(hashlib.sha256(WHOLE).digest()).decode()
+    site.fields = [f"Repr-Digest: unknown=:AA==:, sha-256=:{good}:"]
+    api.call("download", url, tmp_path / "file")
+    site.cut_after = 100_000
+    with pytest.raises(IncompleteBody):
+        api.call("download", url, tmp_path / "again", resume=True)
+    api.call("download", url, tmp_path / "again", resume=True)
+    assert (tmp_path / "again").read_bytes() == WHOLE
+    site.body = WHOLE[:-1] + b"!"
+    with pytest.raises(DecodingError, match="digest"):
+        api.call("download", url, tmp_path / "bad", resume=True)
+    assert left(tmp_path) == ["again", "file"]
+
+
+def test_an_error_status_writes_nothing(api, go, tmp_path):
+    with pytest.raises(tls_requests.HTTPError, match="404"):
+        api.call("download", go.url("/status/404"), tmp_path / "file")
+    with pytest.raises(tls_requests.HTTPError, match="304"):
+        api.call("download", go.url("/status/304"), tmp_path / "file")
+    with pytest.raises(tls_requests.exceptions.ConnectError):
+        api.call("download", "http://127.0.0.1:1/", tmp_path / "file", client=api.open(raise_on_error=False))
+    assert left(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    with pytest.raises(FileNotFoundError):
+        api.call("download", url, tmp_path / "missing" / "file")
+
+
+def test_a_callback_that_raises(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+
+    def no(done, total):
+        raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        api.call("download", url, tmp_path / "file", progress=no)
+    assert left(tmp_path) == []
+
+
+def test_two_downloads_to_one_place(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    seen = []
+
+    def look(done, total):
+        if not seen:
+            with tls_requests.Client() as other, pytest.raises(BlockingIOError, match="another download"):
+                other.download(url, tmp_path / "file")
+            seen.append(done)
+
+    api.call("download", url, tmp_path / "file", progress=look)
+    assert seen and (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
