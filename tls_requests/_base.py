@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from . import _core, _sessions
 from ._core import NOT_GIVEN
 from ._keywords import ALIASES, CONNECTION, REQUEST, option_key
-from .exceptions import HTTPError, ProxyError, RemoteProtocolError, TooManyRedirects
+from .exceptions import HTTPError, ProfileError, ProxyError, RemoteProtocolError, TooManyRedirects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from ._output import OutputFile
     from ._retry import Retry
+    from ._fingerprint.fingerprint import Fingerprint
+    from ._fingerprint.profile import Profile
     from ._states import ClientState
     from ._timing import ClientStats
     from .models.cookies import Cookies
@@ -58,9 +60,10 @@ def new_session_id(client: BaseClient) -> str:
     return name
 
 
+_PROFILE_OPTIONS = frozenset({"customtlsclient", "streamid", "withrandomtlsextensionorder"})
+
 # Options that must not be ignored in silence but cannot be obeyed.
-_REFUSED_OPTIONS = {
-    "customtlsclient": ("PROFILE_INVALID", "custom TLS clients cannot be used"),
+_REFUSED_OPTIONS: dict[str, tuple[str, str]] = {
 }
 
 
@@ -78,6 +81,17 @@ def is_own_session(session: Any) -> bool:
     return type(session) is TLSClient
 
 
+def _insists(custom: Any) -> bool:
+    """Whether a custom TLS client says allowUnsupported."""
+    options = custom if isinstance(custom, dict) else getattr(custom, "_extra_config", {})
+    return any(option_key(str(name)) == "allowunsupported" and bool(value) for name, value in options.items())
+
+
+def _is_profile(value: Any) -> bool:
+    """Whether a client_identifier is a Profile or the name of a built-in one."""
+    return _core.profile_known(value) if isinstance(value, str) else isinstance(value, _core.BrowserProfile)
+
+
 def is_rotator(value: Any) -> bool:
     return callable(getattr(value, "next", None)) and not isinstance(value, str)
 
@@ -91,7 +105,9 @@ class BaseClient(_core.BaseClient):
     pool, total.
     follow_redirects, max_redirects: redirects. http2: "auto", True, False, "http1" or "http2".
     verify: False: no certificate is checked; str: path of a file or directory of trusted certificates.
-    client_identifier: the browser whose connections these are; a TLSIdentifierRotator or a list rotates.
+    client_identifier: the browser whose connections these are: a name of `tls_requests.profiles()`, a Profile, the path of
+    a .json file with one; a TLSIdentifierRotator or a list rotates. customTlsClient: a CustomTLSClientConfig in its place.
+    stream_id: the first HTTP/2 stream's, when odd and positive.
     hooks: {"request": [...], "response": [...]}. encoding: default encoding of responses.
     raise_on_error: raise the exception of a failed request instead of giving a response with status 0.
     retries: a Retry, or a number of tries beyond the first; none by default.
@@ -101,6 +117,9 @@ class BaseClient(_core.BaseClient):
     mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
     Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...).
     """
+
+    # The last custom TLS client as text, and its profile.
+    _custom: tuple[str, Profile] | None = None
 
     def __init__(
         self,
@@ -140,6 +159,7 @@ class BaseClient(_core.BaseClient):
                 "protocol_racing": protocol_racing,
                 "allow_http": allow_http,
                 "proxy": NOT_GIVEN if proxy is None else proxy,
+                "stream_id": NOT_GIVEN if stream_id is None else stream_id,
             }
             self._take_config(config, given)
         if timeout is not NOT_GIVEN:
@@ -235,14 +255,20 @@ class BaseClient(_core.BaseClient):
                 header_order(by_key["headerorder"])
         if any(option_key(name) == "withoutcookiejar" and value for name, value in options.items()):
             self._no_jar = True
+        custom = any(option_key(name) == "customtlsclient" and value for name, value in options.items())
         obeyed = {
             name: value
             for name, value in options.items()
             if value is not None
             and value != {}
             and value != []
-            and (option_key(name) in REQUEST or option_key(name) in _REFUSED_OPTIONS)
+            and (
+                option_key(name) in REQUEST
+                or option_key(name) in _REFUSED_OPTIONS
+                or option_key(name) in ("customtlsclient", "withrandomtlsextensionorder")
+            )
             and option_key(name) != "withoutcookiejar"
+            and not (option_key(name) == "withrandomtlsextensionorder" and value and not custom)
         }
         if "transportoptions" in connection:
             from ._connection import transport_flags
@@ -351,6 +377,9 @@ class BaseClient(_core.BaseClient):
 
     def _identifier_name(self) -> str:
         identifier = self.client_identifier
+        if isinstance(identifier, _core.BrowserProfile):
+            name: str = identifier._rows()["id"]
+            return name
         return identifier if isinstance(identifier, str) else "chrome_133"
 
     @property
@@ -498,6 +527,19 @@ class BaseClient(_core.BaseClient):
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds connections")
 
+    def fingerprint(self) -> Fingerprint:
+        """What this client sends on a first connection, without sending anything. A rotator gives its next.
+
+        Raises ProfileError when it cannot be used (customTlsClient).
+
+        >>> Client(client_identifier="firefox_133").fingerprint().ja4
+        't13d1716h2_5b57614c22b0_eeeea6562960'
+        """
+        from ._fingerprint.fingerprint import fingerprint_of
+
+        profile = self._profile_of(self._extra or {}, {}, self.prepare_client_identifier(self.client_identifier), None)
+        return fingerprint_of(profile, http2=self.http2 in (None, True, "auto", "http2"))
+
     # ------------------------------------------------------------------------------------------------ building requests
 
     def prepare_params(self, params: Any = None) -> URLParams:
@@ -546,15 +588,13 @@ class BaseClient(_core.BaseClient):
             return Proxy(proxy)
         raise ProxyError(f"Unsupported proxy type: {type(proxy)}")
 
-    def prepare_client_identifier(self, identifier: Any) -> str:
-        """The identifier to use: a rotator gives its next; anything but text is the default."""
-        if isinstance(identifier, str):
-            return identifier
+    def prepare_client_identifier(self, identifier: Any) -> Any:
+        """The identifier to use: a rotator gives its next; anything but text and a Profile is the default."""
         if is_rotator(identifier):
-            return str(identifier.next())
-        return "chrome_133"
+            identifier = identifier.next()
+        return identifier if isinstance(identifier, (str, _core.BrowserProfile)) else "chrome_133"
 
-    def prepare_config(self, request: Request, client_identifier: str = "chrome_133") -> TLSConfig:
+    def prepare_config(self, request: Request, client_identifier: Any = "chrome_133") -> TLSConfig:
         """The TLSConfig of a request."""
         request._session_id = self._id
         body, body_type = request._body()
@@ -573,7 +613,7 @@ class BaseClient(_core.BaseClient):
             timeout=request.timeout if isinstance(request.timeout, (int, float)) else None,
             http2=self.http2 in ("auto", "http2", True, None),
             verify=self.verify,
-            client_identifier=client_identifier,
+            client_identifier=client_identifier if isinstance(client_identifier, str) else None,
             **request._extra_config,
         )
         return config
@@ -706,6 +746,10 @@ class BaseClient(_core.BaseClient):
         """Why a request cannot be sent by this engine: (code, text), or None."""
         if request.proxy is not None:
             return "PROXY_FAILED", "proxies cannot be used yet"
+        try:
+            self._take_profile(request)
+        except (ProfileError, OSError) as error:
+            return "PROFILE_INVALID", str(error)
         for source in (self._extra or {}, request._extra_config):
             for name, value in source.items():
                 refusal = _REFUSED_OPTIONS.get(option_key(name))
@@ -713,10 +757,14 @@ class BaseClient(_core.BaseClient):
                     return refusal
         return None
 
-    def _engine_arguments(self, request: Request, identifier: str, follow_redirects: Any) -> tuple[Any, ...]:
+    def _engine_arguments(self, request: Request, identifier: Any, follow_redirects: Any) -> tuple[Any, ...]:
         """What `_perform_*` takes for a finished request."""
         request._session_id = self._id
         options: dict[str, Any] = dict(request._options)
+        if not _is_profile(identifier):
+            from ._fingerprint.profile import resolve
+
+            identifier = resolve(identifier)
         options["client_identifier"] = identifier
         options["timeout"] = request.timeout
         if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
@@ -907,6 +955,43 @@ class BaseClient(_core.BaseClient):
                 if name == "set-cookie":
                     for value in values:
                         jar.receive(hop._url_text, value)
+
+    def _take_profile(self, request: Request) -> None:
+        """Works out, before anything is sent, the profile of a request that is not just a known name."""
+        chosen = request._options.get("client_identifier")
+        mine = request._extra_config
+        theirs = {} if chosen is not None else self._extra or {}
+        if request.stream_id is None and not any(option_key(name) in _PROFILE_OPTIONS for name in (*mine, *theirs)):
+            if chosen is None or is_rotator(chosen) or _is_profile(chosen):
+                return
+        base = self.client_identifier if chosen is None else chosen
+        if is_rotator(base):
+            base = self.prepare_client_identifier(base)
+        request._options["client_identifier"] = self._profile_of(theirs, mine, base, request.stream_id)
+
+    def _profile_of(self, theirs: dict[str, Any], mine: dict[str, Any], identifier: Any, stream_id: Any) -> Any:
+        """The identifier under the options of a client and, over them, of a request: customTlsClient,
+        withRandomTLSExtensionOrder, stream_id. Raises ProfileError."""
+        custom = order = None
+        for source in (theirs, mine):
+            for name, value in source.items():
+                key = option_key(name)
+                if key == "customtlsclient" and value:
+                    custom = value
+                elif key == "withrandomtlsextensionorder":
+                    order = value
+        from ._fingerprint.profile import Profile, resolve, variant
+
+        if custom is not None:
+            told = repr((custom, bool(order)))
+            if self._custom is None or self._custom[0] != told:
+                self._custom = (
+                    told,
+                    Profile.from_custom(custom, random_order=bool(order), allow_unsupported=_insists(custom)),
+                )
+            identifier, order = self._custom[1], None
+        stream_id = self.stream_id if stream_id is None else stream_id
+        return variant(resolve(identifier), stream_id, order)
 
     def _identifier_of(self, request: Request) -> Any:
         chosen = request._options.get("client_identifier")

@@ -122,7 +122,7 @@ typedef struct tr_op_request {
     tr_slice_t body;    /* not copied when body_owner is set: lent until the op is freed */
     void *body_owner;   /* opaque; handed to tr_op_on_free's callback */
     tr_slice_t body_type;          /* content-type unless the caller gave one; empty: none */
-    const tr_profile_t *profile;   /* NULL: tr_profile_default */
+    const tr_profile_t *profile;   /* referenced; NULL: tr_profile_default */
     tr_trust_t *trust;             /* referenced; NULL: the process-wide default store */
     tr_identity_t *identity;       /* referenced; NULL: the transport's */
     tr_transport_t *transport;     /* referenced; NULL: the defaults */

@@ -100,12 +100,14 @@ typedef struct call {
     core_fields_t fields;
     tr_cookie_t *cookies, small[COOKIES_SMALL];
     tr_op_request_t request;
+    const tr_profile_t *profile; /* reference: the client may be given another one meanwhile */
 } call_t;
 
 static void
 call_cleanup(call_t *call)
 {
     core_fields_cleanup(&call->fields);
+    tr_profile_unref(call->profile);
     if (call->cookies != call->small) {
         PyMem_Free(call->cookies);
     }
@@ -223,7 +225,7 @@ call_take_settings(core_client_t *self, call_t *call)
 {
     const settings_t *settings = &self->settings;
     tr_op_request_t *request = &call->request;
-    request->profile = settings->profile;
+    call->profile = request->profile = tr_profile_ref(settings->profile);
     request->trust = settings->trust;
     request->transport = settings->transport;
     request->timeouts = settings->timeouts;
@@ -345,6 +347,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     core_fields_init(&call.fields);
     call.cookies = call.small;
     memset(&call.request, 0, sizeof(call.request));
+    call.profile = NULL;
     if (core_is_given(st, attrs[ATTR__headers]) && (rc = core_fields_add(st, &call.fields, attrs[ATTR__headers], attrs[ATTR__spelled])) <= 0) {
         goto done;
     }
@@ -665,7 +668,7 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
         request->transport = ((core_transport_t *)value)->transport; /* lent by the options until the request is prepared */
     }
     if ((value = option(options, "client_identifier")) != NULL) {
-        request->profile = core_profile_from(value);
+        request->profile = core_profile_from(self->st, value);
     }
     if ((value = option(options, "raise_on_error")) != NULL) {
         op->raise_on_error = PyObject_IsTrue(value) > 0;
@@ -717,6 +720,7 @@ send_perform(core_client_t *self, PyObject *args)
     core_fields_init(&call.fields);
     call.cookies = call.small;
     memset(&call.request, 0, sizeof(call.request));
+    call.profile = NULL;
     if (!PyArg_ParseTuple(args, "OUUOO!OOO!:_perform", &request, &method, &url, &headers, &PyList_Type, &cookies, &body, &body_type,
                           &PyDict_Type, &options) ||
         client_check_open(self) < 0 || (self->dirty && core_client_refresh(self) < 0)) {

@@ -8,9 +8,11 @@ import random
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from .._core import BrowserProfile
 from ..exceptions import HTTPError, ProxyError, RotatorError
 from .headers import Headers
 from .urls import Proxy
@@ -253,15 +255,17 @@ class ProxyRotator(BaseRotator[Proxy]):
         self.mark_result(proxy, success, latency)
 
 
-class TLSIdentifierRotator(BaseRotator[str]):
-    """Rotates client identifiers; without items, a built-in list of thirteen."""
+class TLSIdentifierRotator(BaseRotator[Any]):
+    """Rotates client identifiers: names, Profiles, paths of profiles; without items, a built-in list of thirteen names."""
 
     def __init__(self, items: list[Any] | None = None, strategy: str = "round_robin") -> None:
         super().__init__(items or CLIENT_IDENTIFIER_TEMPLATES, strategy)
 
     @classmethod
-    def rebuild_item(cls, item: Any) -> str | None:
-        return item if isinstance(item, str) else None
+    def rebuild_item(cls, item: Any) -> Any:
+        if isinstance(item, PathLike):
+            item = str(item)
+        return item if isinstance(item, (str, BrowserProfile)) else None
 
 
 class HeaderRotator(BaseRotator[Headers]):
