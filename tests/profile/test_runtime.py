@@ -788,7 +788,7 @@ def test_unknown_identifiers_warn_once() -> None:
         tls_requests.Client(client_identifier="/nowhere/mine.json")
     texts = [str(item.message) for item in caught]
     assert len(texts) == 2, texts
-    assert "chrome_133 is used" in texts[0] and "did you mean chrome_1" in texts[0]
+    assert "the default browser is used" in texts[0] and "did you mean chrome_1" in texts[0]
     assert "there is no such file" in texts[1]
 
 

@@ -55,6 +55,7 @@ from tls_requests import (
     types,
     utils,
 )
+from tls_requests._core import BrowserProfile
 
 # ------------------------------------------------------------------------------------------------------------ functions
 
@@ -190,7 +191,7 @@ number: int = StatusCodes(200)
 # ------------------------------------------------------------------------------------------------------------- rotators
 
 assert_type(ProxyRotator(["http://127.0.0.1:8080"]).next(), Proxy)
-assert_type(TLSIdentifierRotator(["chrome_133"]).next(), str)
+assert_type(TLSIdentifierRotator(["chrome_133"]).next(), Union[str, BrowserProfile])
 assert_type(HeaderRotator([{"a": "1"}]).next(), Headers)
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, Union
 
 from .._core import BrowserProfile
 from ..exceptions import HTTPError, ProxyError, RotatorError
@@ -255,14 +255,14 @@ class ProxyRotator(BaseRotator[Proxy]):
         self.mark_result(proxy, success, latency)
 
 
-class TLSIdentifierRotator(BaseRotator[Any]):
+class TLSIdentifierRotator(BaseRotator[Union[str, BrowserProfile]]):
     """Rotates client identifiers: names, Profiles, paths of profiles; without items, a built-in list of thirteen names."""
 
     def __init__(self, items: list[Any] | None = None, strategy: str = "round_robin") -> None:
         super().__init__(items or CLIENT_IDENTIFIER_TEMPLATES, strategy)
 
     @classmethod
-    def rebuild_item(cls, item: Any) -> Any:
+    def rebuild_item(cls, item: Any) -> str | BrowserProfile | None:
         if isinstance(item, PathLike):
             item = str(item)
         return item if isinstance(item, (str, BrowserProfile)) else None
