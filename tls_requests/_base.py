@@ -978,6 +978,8 @@ class BaseClient(_core.BaseClient):
                 key = option_key(name)
                 if key == "customtlsclient" and value:
                     custom = value
+                elif key == "streamid":
+                    stream_id = value if stream_id is None else stream_id
                 elif key == "withrandomtlsextensionorder":
                     order = value
         from ._fingerprint.profile import Profile, resolve, variant

@@ -628,6 +628,19 @@ def test_stream_id(peer: Any, ca_file: str) -> None:
     assert next(item for item in frames if item["type"] == "HEADERS")["stream_id"] == 15
 
 
+def test_low_level_payloads(peer: Any, ca_file: str) -> None:
+    payload = {"requestUrl": f"https://localhost:{peer.port}/", "requestMethod": "GET", "insecureSkipVerify": True}
+    assert tls_requests.TLSClient.request({**payload, "customTlsClient": CUSTOM}).status == 200
+    check_custom(records(peer)[-1])
+    answer = tls_requests.TLSClient.request({**payload, "tlsClientIdentifier": "firefox_133", "streamID": 9})
+    frames = records(peer)[-1]["http2"]["frames"]
+    assert answer.status == 200
+    assert next(item for item in frames if item["type"] == "HEADERS")["stream_id"] == 9
+    custom = {"ja3String": "771,4865,999,29,0"}
+    answer = tls_requests.TLSClient.request({**payload, "customTlsClient": custom})
+    assert answer.status == 0 and "unknown extension with id 999 provided" in (answer.body or "")
+
+
 def test_every_option_of_a_custom_client(peer: Any, ca_file: str) -> None:
     ja3 = "771,4865-4866-4867-49195,0-10-11-13-16-28-34-43-45-51-27-65037-17613,29-23-4588,0"
     custom = {
