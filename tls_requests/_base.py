@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
-    from ._output import OutputFile
-    from ._retry import Retry
     from ._fingerprint.fingerprint import Fingerprint
     from ._fingerprint.profile import Profile
+    from ._output import OutputFile
+    from ._retry import Retry
     from ._states import ClientState
     from ._timing import ClientStats
     from .models.cookies import Cookies
@@ -63,8 +63,7 @@ def new_session_id(client: BaseClient) -> str:
 _PROFILE_OPTIONS = frozenset({"customtlsclient", "streamid", "withrandomtlsextensionorder"})
 
 # Options that must not be ignored in silence but cannot be obeyed.
-_REFUSED_OPTIONS: dict[str, tuple[str, str]] = {
-}
+_REFUSED_OPTIONS: dict[str, tuple[str, str]] = {}
 
 
 def method_text(method: Any) -> str:
@@ -961,13 +960,14 @@ class BaseClient(_core.BaseClient):
         chosen = request._options.get("client_identifier")
         mine = request._extra_config
         theirs = {} if chosen is not None else self._extra or {}
-        if request.stream_id is None and not any(option_key(name) in _PROFILE_OPTIONS for name in (*mine, *theirs)):
+        stream_id = self.stream_id if request.stream_id is None else request.stream_id
+        if stream_id is None and not any(option_key(name) in _PROFILE_OPTIONS for name in (*mine, *theirs)):
             if chosen is None or is_rotator(chosen) or _is_profile(chosen):
                 return
         base = self.client_identifier if chosen is None else chosen
         if is_rotator(base):
             base = self.prepare_client_identifier(base)
-        request._options["client_identifier"] = self._profile_of(theirs, mine, base, request.stream_id)
+        request._options["client_identifier"] = self._profile_of(theirs, mine, base, stream_id)
 
     def _profile_of(self, theirs: dict[str, Any], mine: dict[str, Any], identifier: Any, stream_id: Any) -> Any:
         """The identifier under the options of a client and, over them, of a request: customTlsClient,

@@ -55,7 +55,6 @@ from tls_requests import (
     types,
     utils,
 )
-from tls_requests._core import BrowserProfile
 
 # ------------------------------------------------------------------------------------------------------------ functions
 
@@ -191,7 +190,7 @@ number: int = StatusCodes(200)
 # ------------------------------------------------------------------------------------------------------------- rotators
 
 assert_type(ProxyRotator(["http://127.0.0.1:8080"]).next(), Proxy)
-assert_type(TLSIdentifierRotator(["chrome_133"]).next(), Union[str, BrowserProfile])
+assert_type(TLSIdentifierRotator(["chrome_133"]).next(), "str | BrowserProfile")
 assert_type(HeaderRotator([{"a": "1"}]).next(), Headers)
 
 
