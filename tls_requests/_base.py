@@ -669,7 +669,7 @@ class BaseClient(_core.BaseClient):
         options: dict[str, Any] = {
             name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier") if name in kwargs
         }
-        aliases = [name for name in kwargs if option_key(name) in ALIASES]
+        aliases = [name for name in kwargs if option_key(name) in ALIASES and name != "stream_id"]
         for name in sorted(aliases, key=lambda name: option_key(name) == "timeoutmilliseconds"):  # milliseconds win
             setting, convert = ALIASES[option_key(name)]
             value = kwargs.pop(name)
