@@ -148,6 +148,11 @@ test: test-packages
 	$(MAKE) --no-print-directory test-sanitizers
 	$(MAKE) --no-print-directory -j1 test-python
 
+# What every profile sends over real connections, against its file (the suite takes one of each kind).
+check-profiles: venv ext
+	TR_ALL_PROFILES=1 $(VENV)/bin/python -m pytest tests/fingerprint/test_live.py -q $(TEST)
+.PHONY: check-profiles
+
 test-c:
 	$(MAKE) --no-print-directory check-c
 	$(MAKE) --no-print-directory check-oom

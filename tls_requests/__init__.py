@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from ._connection import Limits as Limits, Timeout as Timeout
     from ._retry import Attempt as Attempt, Retry as Retry
     from ._timing import ClientStats as ClientStats, Timing as Timing
+    from ._fingerprint.catalogue import ProfileInfo as ProfileInfo
+    from ._fingerprint.profile import Profile as Profile, profiles as profiles
+    from ._fingerprint.report import Difference as Difference
     from .models import (
         URL,
         Auth as Auth,
@@ -148,6 +151,7 @@ def _basic_auth(pair: tuple[Any, Any]) -> str:
 
 
 def _convert_attribute(name: str, value: Any) -> Any:
+    """Lists become rotators; a client_identifier that is no known name may be the path of a profile."""
     if name == "timeout":
         from ._connection import convert_timeout
 
@@ -156,11 +160,10 @@ def _convert_attribute(name: str, value: Any) -> Any:
         from ._connection import convert_verify
 
         return convert_verify(value)
-    if isinstance(value, str):
-        from ._options import warn_identifier
+    if name == "client_identifier" and not isinstance(value, list):
+        from ._fingerprint.profile import resolve
 
-        warn_identifier(value)
-        return value
+        return resolve(value)
     from .models.rotators import ProxyRotator, TLSIdentifierRotator
 
     if name == "proxy":
@@ -219,6 +222,7 @@ for _thing in (AsyncClient, Client, Response, delete, get, head, options, patch,
     _thing.__module__ = "tls_requests"
 del _thing
 
+_FINGERPRINT = {"Profile": "profile", "ProfileInfo": "catalogue", "profiles": "profile", "Difference": "report"}
 _SUBMODULES = frozenset({"models", "settings", "types", "utils"})
 _MODELS = frozenset(
     {
@@ -264,7 +268,10 @@ def __getattr__(name: str) -> Any:
 
     if name in _SUBMODULES:
         return importlib.import_module(f".{name}", __name__)
-    if name in _MODELS:
+    if name in _FINGERPRINT:
+        value = getattr(importlib.import_module("._fingerprint." + _FINGERPRINT[name], __name__), name)
+        value.__module__ = __name__
+    elif name in _MODELS:
         value = getattr(importlib.import_module(".models", __name__), name)
         if name in __all__:
             value.__module__ = __name__
@@ -282,4 +289,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *_MODELS, *_CONNECTION})
+    return sorted({*globals(), *_SUBMODULES, *_MODELS, *_CONNECTION, *_FINGERPRINT})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from . import _core, _sessions
 from ._core import NOT_GIVEN
 from ._keywords import ALIASES, CONNECTION, REQUEST, option_key
-from .exceptions import HTTPError, ProxyError, RemoteProtocolError, TooManyRedirects
+from .exceptions import HTTPError, ProfileError, ProxyError, RemoteProtocolError, TooManyRedirects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from ._fingerprint.fingerprint import Fingerprint
+    from ._fingerprint.profile import Profile
     from ._output import OutputFile
     from ._retry import Retry
     from ._states import ClientState
@@ -62,10 +64,7 @@ def new_session_id(client: BaseClient) -> str:
 # Failures on the way to the server: another exit may do better, and nothing was sent.
 _EXIT_PHASES = frozenset({"proxy", "connect", "tls"})
 _MAX_PROXY_RETRIES = 100
-# Options that must not be ignored in silence but cannot be obeyed.
-_REFUSED_OPTIONS = {
-    "customtlsclient": ("PROFILE_INVALID", "custom TLS clients cannot be used"),
-}
+_PROFILE_OPTIONS = frozenset({"customtlsclient", "streamid", "withrandomtlsextensionorder"})
 
 
 def method_text(method: Any) -> str:
@@ -82,6 +81,17 @@ def is_own_session(session: Any) -> bool:
     return type(session) is TLSClient
 
 
+def _insists(custom: Any) -> bool:
+    """Whether a custom TLS client says allowUnsupported."""
+    options = custom if isinstance(custom, dict) else getattr(custom, "_extra_config", {})
+    return any(option_key(str(name)) == "allowunsupported" and bool(value) for name, value in options.items())
+
+
+def _is_profile(value: Any) -> bool:
+    """Whether a client_identifier is a Profile or the name of a built-in one."""
+    return _core.profile_known(value) if isinstance(value, str) else isinstance(value, _core.BrowserProfile)
+
+
 def is_rotator(value: Any) -> bool:
     return callable(getattr(value, "next", None)) and not isinstance(value, str)
 
@@ -96,7 +106,9 @@ class BaseClient(_core.BaseClient):
     pool, total.
     follow_redirects, max_redirects: redirects. http2: "auto", True, False, "http1" or "http2".
     verify: False: no certificate is checked; str: path of a file or directory of trusted certificates.
-    client_identifier: the browser whose connections these are; a TLSIdentifierRotator or a list rotates.
+    client_identifier: the browser whose connections these are: a name of `tls_requests.profiles()`, a Profile, the path of
+    a .json file with one; a TLSIdentifierRotator or a list rotates. customTlsClient: a CustomTLSClientConfig in its place.
+    stream_id: the first HTTP/2 stream's, when odd and positive.
     hooks: {"request": [...], "response": [...]}. encoding: default encoding of responses.
     raise_on_error: raise the exception of a failed request instead of giving a response with status 0.
     retries: a Retry, or a number of tries beyond the first; none by default.
@@ -108,6 +120,9 @@ class BaseClient(_core.BaseClient):
     them: no_proxy (text or list), connect_headers, is_rotating_proxy (a new connection for each request), proxy_key (anything: the rotator's
     same proxy for the same key), proxy_retries (int: on so many other proxies of the rotator, when nothing was sent).
     """
+
+    # The last custom TLS client as text, and its profile.
+    _custom: tuple[str, Profile] | None = None
 
     def __init__(
         self,
@@ -147,6 +162,7 @@ class BaseClient(_core.BaseClient):
                 "protocol_racing": protocol_racing,
                 "allow_http": allow_http,
                 "proxy": NOT_GIVEN if proxy is None else proxy,
+                "stream_id": NOT_GIVEN if stream_id is None else stream_id,
             }
             self._take_config(config, given)
         if timeout is not NOT_GIVEN:
@@ -245,16 +261,17 @@ class BaseClient(_core.BaseClient):
                 header_order(by_key["headerorder"])
         if any(option_key(name) == "withoutcookiejar" and value for name, value in options.items()):
             self._no_jar = True
+        custom = any(option_key(name) == "customtlsclient" and value for name, value in options.items())
         obeyed = {
             name: value
             for name, value in options.items()
             if value is not None
             and value != {}
             and value != []
-            and value != ""
-            and value is not False
-            and (option_key(name) in REQUEST or option_key(name) in _REFUSED_OPTIONS)
+            and not (option_key(name) == "isrotatingproxy" and not value)
+            and (option_key(name) in REQUEST or option_key(name) in ("customtlsclient", "withrandomtlsextensionorder"))
             and option_key(name) != "withoutcookiejar"
+            and not (option_key(name) == "withrandomtlsextensionorder" and value and not custom)
         }
         if "transportoptions" in connection:
             from ._connection import transport_flags
@@ -370,6 +387,9 @@ class BaseClient(_core.BaseClient):
 
     def _identifier_name(self) -> str:
         identifier = self.client_identifier
+        if isinstance(identifier, _core.BrowserProfile):
+            name: str = identifier._rows()["id"]
+            return name
         return identifier if isinstance(identifier, str) else "chrome_133"
 
     @property
@@ -516,6 +536,19 @@ class BaseClient(_core.BaseClient):
 
     def __reduce__(self) -> Any:
         raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds connections")
+
+    def fingerprint(self) -> Fingerprint:
+        """What this client sends on a first connection, without sending anything. A rotator gives its next.
+
+        Raises ProfileError when it cannot be used (customTlsClient).
+
+        >>> Client(client_identifier="firefox_133").fingerprint().ja4
+        't13d1716h2_5b57614c22b0_eeeea6562960'
+        """
+        from ._fingerprint.fingerprint import fingerprint_of
+
+        profile = self._profile_of(self._extra or {}, {}, self.prepare_client_identifier(self.client_identifier), None)
+        return fingerprint_of(profile, http2=self.http2 in (None, True, "auto", "http2"))
 
     # ------------------------------------------------------------------------------------------------ building requests
 
@@ -692,15 +725,13 @@ class BaseClient(_core.BaseClient):
             return ProxyRoutes(way, way)
         return proxy._routes or proxy._engine()
 
-    def prepare_client_identifier(self, identifier: Any) -> str:
-        """The identifier to use: a rotator gives its next; anything but text is the default."""
-        if isinstance(identifier, str):
-            return identifier
+    def prepare_client_identifier(self, identifier: Any) -> Any:
+        """The identifier to use: a rotator gives its next; anything but text and a Profile is the default."""
         if is_rotator(identifier):
-            return str(identifier.next())
-        return "chrome_133"
+            identifier = identifier.next()
+        return identifier if isinstance(identifier, (str, _core.BrowserProfile)) else "chrome_133"
 
-    def prepare_config(self, request: Request, client_identifier: str = "chrome_133") -> TLSConfig:
+    def prepare_config(self, request: Request, client_identifier: Any = "chrome_133") -> TLSConfig:
         """The TLSConfig of a request."""
         request._session_id = self._id
         body, body_type = request._body()
@@ -719,7 +750,7 @@ class BaseClient(_core.BaseClient):
             timeout=request.timeout if isinstance(request.timeout, (int, float)) else None,
             http2=self.http2 in ("auto", "http2", True, None),
             verify=self.verify,
-            client_identifier=client_identifier,
+            client_identifier=client_identifier if isinstance(client_identifier, str) else None,
             **request._extra_config,
         )
         return config
@@ -776,7 +807,7 @@ class BaseClient(_core.BaseClient):
         options: dict[str, Any] = {
             name: kwargs.pop(name) for name in ("verify", "http2", "client_identifier", "progress") if name in kwargs
         }
-        aliases = [name for name in kwargs if option_key(name) in ALIASES]
+        aliases = [name for name in kwargs if option_key(name) in ALIASES and name != "stream_id"]
         for name in sorted(aliases, key=lambda name: option_key(name) == "timeoutmilliseconds"):  # milliseconds win
             setting, convert = ALIASES[option_key(name)]
             value = kwargs.pop(name)
@@ -851,19 +882,22 @@ class BaseClient(_core.BaseClient):
 
     def _failure_of(self, request: Request) -> tuple[str, str] | None:
         """Why a request cannot be sent by this engine: (code, text), or None."""
-        for source in (self._extra or {}, request._extra_config):
-            for name, value in source.items():
-                refusal = _REFUSED_OPTIONS.get(option_key(name))
-                if refusal is not None and value not in (None, {}, [], "", False):
-                    return refusal
+        try:
+            self._take_profile(request)
+        except (ProfileError, OSError) as error:
+            return "PROFILE_INVALID", str(error)
         return None
 
     def _engine_arguments(
-        self, request: Request, identifier: str, follow_redirects: Any, stream: bool = False
+        self, request: Request, identifier: Any, follow_redirects: Any, stream: bool = False
     ) -> tuple[tuple[Any, ...], Source | None]:
         """What `_perform_*` takes for a finished request, and the source of a body that goes in pieces."""
         request._session_id = self._id
         options: dict[str, Any] = dict(request._options)
+        if not _is_profile(identifier):
+            from ._fingerprint.profile import resolve
+
+            identifier = resolve(identifier)
         options["client_identifier"] = identifier
         options["timeout"] = request.timeout
         if follow_redirects is not None and follow_redirects is not NOT_GIVEN:
@@ -1057,6 +1091,46 @@ class BaseClient(_core.BaseClient):
                 if name == "set-cookie":
                     for value in values:
                         jar.receive(hop._url_text, value)
+
+    def _take_profile(self, request: Request) -> None:
+        """Works out, before anything is sent, the profile of a request that is not just a known name."""
+        chosen = request._options.get("client_identifier")
+        mine = request._extra_config
+        theirs = {} if chosen is not None else self._extra or {}
+        stream_id = self.stream_id if request.stream_id is None else request.stream_id
+        if stream_id is None and not any(option_key(name) in _PROFILE_OPTIONS for name in (*mine, *theirs)):
+            if chosen is None or is_rotator(chosen) or _is_profile(chosen):
+                return
+        base = self.client_identifier if chosen is None else chosen
+        if is_rotator(base):
+            base = self.prepare_client_identifier(base)
+        request._options["client_identifier"] = self._profile_of(theirs, mine, base, stream_id)
+
+    def _profile_of(self, theirs: dict[str, Any], mine: dict[str, Any], identifier: Any, stream_id: Any) -> Any:
+        """The identifier under the options of a client and, over them, of a request: customTlsClient,
+        withRandomTLSExtensionOrder, stream_id. Raises ProfileError."""
+        custom = order = None
+        for source in (theirs, mine):
+            for name, value in source.items():
+                key = option_key(name)
+                if key == "customtlsclient" and value:
+                    custom = value
+                elif key == "streamid":
+                    stream_id = value if stream_id is None else stream_id
+                elif key == "withrandomtlsextensionorder":
+                    order = value
+        from ._fingerprint.profile import Profile, resolve, variant
+
+        if custom is not None:
+            told = repr((custom, bool(order)))
+            if self._custom is None or self._custom[0] != told:
+                self._custom = (
+                    told,
+                    Profile.from_custom(custom, random_order=bool(order), allow_unsupported=_insists(custom)),
+                )
+            identifier, order = self._custom[1], None
+        stream_id = self.stream_id if stream_id is None else stream_id
+        return variant(resolve(identifier), stream_id, order)
 
     def _identifier_of(self, request: Request) -> Any:
         chosen = request._options.get("client_identifier")

@@ -65,7 +65,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "The method is not an HTTP token.",
     ),
     "PROFILE_INVALID": (
-        "TLSError",
+        "ProfileError",
         "build",
         "The browser profile cannot be used.",
     ),

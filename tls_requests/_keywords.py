@@ -30,6 +30,7 @@ ALIASES: dict[str, tuple[str, Any]] = {
     "withdebug": ("debug", bool),
     "tlsdebug": ("debug", bool),
     "withallowhttp": ("allow_http", bool),
+    "streamid": ("stream_id", lambda value: value),
     "ca": ("verify", lambda value: value),
 }
 

@@ -117,14 +117,11 @@ def warn_identifier(identifier: str) -> None:
 
     if _core.profile_known(identifier):
         return
-    import typing
-
-    from .types import IdentifierLiterals
-
-    names = {*_core.profiles(), *typing.get_args(IdentifierLiterals)}
-    if identifier not in names:
-        known = {name: name for name in names if _core.profile_known(name)}
-        _warn(f"client_identifier {identifier[:64]!r}", identifier.lower(), known, "the default browser is used")
+    known = {row[0].lower(): row[0] for row in _core.profile_names()}
+    effect = "the default browser is used"
+    if identifier.endswith(".json"):
+        effect = "there is no such file, " + effect
+    _warn(f"client_identifier {identifier[:64]!r}", identifier.lower(), known, effect)
 
 
 # What a User-Agent says about the platform: a part of it, and the value of sec-ch-ua-platform that goes with it. The first that fits.

@@ -816,9 +816,9 @@ class AsyncClient(BaseClient):
         """`prepare_proxy` by the rotators' asynchronous side."""
         return self.prepare_proxy(await proxy.anext() if is_rotator(proxy) else proxy)
 
-    async def aprepare_client_identifier(self, identifier: Any) -> str:
+    async def aprepare_client_identifier(self, identifier: Any) -> Any:
         """`prepare_client_identifier` by the rotators' asynchronous side."""
-        return self.prepare_client_identifier(str(await identifier.anext()) if is_rotator(identifier) else identifier)
+        return self.prepare_client_identifier(await identifier.anext() if is_rotator(identifier) else identifier)
 
     async def abuild_request(
         self,

@@ -14,7 +14,7 @@
        ├─ TimeoutError ── PoolTimeout, WriteTimeout, TotalTimeout
        │  ├─ ConnectTimeout ── TLSTimeout
        │  └─ ReadTimeout ── FirstByteTimeout
-       ├─ TLSError ── CertificateError
+       ├─ TLSError ── CertificateError, ProfileError
        ├─ ProtocolError
        └─ RemoteProtocolError ── IncompleteBody, DecodingError, TooManyRequests
 
@@ -54,6 +54,7 @@ __all__ = [
     "HeaderError",
     "IncompleteBody",
     "PoolTimeout",
+    "ProfileError",
     "ProtocolError",
     "ProxyAuthError",
     "ProxyClosed",
@@ -308,6 +309,22 @@ class TLSError(HTTPError):
 
 class CertificateError(TLSError):
     """A certificate could not be verified."""
+
+
+class ProfileError(TLSError):
+    """A browser profile that cannot be used.
+
+    path: of the field, as in `tls.extensions[3].groups[1]`, "" when it is about the whole; reason: what is wrong with it.
+    """
+
+    path: str = ""
+    reason: str = ""
+    code = "PROFILE_INVALID"
+    phase = "build"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        function, arguments, state = super().__reduce__()
+        return function, arguments, {**state, "path": self.path, "reason": self.reason}
 
 
 class ProtocolError(HTTPError):

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Optional, Protocol
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from ._fingerprint.profile import Profile
     from .models.auth import Auth, BasicAuth
     from .models.cookies import Cookies
     from .models.headers import Headers
@@ -130,9 +131,9 @@ IdentifierLiterals = Literal[
     "mesh_ios", "mesh_ios_1", "mesh_ios_2", "mms_ios", "mms_ios_1", "mms_ios_2", "mms_ios_3", "nike_android_mobile",
     "nike_ios_mobile", "zalando_android_mobile", "zalando_ios_mobile",
 ]  # fmt: skip
-IdentifierTypes = Union[IdentifierLiterals, str]
-IdentifierArgTypes = Optional[Union[IdentifierTypes, "TLSIdentifierRotator", list[str]]]
-"""The browser to be, or several in a rotator or a list."""
+IdentifierTypes = Union[IdentifierLiterals, str, PathLike[str], "Profile"]
+IdentifierArgTypes = Optional[Union[IdentifierTypes, "TLSIdentifierRotator", list[Any]]]
+"""The browser to be (a name, a Profile, the path of one), or several in a rotator or a list."""
 AnyList = list[Union[list[Any], tuple[Any, Any], set[Any]]]
 _Name = Union[str, bytes]
 _Pairs = Union[

@@ -130,7 +130,7 @@ typedef struct tr_op_request {
     bool body_rewinds;             /* ... and can be written again from its start, for a replay or a redirect */
     int64_t body_len;              /* ... and has this length; -1: unknown */
     tr_slice_t body_type;          /* content-type unless the caller gave one; empty: none */
-    const tr_profile_t *profile;   /* NULL: tr_profile_default */
+    const tr_profile_t *profile;   /* referenced; NULL: tr_profile_default */
     tr_trust_t *trust;             /* referenced; NULL: the process-wide default store */
     tr_identity_t *identity;       /* referenced; NULL: the transport's */
     tr_transport_t *transport;     /* referenced; NULL: the defaults */

@@ -134,6 +134,7 @@ tr_op_unref(tr_op_t *op)
         free_hop(op->hop);
     }
     tr_flow__free(op->flow);
+    tr_profile_unref(op->profile);
     tr_trust_unref(op->trust);
     tr_identity_unref(op->identity);
     tr_transport_unref(op->transport);
@@ -197,7 +198,7 @@ tr_op_user(const tr_op_t *op)
 #define KEY_WITHOUT_CREDENTIALS (1u << 31)
 
 static char *
-put_hex(char *p, uintptr_t value)
+put_hex(char *p, uint64_t value)
 {
     static const char digits[] = "0123456789abcdef";
     do {
@@ -217,7 +218,7 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
     }
     ask->proxy = op->routes == NULL ? NULL : tr_routes_pick(op->routes, url);
     /* Four numbers and the port, 16 digits each at most, and their separators; the transport's id; a proxy's name and perhaps one more number. */
-    size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uintptr_t) + 1) + 1 + TR_TRANSPORT_ID_LEN + 1 +
+    size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uint64_t) + 1) + 1 + TR_TRANSPORT_ID_LEN + 1 +
                  (ask->proxy == NULL ? 0 : TR_PROXY_DIGEST_LEN + 2 + 2 * sizeof(uint64_t));
     char *text = tr_arena_alloc(&op->arena, max);
     if (text == NULL) {
@@ -233,7 +234,7 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
     *p++ = ' ';
     p = put_hex(p, url->port);
     *p++ = ' ';
-    p = put_hex(p, (uintptr_t)op->profile);
+    p = put_hex(p, op->profile->key);
     *p++ = ' ';
     p = put_hex(p, flags);
     *p++ = ' ';
@@ -493,7 +494,7 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
     if (!tr_http_is_field_value(request->body_type)) {
         return tr_err_set(err, TR_ERR_HEADER_INVALID, 0, "op.body_type", "The content type cannot be sent.");
     }
-    op->profile = request->profile != NULL ? request->profile : tr_profile_default();
+    op->profile = tr_profile_ref(request->profile != NULL ? request->profile : tr_profile_default());
     op->flags = request->flags;
     op->max_redirects = request->max_redirects;
     op->timeouts = request->timeouts;

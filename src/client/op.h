@@ -77,7 +77,7 @@ struct tr_op {
     tr_arena_t arena;
 
     /* --- the request, as prepared --- */
-    const tr_profile_t *profile; /* lent */
+    const tr_profile_t *profile; /* referenced */
     tr_trust_t *trust;           /* referenced; NULL: default */
     tr_identity_t *identity;     /* referenced; NULL: none */
     tr_transport_t *transport;   /* referenced; NULL: the defaults */

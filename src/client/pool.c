@@ -67,6 +67,7 @@ free_origin(tr_origin_t *origin)
     tr_list_remove(&origin->unused_link);
     tr_list_remove(&origin->starved_link);
     tr_timer_clear(engine->loop, &origin->calm_timer);
+    tr_profile_unref(origin->profile);
     tr_trust_unref(origin->trust);
     tr_identity_unref(origin->identity);
     tr_transport_unref(origin->transport);
@@ -126,7 +127,7 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     o->flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY | TR_OP_NEW_TUNNEL);
     o->proxy = ask->proxy == NULL ? NULL : tr_proxy_ref(ask->proxy);
     o->forward = !o->https && o->proxy != NULL && tr_proxy_last_is_http(o->proxy) && tr_proxy_forward(o->proxy) == TR_FORWARD_ALWAYS;
-    o->profile = op->profile;
+    o->profile = tr_profile_ref(op->profile);
     o->trust = op->trust == NULL ? NULL : tr_trust_ref(op->trust);
     o->identity = op->identity == NULL ? NULL : tr_identity_ref(op->identity);
     o->transport = tr_transport_ref(op->transport);
@@ -168,20 +169,14 @@ tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op)
     return TR_OK;
 }
 
-static bool
-is_builtin(const tr_profile_t *profile)
-{
-    return profile == tr_profile_default() || tr_profile_find(tr_slice_cstr(profile->id)) == profile;
-}
-
 static void
 evict(tr_pool_t *pool, tr_origin_t *origin)
 {
     tr_slice_t key = tr_slice(origin->key, origin->key_len);
     tr_session_t *session = pool->session;
-    /* The key names trust store, client certificate and profile by address. Once they may be freed the address may come back as another's:
-     * such tickets go with the origin. */
-    if (session->tickets != NULL && (origin->trust != NULL || origin->identity != NULL || !is_builtin(origin->profile))) {
+    /* The key names trust store and client certificate by address. Once they may be freed the address may come back as another's: such
+     * tickets go with the origin. */
+    if (session->tickets != NULL && (origin->trust != NULL || origin->identity != NULL)) {
         tr_tickets_forget(session->tickets, key);
         tr_hconn__forget_proxy_tickets(origin);
     }

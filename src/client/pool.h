@@ -34,7 +34,7 @@ typedef struct tr_origin {
     uint16_t port;
     bool https;
     uint32_t flags; /* TR_OP_HTTP1_ONLY, TR_OP_NO_VERIFY */
-    const tr_profile_t *profile; /* lent by the ops; built-in, or kept by the caller */
+    const tr_profile_t *profile; /* referenced */
     tr_trust_t *trust;       /* referenced; NULL: default */
     tr_identity_t *identity; /* referenced */
     tr_transport_t *transport; /* referenced; NULL: the defaults */

@@ -1,16 +1,13 @@
 #include "profile/profile.h"
 
+#include <stdatomic.h>
+
 /* The generated tables. Another file may be named to check captures that are not built in. */
 #ifndef TR_PROFILES_INC
 #define TR_PROFILES_INC "profile/profiles.inc"
 #endif
 
 const char tr_profile_same[] = "=";
-
-typedef struct profile_name {
-    const char *name; /* id or alias; the table is sorted by it */
-    uint16_t index;
-} profile_name_t;
 
 #include TR_PROFILES_INC
 
@@ -57,6 +54,66 @@ const tr_profile_t *
 tr_profile_at(size_t index)
 {
     return index < TR_ARRAY_LEN(profiles) ? &profiles[index] : NULL;
+}
+
+const tr_profile_name_t *
+tr_profile_name_at(size_t index)
+{
+    return index < TR_ARRAY_LEN(profile_names) ? &profile_names[index] : NULL;
+}
+
+/* --- made at run time --- */
+
+typedef struct counted {
+    tr_profile_t profile; /* first: the two convert */
+    atomic_size_t refs;
+    tr_arena_t arena;
+} counted_t;
+
+static counted_t *
+counted_of(const tr_profile_t *profile)
+{
+    return profile != NULL && (profile->flags & TR_PROFILE_COUNTED) != 0 ? (counted_t *)(uintptr_t)profile : NULL;
+}
+
+tr_profile_t *
+tr_profile_new(void)
+{
+    counted_t *self = tr_calloc(1, sizeof(*self));
+    if (self == NULL) {
+        return NULL;
+    }
+    atomic_init(&self->refs, 1);
+    tr_arena_init(&self->arena);
+    self->profile.flags = TR_PROFILE_COUNTED;
+    return &self->profile;
+}
+
+void *
+tr_profile_alloc(tr_profile_t *profile, size_t size)
+{
+    counted_t *self = counted_of(profile);
+    return self == NULL ? NULL : tr_arena_alloc(&self->arena, size);
+}
+
+const tr_profile_t *
+tr_profile_ref(const tr_profile_t *profile)
+{
+    counted_t *self = counted_of(profile);
+    if (self != NULL) {
+        atomic_fetch_add_explicit(&self->refs, 1, memory_order_relaxed);
+    }
+    return profile;
+}
+
+void
+tr_profile_unref(const tr_profile_t *profile)
+{
+    counted_t *self = counted_of(profile);
+    if (self != NULL && atomic_fetch_sub_explicit(&self->refs, 1, memory_order_acq_rel) == 1) {
+        tr_arena_cleanup(&self->arena);
+        tr_free(self);
+    }
 }
 
 const tr_profile_ext_t *

@@ -1,10 +1,11 @@
 /* profile: what a browser sends, as data. A profile is built from a capture (profiles/<id>.json) by
- * tools/gen_profiles.py into profiles.inc, or at run time into the same struct; nothing else knows a browser.
- * Read-only and shared between threads. */
+ * tools/gen_profiles.py into profiles.inc, or at run time into the same struct (tr_profile_new); nothing else knows a
+ * browser. Read-only and shared between threads; one made at run time lives as long as it is referenced. */
 #ifndef TR_PROFILE_PROFILE_H
 #define TR_PROFILE_PROFILE_H
 
 #include "core/err.h"
+#include "core/mem.h"
 
 /* Stands for "a GREASE value" in every list of 16-bit numbers (RFC 8701). */
 #define TR_GREASE 0x0a0a
@@ -48,6 +49,8 @@ enum {
  *   server_name, session_ticket, pre_shared_key, padding, cookie: made by the engine, no data;
  *   cookie, early_data: the rows are places; they are written only in a second hello, or with early data;
  *   encrypted_client_hello: tr_profile_t.ech;
+ *   key_share: `data` is empty, or has a 16-bit length for each value: groups that the engine cannot do get random bytes
+ *   of that length as their share;
  *   everything else (also GREASE, type TR_GREASE): `data` is the body, sent as it is. */
 typedef struct tr_profile_ext {
     uint16_t type;
@@ -160,7 +163,9 @@ enum {
     /* HTTP/2: the first HEADERS lies in the preface's TLS record (curl, some applications). */
     TR_PROFILE_H2_ONE_RECORD = 1u << 11,
     /* HTTP/2: a close_notify / GOAWAY is sent at the end. Browsers send neither. */
-    TR_PROFILE_SENDS_GOAWAY = 1u << 12
+    TR_PROFILE_SENDS_GOAWAY = 1u << 12,
+    /* Made by tr_profile_new, counted. */
+    TR_PROFILE_COUNTED = 1u << 31
 };
 
 typedef struct tr_profile {
@@ -168,6 +173,9 @@ typedef struct tr_profile {
     const char *family; /* "chrome", "firefox", "safari", ... */
     const char *version;
     const char *os;
+    /* Names the contents: two profiles with the same key may share connections and tickets. Built-in ones: 1, 2, ...; others have the
+     * topmost bit set. */
+    uint64_t key;
 
     /* --- TLS --- */
     uint32_t flags; /* TR_PROFILE_* */
@@ -209,6 +217,16 @@ typedef struct tr_profile {
     const tr_profile_kind_t *kinds;
 } tr_profile_t;
 
+/* What the data of a name is based on. */
+typedef enum tr_basis { TR_BASIS_CAPTURE, TR_BASIS_DERIVED, TR_BASIS_NEAREST } tr_basis_t;
+
+typedef struct tr_profile_name {
+    const char *name;  /* id, alias or family; the table is sorted by it */
+    const char *entry; /* the name under which lists show it */
+    uint16_t index;    /* for tr_profile_at */
+    uint8_t basis;     /* tr_basis_t */
+} tr_profile_name_t;
+
 /* tr_profile_find looks a built-in profile up by its id or one of its aliases (exact, case included);
  * NULL: unknown. */
 const tr_profile_t *tr_profile_find(tr_slice_t name);
@@ -216,6 +234,19 @@ const tr_profile_t *tr_profile_find(tr_slice_t name);
 const tr_profile_t *tr_profile_default(void);
 /* tr_profile_at walks the built-in profiles: index from 0; NULL behind the last. */
 const tr_profile_t *tr_profile_at(size_t index);
+/* tr_profile_name_at walks all names in their order; NULL behind the last. */
+const tr_profile_name_t *tr_profile_name_at(size_t index);
+
+/* tr_profile_new makes an empty profile that is filled by its maker, with memory of tr_profile_alloc, before anybody else sees it. Count
+ * 1. NULL: out of memory. */
+tr_profile_t *tr_profile_new(void) TR_WARN_UNUSED;
+/* tr_profile_alloc gives memory that lives as long as a profile of tr_profile_new; NULL: out of memory. */
+void *tr_profile_alloc(tr_profile_t *profile, size_t size) TR_WARN_UNUSED;
+/* tr_profile_ref and tr_profile_unref count the references to a profile of tr_profile_new; built-in ones and NULL are left alone. Any
+ * thread. */
+const tr_profile_t *tr_profile_ref(const tr_profile_t *profile);
+void tr_profile_unref(const tr_profile_t *profile);
+
 /* tr_profile_ext finds an extension's row by type; NULL: never offered. */
 const tr_profile_ext_t *tr_profile_ext(const tr_profile_t *profile, uint16_t type);
 /* tr_profile_kind gives the row of a kind; NULL: as a navigation. */

@@ -35,21 +35,6 @@ core_raise(core_state_t *st, const tr_err_t *err)
 
 /* ---------------------------------------------------------------------------------------------------------- attributes */
 
-/* A name that no profile has: the package warns about it. */
-static bool
-is_unknown_identifier(PyObject *value)
-{
-    tr_slice_t name;
-    if (!PyUnicode_Check(value)) {
-        return false;
-    }
-    if (core_text(value, &name, "client_identifier") < 0) {
-        PyErr_Clear();
-        return true;
-    }
-    return tr_profile_find(name) == NULL;
-}
-
 static PyObject *
 attribute_default(core_client_t *self, size_t index)
 {
@@ -98,8 +83,10 @@ client_set_attribute(PyObject *obj, PyObject *value, void *closure)
             return -1;
         }
     }
-    if (value != NULL && ((PyList_Check(value) && (index == ATTR_proxy || index == ATTR_client_identifier)) ||
-                          (index == ATTR_client_identifier && is_unknown_identifier(value)))) {
+    bool is_list = value != NULL && PyList_Check(value) && (index == ATTR_proxy || index == ATTR_client_identifier);
+    bool is_unknown = index == ATTR_client_identifier && !core_profile_is_known(self->st, value) &&
+                      (PyUnicode_Check(value) || PyObject_HasAttr(value, self->st->names.fspath));
+    if (is_list || is_unknown) {
         Py_DECREF(kept);
         kept = PyObject_CallFunction(self->st->helpers.convert_attribute, "sO", attribute_names[index], value);
         if (kept == NULL) {
@@ -303,6 +290,7 @@ client_dealloc(PyObject *obj)
     client_clear(obj);
     Py_CLEAR(self->keylog);
     tr_session_unref(self->session);
+    tr_profile_unref(self->settings.profile);
     tr_trust_unref(self->settings.trust);
     type->tp_free(obj);
     Py_DECREF(type);
@@ -366,10 +354,10 @@ static PyGetSetDef client_getset[] = {
     ATTRIBUTE(max_redirects, "Redirects followed before TooManyRedirects."),
     ATTRIBUTE(http2, "\"auto\", True, False, \"http1\" or \"http2\"."),
     ATTRIBUTE(verify, "True, False, or the path of a file or directory of trusted certificates."),
-    ATTRIBUTE(client_identifier, "The browser whose connections these are."),
+    ATTRIBUTE(client_identifier, "The browser whose connections these are: a name, a Profile, or a rotator of them."),
     ATTRIBUTE(protocol_racing, "Accepted; HTTP/3 is not spoken."),
     ATTRIBUTE(allow_http, "Accepted; http URLs are always allowed."),
-    ATTRIBUTE(stream_id, "Accepted."),
+    ATTRIBUTE(stream_id, "The first HTTP/2 stream, when odd and positive."),
     ATTRIBUTE(encoding, "Default encoding of responses: a name, None (detect), or a callable."),
     ATTRIBUTE(raise_on_error, "Whether a failed request raises instead of giving a response with status 0."),
     ATTRIBUTE(debug, "Accepted; see TLS_REQUESTS_TRACE."),

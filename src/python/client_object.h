@@ -38,9 +38,9 @@ typedef enum attribute {
 
 /* What of the settings the engine wants. */
 typedef struct settings {
-    const tr_profile_t *profile;
-    tr_trust_t *trust; /* reference */
-    tr_transport_t *transport; /* lent by attrs[ATTR__transport]; NULL: the defaults */
+    const tr_profile_t *profile; /* reference */
+    tr_trust_t *trust;           /* reference */
+    tr_transport_t *transport;   /* lent by attrs[ATTR__transport]; NULL: the defaults */
     tr_timeouts_t timeouts;
     uint32_t flags;    /* TR_OP_* without FOLLOW_REDIRECTS */
     bool follow;
@@ -95,8 +95,10 @@ int core_timeouts_from(core_state_t *st, PyObject *value, tr_timeouts_t *out);
 uint32_t core_http2_flags(core_state_t *st, PyObject *value);
 /* core_verify_from: NULL, None or any true value: check; a false one: do not; str or path-like: with these roots (*trust: a reference). */
 int core_verify_from(core_state_t *st, PyObject *value, uint32_t *flags, tr_trust_t **trust);
-/* core_profile_from: the default profile for anything but a known name. */
-const tr_profile_t *core_profile_from(PyObject *value);
+/* core_profile_from lends the profile of a known name or of a BrowserProfile; the default for anything else. */
+const tr_profile_t *core_profile_from(core_state_t *st, PyObject *value);
+/* core_profile_is_known says whether a value is NULL, None, NOT_GIVEN, a BrowserProfile or the name of a built-in profile. */
+bool core_profile_is_known(core_state_t *st, PyObject *value);
 uint32_t core_redirects_from(PyObject *value);
 /* core_client_refresh computes self->settings from the attributes. */
 int core_client_refresh(core_client_t *self);

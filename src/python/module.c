@@ -166,6 +166,17 @@ core_profile_known(PyObject *module, PyObject *identifier)
     return PyBool_FromLong(tr_profile_find(name) != NULL);
 }
 
+PyDoc_STRVAR(profile_names_doc, "profile_names($module, /)\n--\n\n"
+                                "All names of the built-in profiles, sorted: (name, index in profiles(), name in lists, basis).");
+
+static PyObject *
+core_list_profile_names(PyObject *module, PyObject *args)
+{
+    TR_UNUSED(module);
+    TR_UNUSED(args);
+    return core_profile_names();
+}
+
 PyDoc_STRVAR(profile_headers_doc, "profile_headers($module, identifier, http2=True, /)\n--\n\n"
                                   "(name, value) pairs of a navigation of that browser, in its order; places without a value left out.");
 
@@ -241,6 +252,7 @@ static PyMethodDef core_methods[] = {
     {"_shutdown", core_shutdown, METH_NOARGS, shutdown_doc},
     {"stats", core_stats, METH_NOARGS, stats_doc},
     {"profiles", core_profiles, METH_NOARGS, profiles_doc},
+    {"profile_names", core_list_profile_names, METH_NOARGS, profile_names_doc},
     {"profile_headers", core_profile_headers, METH_VARARGS, profile_headers_doc},
     {"profile_known", core_profile_known, METH_O, profile_known_doc},
     {"error_rows", core_error_rows, METH_NOARGS, errors_doc},
@@ -359,6 +371,7 @@ core_exec_types(PyObject *module)
         (st->jar_type = add_type(module, &core_jar_spec, true, true)) == NULL ||
         (st->transport_type = add_type(module, &core_transport_spec, true, true)) == NULL ||
         (st->routes_type = add_type(module, &core_routes_spec, true, true)) == NULL ||
+        (st->profile_type = add_type(module, &core_profile_spec, true, true)) == NULL ||
         (st->op_type = add_type(module, &core_op_spec, true, false)) == NULL ||
         (st->bridge_type = add_type(module, &core_bridge_spec, false, false)) == NULL ||
         (st->not_given_type = add_type(module, &not_given_spec, true, false)) == NULL) {
@@ -401,6 +414,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->transport_type);
     Py_VISIT(st->routes_type);
     Py_VISIT(st->not_given_type);
+    Py_VISIT(st->profile_type);
     Py_VISIT(st->not_given);
 #define X(name) Py_VISIT(st->helpers.name);
     CORE_HELPERS(X)
@@ -424,6 +438,7 @@ core_clear(PyObject *module)
     Py_CLEAR(st->transport_type);
     Py_CLEAR(st->routes_type);
     Py_CLEAR(st->not_given_type);
+    Py_CLEAR(st->profile_type);
     Py_CLEAR(st->not_given);
 #define X(name) Py_CLEAR(st->helpers.name);
     CORE_HELPERS(X)

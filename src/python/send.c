@@ -101,6 +101,7 @@ typedef struct call {
     tr_cookie_t *cookies, small[COOKIES_SMALL];
     PyObject *routes; /* reference; NULL: no proxy */
     tr_op_request_t request;
+    const tr_profile_t *profile; /* reference: the client may be given another one meanwhile */
 } call_t;
 
 static void
@@ -108,6 +109,7 @@ call_cleanup(call_t *call)
 {
     core_fields_cleanup(&call->fields);
     Py_XDECREF(call->routes);
+    tr_profile_unref(call->profile);
     if (call->cookies != call->small) {
         PyMem_Free(call->cookies);
     }
@@ -229,7 +231,7 @@ call_take_settings(core_client_t *self, call_t *call)
 {
     const settings_t *settings = &self->settings;
     tr_op_request_t *request = &call->request;
-    request->profile = settings->profile;
+    call->profile = request->profile = tr_profile_ref(settings->profile);
     request->trust = settings->trust;
     request->transport = settings->transport;
     request->timeouts = settings->timeouts;
@@ -378,6 +380,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     call.cookies = call.small;
     call.routes = NULL;
     memset(&call.request, 0, sizeof(call.request));
+    call.profile = NULL;
     if (core_is_given(st, attrs[ATTR__headers]) && (rc = core_fields_add(st, &call.fields, attrs[ATTR__headers], attrs[ATTR__spelled])) <= 0) {
         goto done;
     }
@@ -701,7 +704,7 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
         request->transport = ((core_transport_t *)value)->transport; /* lent by the options until the request is prepared */
     }
     if ((value = option(options, "client_identifier")) != NULL) {
-        request->profile = core_profile_from(value);
+        request->profile = core_profile_from(self->st, value);
     }
     if ((value = option(options, "raise_on_error")) != NULL) {
         op->raise_on_error = PyObject_IsTrue(value) > 0;
@@ -801,6 +804,7 @@ send_perform(core_client_t *self, PyObject *args)
     call.cookies = call.small;
     call.routes = NULL;
     memset(&call.request, 0, sizeof(call.request));
+    call.profile = NULL;
     if (!PyArg_ParseTuple(args, "OUUOO!OOO!:_perform", &request, &method, &url, &headers, &PyList_Type, &cookies, &body, &body_type,
                           &PyDict_Type, &options) ||
         client_check_open(self) < 0 || (self->dirty && core_client_refresh(self) < 0)) {

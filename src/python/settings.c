@@ -171,19 +171,32 @@ core_verify_from(core_state_t *st, PyObject *value, uint32_t *flags, tr_trust_t 
     return 0;
 }
 
-const tr_profile_t *
-core_profile_from(PyObject *value)
+/* NULL: unknown. */
+static const tr_profile_t *
+find_profile(core_state_t *st, PyObject *value)
 {
-    const tr_profile_t *profile = NULL;
     tr_slice_t name;
-    if (value != NULL && PyUnicode_Check(value)) {
-        if (core_text(value, &name, "client_identifier") < 0) {
-            PyErr_Clear();
-        } else {
-            profile = tr_profile_find(name);
-        }
+    if (value == NULL || !PyUnicode_Check(value)) {
+        return core_profile_of(st, value);
     }
+    if (core_text(value, &name, "client_identifier") < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    return tr_profile_find(name);
+}
+
+const tr_profile_t *
+core_profile_from(core_state_t *st, PyObject *value)
+{
+    const tr_profile_t *profile = find_profile(st, value);
     return profile == NULL ? tr_profile_default() : profile;
+}
+
+bool
+core_profile_is_known(core_state_t *st, PyObject *value)
+{
+    return !core_is_given(st, value) || find_profile(st, value) != NULL;
 }
 
 uint32_t
@@ -237,10 +250,14 @@ core_client_refresh(core_client_t *self)
     }
     bool no_choice = settings->proxy != NULL || !core_is_given(st, attrs[ATTR_proxy]);
     PyObject *identifier = attrs[ATTR_client_identifier];
-    settings->profile = core_profile_from(identifier);
+    const tr_profile_t *profile = tr_profile_ref(core_profile_from(st, identifier));
+    tr_profile_unref(settings->profile);
+    settings->profile = profile;
     settings->direct = (!core_is_given(st, attrs[ATTR_auth]) || core_is_pair(attrs[ATTR_auth])) && no_choice &&
+                       !core_is_given(st, attrs[ATTR_stream_id]) &&
                        !core_is_given(st, attrs[ATTR__header_rotator]) && !core_is_given(st, attrs[ATTR__extra]) &&
-                       (identifier == NULL || PyUnicode_CheckExact(identifier) || identifier == Py_None);
+                       (identifier == NULL || PyUnicode_CheckExact(identifier) || identifier == Py_None ||
+                        core_profile_of(st, identifier) != NULL);
     self->dirty = false;
     return 0;
 }

@@ -53,8 +53,8 @@
     X(encode_data)      /* (data) -> (bytes, content type or None) */                                                  \
     X(basic_auth)       /* ((user, password)) -> str; raises AuthenticationError */                                    \
     X(session_id)       /* (client) -> str: a new id for its session, which is in the table of sessions from then on */ \
-    X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators;         \
-                            an object given as timeout becomes a number or a dict */                                   \
+    X(convert_attribute) /* (name, value) -> value: lists given as proxy or client_identifier become rotators, paths   \
+                            of profiles profiles; an object given as timeout becomes a number or a dict */             \
     X(plain_proxy)      /* (value) -> Proxy, or None when the choice of a proxy needs the Python chain */              \
     X(wake)             /* (future): its result is set unless it is done */                                            \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
@@ -93,7 +93,8 @@ enum {
 typedef struct core_state {
     PyObject *module; /* borrowed: the module owns this struct */
     /* types */
-    PyTypeObject *client_type, *response_type, *op_type, *bridge_type, *jar_type, *routes_type, *transport_type, *not_given_type;
+    PyTypeObject *client_type, *response_type, *op_type, *bridge_type, *jar_type, *routes_type, *transport_type, *not_given_type,
+        *profile_type;
     PyObject *not_given;
     struct {
 #define X(field, text) PyObject *field;
@@ -283,6 +284,13 @@ typedef struct core_routes {
     tr_routes_t *routes;
 } core_routes_t;
 
+/* ---------------------------------------------------------------------------------------------------------- profile.c */
+
+/* core_profile_of lends the profile of a BrowserProfile; NULL: it is something else. */
+const tr_profile_t *core_profile_of(core_state_t *st, PyObject *value);
+/* core_profile_names lists all names: (name, index, name in lists, basis). */
+PyObject *core_profile_names(void);
+
 /* ----------------------------------------------------------------------------------------------------------- client.c */
 
 /* core_raise raises the exception of a failure that no response tells about. Always NULL. */
@@ -291,6 +299,6 @@ PyObject *core_raise(core_state_t *st, const tr_err_t *err);
 /* ------------------------------------------------------------------------------------------------------------- specs */
 
 extern PyType_Spec core_client_spec, core_response_spec, core_op_spec, core_bridge_spec, core_jar_spec, core_routes_spec,
-    core_transport_spec;
+    core_transport_spec, core_profile_spec;
 
 #endif

@@ -298,6 +298,10 @@ accept_share(tr_tls_t *tls, const tr_ext_set_t *set, uint8_t *out, size_t *out_l
         return tr_tls__decode_error(tls, where);
     }
     const tr_kex_t *kex = tr_hello_share(&tls->hello, group);
+    if (kex == NULL && tls->retry_group == 0 && tr_hello_sent_raw_share(&tls->hello, group)) {
+        return tr_tls__fail_as(tls, TR_ERR_TLS_UNSUPPORTED, TR_ALERT_HANDSHAKE_FAILURE, where,
+                               "The server chose group %u, which the profile offers but this engine cannot do.", group);
+    }
     if (kex == NULL || (tls->retry_group != 0 && group != tls->retry_group)) {
         return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where, "The server's key share is of a group (%u) without ours.",
                             group);

@@ -209,6 +209,34 @@ draw_order(tr_hello_t *hello, tr_err_t *err)
     return TR_OK;
 }
 
+size_t
+tr_hello__raw_share_len(const tr_profile_ext_t *ext, size_t index)
+{
+    const uint8_t *at = ext->data.data + 2 * index;
+    bool raw = ext->values[index] != TR_GREASE && ext->data.len == 2 * (size_t)ext->num_values && !tr_kex_supported(ext->values[index]);
+    return raw ? (size_t)(at[0] << 8 | at[1]) : 0;
+}
+
+/* Shares of groups that the engine cannot do, which a profile made at run time may insist on sending: random bytes. */
+static tr_code_t
+draw_raw_shares(tr_hello_t *hello, const tr_profile_ext_t *ext, tr_err_t *err)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < ext->num_values; i++) {
+        len += tr_hello__raw_share_len(ext, i);
+    }
+    if (len == 0) {
+        return TR_OK;
+    }
+    hello->raw_shares = tr_malloc(len);
+    hello->raw_shares_len = len;
+    if (hello->raw_shares == NULL) {
+        return tr_err_nomem(err, "tls.hello.key_share");
+    }
+    tr_code_t code = hello->rnd.fill(hello->rnd.arg, hello->raw_shares, len);
+    return code == TR_OK ? TR_OK : tr_err_set(err, code, 0, "tls.hello.draw", NULL);
+}
+
 static tr_code_t
 make_shares(tr_hello_t *hello, tr_err_t *err)
 {
@@ -219,7 +247,7 @@ make_shares(tr_hello_t *hello, tr_err_t *err)
         tr_kex_t *kex = NULL;
         const tr_kex_t *hybrid;
         tr_code_t code;
-        if (group == TR_GREASE) {
+        if (group == TR_GREASE || tr_hello__raw_share_len(ext, i) > 0) {
             continue;
         }
         if (hello->num_shares == TR_HELLO_MAX_SHARES) {
@@ -241,7 +269,7 @@ make_shares(tr_hello_t *hello, tr_err_t *err)
         }
         hello->shares[hello->num_shares++] = kex;
     }
-    return TR_OK;
+    return ext == NULL ? TR_OK : draw_raw_shares(hello, ext, err);
 }
 
 tr_code_t
@@ -303,6 +331,9 @@ tr_hello_cleanup(tr_hello_t *hello)
         hello->shares[i] = NULL;
     }
     hello->num_shares = 0;
+    tr_free(hello->raw_shares);
+    hello->raw_shares = NULL;
+    hello->raw_shares_len = 0;
     tr_free(hello->ech);
     hello->ech = NULL;
     hello->ech_len = 0;
@@ -413,6 +444,18 @@ tr_hello_offers_alpn(const tr_hello_t *hello, tr_slice_t protocol)
     tr_rd_sub(&rd, &names, 2);
     while (!tr_rd_empty(&names) && tr_rd_vec(&names, &name, 1)) {
         if (tr_slice_eq(name, protocol)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+tr_hello_sent_raw_share(const tr_hello_t *hello, uint16_t group)
+{
+    const tr_profile_ext_t *ext = hello->raw_shares == NULL ? NULL : tr_profile_ext(hello->profile, TR_EXT_KEY_SHARE);
+    for (size_t i = 0; ext != NULL && i < ext->num_values; i++) {
+        if (ext->values[i] == group && tr_hello__raw_share_len(ext, i) > 0) {
             return true;
         }
     }

@@ -32,6 +32,8 @@ typedef struct tr_hello {
 
     tr_kex_t *shares[TR_HELLO_MAX_SHARES]; /* owned; in the order offered, GREASE not among them */
     size_t num_shares;
+    uint8_t *raw_shares; /* owned: random bytes for the groups that the engine cannot do, in order; NULL: none, or dropped by a retry */
+    size_t raw_shares_len;
 
     /* lent: offered as PSK (1.3) or in session_ticket / session_id (1.2); NULL: none, or it could not be offered. May be
      * set to NULL before a second hello (a PSK that does not fit the suite is left out, RFC 8446 4.1.4). */
@@ -71,5 +73,7 @@ bool tr_hello_offers_alpn(const tr_hello_t *hello, tr_slice_t protocol);
 bool tr_hello_offers_compression(const tr_hello_t *hello, uint16_t algorithm);
 /* tr_hello_share finds the key made for a group; NULL: no share was sent for it. */
 const tr_kex_t *tr_hello_share(const tr_hello_t *hello, uint16_t group);
+/* tr_hello_sent_raw_share says whether the share sent for a group was random bytes: the server's choice of it cannot be completed. */
+bool tr_hello_sent_raw_share(const tr_hello_t *hello, uint16_t group);
 
 #endif

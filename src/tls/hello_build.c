@@ -41,10 +41,17 @@ static void
 write_key_share(tr_wr_t *wr, const tr_hello_t *hello, const tr_profile_ext_t *ext)
 {
     bool keeps_grease = hello->retry_group == 0 || (hello->profile->flags & TR_PROFILE_RETRY_KEEPS_GREASE) != 0;
+    const uint8_t *raw = hello->raw_shares;
     size_t list = tr_wr_open(wr, 2);
     for (size_t i = 0; i < ext->num_values; i++) {
         uint16_t group = ext->values[i];
-        if (group == TR_GREASE) {
+        size_t raw_len = tr_hello__raw_share_len(ext, i);
+        if (raw_len > 0) {
+            if (hello->retry_group == 0) {
+                write_share(wr, group, tr_slice(raw, raw_len));
+                raw += raw_len;
+            }
+        } else if (group == TR_GREASE) {
             if (keeps_grease) {
                 write_share(wr, hello->grease_group, tr_slice(grease_share, sizeof(grease_share)));
             }

@@ -18,6 +18,8 @@ tr_hash_id_t tr_hello__psk_hash(const tr_hello_t *hello);
 size_t tr_hello__psk_ext_len(const tr_hello_t *hello);
 /* tr_hello__server_name is the host as SNI writes it, without a trailing dot (RFC 6066 3). */
 tr_slice_t tr_hello__server_name(const tr_hello_t *hello);
+/* tr_hello__raw_share_len is the length of the random bytes that stand for a value of key_share; 0: a real share, or GREASE. */
+size_t tr_hello__raw_share_len(const tr_profile_ext_t *ext, size_t index);
 /* tr_hello__grease_ech draws the GREASE ECH extension's body into hello->ech. */
 tr_code_t tr_hello__grease_ech(tr_hello_t *hello, tr_err_t *err);
 

@@ -14,8 +14,10 @@ TR_TEST(profile_find, "/profile/find")
     TR_CHECK_SLICE(tr_slice_cstr(chrome->id), "chrome_133_macos");
     TR_CHECK(find("chrome_133") == chrome);
     TR_CHECK(tr_profile_default() == chrome);
-    TR_CHECK(find("firefox_153") == find("firefox_153_linux") && find("firefox") == find("firefox_153"));
+    TR_CHECK(find("firefox_153") == find("firefox_153_linux") && find("firefox_esr") == find("firefox_153"));
     TR_CHECK(find("chromium_156") == find("chromium_156_linux") && find("chromium") == find("chromium_156"));
+    TR_CHECK(find("firefox") == find("firefox_155") && find("chrome") == find("chrome_156_linux"));
+    TR_CHECK(find("chrome_116_PSK_PQ") != NULL && find("chrome_116_psk_pq") == NULL);
     TR_CHECK(find("firefox") != chrome);
     /* exact: no other case, no prefix, no suffix */
     TR_CHECK(find("Chrome_133") == NULL);
@@ -42,6 +44,9 @@ TR_TEST(profile_tables, "/profile/tables")
     size_t num = 0;
     for (; (profile = tr_profile_at(num)) != NULL; num++) {
         TR_CHECK(find(profile->id) == profile);
+        TR_CHECK_INT(profile->key, num + 1);
+        TR_CHECK(tr_profile_ref(profile) == profile);
+        tr_profile_unref(profile);
         TR_CHECK(profile->num_suites > 0 && profile->num_exts > 0 && profile->num_exts <= 64);
         TR_CHECK(profile->num_pinned_first + profile->num_pinned_last <= profile->num_exts);
         TR_CHECK(tr_profile_ext(profile, TR_EXT_PRE_SHARED_KEY) == NULL);
@@ -76,6 +81,46 @@ TR_TEST(profile_tables, "/profile/tables")
     }
     TR_CHECK(num >= 3);
     TR_CHECK(tr_profile_at(SIZE_MAX) == NULL);
+}
+
+/* Every name leads to its profile, and to the entry under which it is listed. */
+TR_TEST(profile_names_test, "/profile/names")
+{
+    const tr_profile_name_t *row, *before = NULL;
+    size_t num = 0;
+    for (; (row = tr_profile_name_at(num)) != NULL; num++) {
+        TR_CHECK(before == NULL || strcmp(before->name, row->name) < 0);
+        TR_CHECK(find(row->name) == tr_profile_at(row->index));
+        TR_CHECK(find(row->entry) == find(row->name));
+        TR_CHECK(row->basis <= TR_BASIS_NEAREST);
+        before = row;
+    }
+    TR_CHECK(num > 400);
+    TR_CHECK(tr_profile_name_at(SIZE_MAX) == NULL);
+}
+
+TR_TEST_OOM(profile_counted, "/profile/made_at_run_time")
+{
+    tr_profile_t *profile = tr_profile_new();
+    if (profile == NULL) {
+        TR_CHECK(tr_test_oom_running());
+        return;
+    }
+    char *text = tr_profile_alloc(profile, 300);
+    TR_CHECK(text != NULL || tr_test_oom_running());
+    if (text != NULL) {
+        memset(text, 'x', 299);
+        text[299] = '\0';
+        profile->id = text;
+    }
+    const tr_profile_t *other = tr_profile_ref(profile);
+    TR_CHECK(other == profile);
+    tr_profile_unref(profile);
+    TR_CHECK(text == NULL || other->id[298] == 'x');
+    tr_profile_unref(other);
+    TR_CHECK(tr_profile_alloc((tr_profile_t *)(uintptr_t)tr_profile_default(), 1) == NULL);
+    TR_CHECK(tr_profile_ref(NULL) == NULL);
+    tr_profile_unref(NULL);
 }
 
 TR_TEST(profile_live, "/profile/what_the_live_captures_show")

@@ -185,7 +185,8 @@ TR_TEST(hello_seed, "/tls_hello/fixed_seed_gives_fixed_bytes")
         /* every entry is written but the places of cookie and early data */
         size_t places = (tr_profile_ext(profile, TR_EXT_COOKIE) != NULL) +
                         (size_t)(tr_profile_ext(profile, TR_EXT_EARLY_DATA) != NULL);
-        TR_CHECK_INT(a.parsed.num_exts, profile->num_exts - places);
+        TR_CHECK_INT(a.parsed.num_exts, profile->num_exts - places + has_ext(&a, TR_EXT_PADDING));
+        TR_CHECK(!has_ext(&a, TR_EXT_PADDING) || (profile->flags & TR_PROFILE_PADDING_BORINGSSL) != 0);
         finish(&a);
         finish(&b);
         finish(&c);
@@ -625,6 +626,60 @@ TR_TEST(hello_offers, "/tls_hello/what_was_offered")
     TR_CHECK(tr_hello_offers_version(hello, 0x0303) && !tr_hello_offers_version(hello, 0x0304));
     TR_CHECK(!tr_hello_offers_alpn(hello, TR_SLICE_LIT("h2")));
     TR_CHECK_INT(hello->num_shares, 0);
+    finish(&fix);
+}
+
+/* Shares of groups that the engine cannot do: random bytes of the row's lengths, in order among the real ones. */
+TR_TEST(hello_raw_shares, "/tls_hello/shares_that_are_only_sent")
+{
+    static const uint16_t groups[] = {0xfe31, TR_GREASE, TR_GROUP_X25519, 0xfe32};
+    tr_profile_ext_t exts[TR_ARRAY_LEN(small_exts)];
+    tr_profile_t profile = small_profile();
+    fixture_t fix, other;
+    memcpy(exts, small_exts, sizeof(exts));
+    exts[1] = (tr_profile_ext_t){TR_EXT_SUPPORTED_GROUPS, 4, groups, {NULL, 0}};
+    exts[2] = (tr_profile_ext_t){TR_EXT_KEY_SHARE, 4, groups, {(const uint8_t *)"\x04\xc0\x00\x01\x00\x20\x00\x05", 8}};
+    profile.exts = exts;
+    begin(&fix, &profile, 0, "example.org", 1, false, false);
+    begin(&other, &profile, 0, "example.org", 2, false, false);
+    tr_slice_t body = ext_body(&fix, TR_EXT_KEY_SHARE), body2 = ext_body(&other, TR_EXT_KEY_SHARE);
+    TR_CHECK_INT(body.len, 2 + (4 + 1216) + (4 + 1) + (4 + 32) + (4 + 5));
+    TR_CHECK_INT(u16_at(body, 2), 0xfe31);
+    TR_CHECK_INT(u16_at(body, 4), 1216);
+    TR_CHECK_INT(u16_at(body, 2 + 1220 + 5 + 36), 0xfe32);
+    TR_CHECK(memcmp(body.data + 6, body2.data + 6, 1216) != 0);
+    TR_CHECK(memcmp(body.data + body.len - 5, body2.data + body2.len - 5, 5) != 0);
+    TR_CHECK(tr_hello_sent_raw_share(&fix.hello, 0xfe31) && tr_hello_sent_raw_share(&fix.hello, 0xfe32));
+    TR_CHECK(!tr_hello_sent_raw_share(&fix.hello, TR_GROUP_X25519) && !tr_hello_sent_raw_share(&fix.hello, TR_GREASE));
+    TR_CHECK(tr_hello_share(&fix.hello, TR_GROUP_X25519) != NULL && tr_hello_share(&fix.hello, 0xfe31) == NULL);
+    /* after a retry that names a group, its share alone */
+    TR_CHECK_OK(tr_hello_retry(&fix.hello, TR_GROUP_P256, TR_SLICE_NULL, &fix.err), &fix.err);
+    tr_buf_clear(&fix.out);
+    TR_CHECK_OK(tr_hello_build(&fix.hello, &fix.out, NOW_MS, NULL, &fix.err), &fix.err);
+    parse(&fix);
+    TR_CHECK_INT(ext_body(&fix, TR_EXT_KEY_SHARE).len, 2 + 4 + 65);
+    finish(&fix);
+    finish(&other);
+    /* without lengths there is nothing to send */
+    exts[2].data = TR_SLICE_NULL;
+    TR_CHECK_INT(start(&fix, &profile, 0, "example.org", 1, false, false), TR_ERR_PROFILE_INVALID);
+    finish(&fix);
+}
+
+TR_TEST_OOM(hello_raw_shares_oom, "/tls_hello/shares_that_are_only_sent_out_of_memory")
+{
+    static const uint16_t groups[] = {0xfe31};
+    static const tr_profile_ext_t exts[] = {
+        {TR_EXT_SUPPORTED_GROUPS, 1, groups, {NULL, 0}},
+        {TR_EXT_KEY_SHARE, 1, groups, {(const uint8_t *)"\x04\xc0", 2}},
+    };
+    tr_profile_t profile = small_profile();
+    fixture_t fix;
+    profile.exts = exts;
+    profile.num_exts = TR_ARRAY_LEN(exts);
+    tr_code_t code = start(&fix, &profile, 0, "example.org", 1, false, false);
+    TR_CHECK(code == TR_OK || (tr_test_oom_running() && code == TR_ERR_NOMEM));
+    TR_CHECK(code != TR_OK || fix.out.len > 1216);
     finish(&fix);
 }
 

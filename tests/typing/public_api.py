@@ -219,7 +219,7 @@ number: int = StatusCodes(200)
 # ------------------------------------------------------------------------------------------------------------- rotators
 
 assert_type(ProxyRotator(["http://127.0.0.1:8080"]).next(), Proxy)
-assert_type(TLSIdentifierRotator(["chrome_133"]).next(), str)
+assert_type(TLSIdentifierRotator(["chrome_133"]).next(), "str | tls_requests._core.BrowserProfile")
 assert_type(HeaderRotator([{"a": "1"}]).next(), Headers)
 
 
@@ -293,6 +293,7 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.StreamClosed,
     exceptions.StreamConsumed,
     exceptions.StreamError,
+    exceptions.ProfileError,
     exceptions.TLSError,
     exceptions.TimeoutError,
     exceptions.TooManyRedirects,

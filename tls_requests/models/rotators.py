@@ -10,9 +10,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, Union
 
+from .._core import BrowserProfile
 from ..exceptions import HTTPError, ProxyError, RotatorError
 from .headers import Headers
 from .urls import Proxy
@@ -369,15 +371,17 @@ def _has(items: Any, wanted: Any) -> bool:
     return any(item is wanted for item in items)
 
 
-class TLSIdentifierRotator(BaseRotator[str]):
-    """Rotates client identifiers; without items, a built-in list of thirteen."""
+class TLSIdentifierRotator(BaseRotator[Union[str, BrowserProfile]]):
+    """Rotates client identifiers: names, Profiles, paths of profiles; without items, a built-in list of thirteen names."""
 
     def __init__(self, items: list[Any] | None = None, strategy: str = "round_robin") -> None:
         super().__init__(items or CLIENT_IDENTIFIER_TEMPLATES, strategy)
 
     @classmethod
-    def rebuild_item(cls, item: Any) -> str | None:
-        return item if isinstance(item, str) else None
+    def rebuild_item(cls, item: Any) -> str | BrowserProfile | None:
+        if isinstance(item, PathLike):
+            item = str(item)
+        return item if isinstance(item, (str, BrowserProfile)) else None
 
 
 class HeaderRotator(BaseRotator[Headers]):

@@ -506,6 +506,7 @@ class TLSClient(metaclass=_Watched):
             cookies=client.prepare_cookies(cls._cookies_of(payload.get("requestcookies"))),
             proxy=payload.get("proxyurl") or None,
             timeout=timeout,
+            stream_id=payload.get("streamid"),
             **payload["options"],
         )
         request._low_level = True
@@ -529,8 +530,10 @@ class TLSClient(metaclass=_Watched):
             key = str(name).replace("_", "").lower()
             if key in _READ:
                 given[key] = value
-            elif (key == "allowprivate" and value is False) or (
-                key not in _NO_OPTIONS and value is not None and value is not False and value not in ("", {}, [])
+            elif (
+                key == "withrandomtlsextensionorder"
+                or (key == "allowprivate" and value is False)
+                or (key not in _NO_OPTIONS and value is not None and value is not False and value not in ("", {}, []))
             ):
                 given["options"][str(name)] = value
         session_id = given.get("sessionid")

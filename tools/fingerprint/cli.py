@@ -31,7 +31,8 @@ from typing import Any
 
 from .client_hello import client_hello_from_bytes
 from .compare import compare, label, select_variant
-from .records import has_request, pretty, summary, with_fingerprints
+from .jsontext import pretty
+from .records import has_request, summary, with_fingerprints
 from .server import Server
 from .wire import ParseError
 

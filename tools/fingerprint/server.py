@@ -13,7 +13,8 @@ from typing import Any
 
 from .client_hello import client_hello_from_bytes, extension, extract_client_hello, looks_like_tls, split_records
 from .frames import FrameParser, h2_frame
-from .records import asks_for_last, has_request, pretty, summary, with_fingerprints, write_json
+from .jsontext import pretty
+from .records import asks_for_last, has_request, summary, with_fingerprints, write_json
 from .wire import Incomplete, ParseError
 
 
@@ -481,6 +482,8 @@ class Server:
     def make_context(self, certificate: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        # A recorder takes whatever a client offers, old applications' suites too.
+        context.set_ciphers("ALL:@SECLEVEL=0")
         if self.alpn:
             context.set_alpn_protocols(list(self.alpn))
         if self.curve:

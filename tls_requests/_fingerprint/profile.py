@@ -1,0 +1,431 @@
+"""Profile: a browser's fingerprint as an object; the list of those that are built in; what `client_identifier` may be."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields as dataclass_fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .. import _core
+from ..exceptions import ProfileError
+from .catalogue import Name, ProfileInfo, catalogue, texts_of
+from .custom import from_custom, from_ja3
+from .jsontext import pretty
+from .registry import FLAGS
+from .report import Difference, differences, facts
+from .rows import Ext, FieldError, Node, Rows, build, merge, shown, to_json
+
+# The whole of a capture with samples and all variants has 150 KB.
+MAX_FILE = 4 * 1024 * 1024
+# Deeper than any profile, and far from Python's own limit.
+MAX_DEPTH = 32
+ECH_PAYLOADS = ["NONE", "DRAWN", "NSS"]
+PRIORITY_MODES = ["NONE", "FIXED", "CHROMIUM"]
+HPACK = ["GENERIC", "CHROMIUM", "FIREFOX"]
+
+
+def error_of(error: FieldError) -> ProfileError:
+    found = ProfileError(str(error))
+    found.path, found.reason = error.path, error.reason
+    return found
+
+
+def fields_of(rows: Rows) -> dict[str, Any]:
+    """Rows as the engine takes them (src/python/profile.c)."""
+    fields: dict[str, Any] = {
+        name.name: getattr(rows, name.name)
+        for name in dataclass_fields(rows)
+        if name.name not in ("insists", "flags", "exts", "priority_mode", "hpack") and not name.name.startswith("ech_")
+    }
+    fields["flags"] = sum(1 << FLAGS.index(flag) for flag in rows.flags)
+    fields["exts"] = [(ext.type, ext.values, ext.data) for ext in rows.exts]
+    fields["ech"] = (
+        ECH_PAYLOADS.index(rows.ech_payload),
+        rows.ech_kdf,
+        rows.ech_aeads,
+        rows.ech_lengths,
+        rows.ech_enc_len,
+    )
+    fields["priority_mode"] = PRIORITY_MODES.index(rows.priority_mode)
+    fields["hpack"] = HPACK.index(rows.hpack)
+    return fields
+
+
+def digest_of(fields: Mapping[str, Any]) -> bytes:
+    """A hash of all that the engine is told but the names."""
+    told = {key: value for key, value in fields.items() if key not in ("key", "id", "kinds_of")}
+    return hashlib.sha256(repr(sorted(told.items())).encode()).digest()
+
+
+def rows_of(fields: dict[str, Any]) -> Rows:
+    """What `fields_of` made, or the engine gave."""
+    payload, kdf, aeads, lengths, enc_len = fields["ech"]
+    rest = {
+        key: value
+        for key, value in fields.items()
+        if key not in ("key", "ech", "flags", "exts", "priority_mode", "hpack")
+    }
+    return Rows(
+        **rest,
+        flags={flag for bit, flag in enumerate(FLAGS) if fields["flags"] >> bit & 1},
+        exts=[Ext(kind, list(values), data) for kind, values, data in fields["exts"]],
+        ech_payload=ECH_PAYLOADS[payload],
+        ech_kdf=kdf,
+        ech_aeads=list(aeads),
+        ech_lengths=list(lengths),
+        ech_enc_len=enc_len,
+        priority_mode=PRIORITY_MODES[fields["priority_mode"]],
+        hpack=HPACK[fields["hpack"]],
+    )
+
+
+def check_depth(value: Any) -> None:
+    """Refuses what is nested so deep that walking through it could end in a RecursionError."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += [part for part in item.values() if isinstance(part, (dict, list, tuple))]
+            elif isinstance(item, (list, tuple)):
+                inner += [part for part in item if isinstance(part, (dict, list, tuple))]
+        if not inner:
+            return
+        level = inner
+    raise FieldError("", "is nested deeper than %d levels" % MAX_DEPTH)
+
+
+class Profile(_core.BrowserProfile):
+    """What a browser sends: its ClientHello, the opening of an HTTP/2 connection, its headers.
+
+    Made by `load`, `named`, `from_ja3` or `from_custom`; given to a client or a request as `client_identifier`.
+    Immutable; profiles with the same contents are equal, and share connections and tickets.
+
+    >>> Profile.named("firefox_133").ja4
+    't13d1716h2_5b57614c22b0_eeeea6562960'
+    """
+
+    _source: dict[str, Any] | None
+    _insists: bool
+
+    # ------------------------------------------------------------------------------------------------------- making one
+
+    @classmethod
+    def _make(cls, rows: Rows, source: dict[str, Any] | None, insists: bool) -> Profile:
+        fields = fields_of(rows)
+        fields["key"] = int.from_bytes(digest_of(fields)[:8], "big") >> 1
+        self = cls(fields)
+        self._source, self._insists = source, insists
+        return self
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, allow_unsupported: bool = False) -> Profile:
+        """Make a profile of a JSON file, or of a mapping, in the schema of profiles/README.md.
+
+        `{"inherits": name, ...}` changes a built-in profile: objects are merged key by key, lists and values replaced.
+        allow_unsupported: also send groups and cipher suites with which this engine cannot complete a handshake; a
+        server that chooses one of them ends the request with a TLSError.
+        Raises ProfileError with the path of the field and the reason, and OSError when the file cannot be read.
+        """
+        try:
+            if isinstance(source, Mapping):
+                return cls._load(dict(source), "", allow_unsupported)
+            path = Path(source)
+            if path.stat().st_size > MAX_FILE:
+                raise FieldError(path.name, "is larger than %d bytes" % MAX_FILE)
+            try:
+                value = json.loads(path.read_text(encoding="utf-8"))
+            except (ValueError, RecursionError) as error:
+                raise FieldError(path.name, "is no JSON: %s" % error) from None
+            if not isinstance(value, dict):
+                raise FieldError(path.name, "is no object")
+            return cls._load(value, path.name, allow_unsupported)
+        except FieldError as error:
+            raise error_of(error) from None
+
+    @classmethod
+    def _load(cls, value: dict[str, Any], path: str, insists: bool) -> Profile:
+        check_depth(value)
+        value = copy.deepcopy(value)
+        if "inherits" in value:
+            parent = value.pop("inherits")
+            if not isinstance(parent, str) or parent not in names():
+                raise FieldError("inherits", "there is no profile %s" % shown(parent))
+            base = cls.named(parent).to_dict()
+            frames = value.get("http2")
+            if isinstance(frames, dict) and "frames" in frames and isinstance(frames["frames"], list):
+                base["http2"].pop("record_groups", None)
+            value = merge(base, value)
+        rows = build(Node(value, path), None, insists)
+        if rows.kinds_of is not None and rows.kinds_of not in names():
+            raise FieldError("rules.kinds_of", "there is no profile %s" % shown(rows.kinds_of))
+        return cls._make(rows, value, insists)
+
+    @classmethod
+    def named(cls, name: str) -> Profile:
+        """The built-in profile of that name (see `tls_requests.profiles()`). Raises ProfileError for an unknown name."""
+        if not isinstance(name, str) or name not in names():
+            raise error_of(FieldError("", "there is no profile %s%s" % (shown(name), suggestion(str(name)))))
+        self = cls(name)
+        self._source, self._insists = None, False
+        return self
+
+    @classmethod
+    def from_ja3(
+        cls,
+        ja3: str,
+        akamai: str | None = None,
+        user_agent: str | None = None,
+        headers: Iterable[tuple[str, str]] | Mapping[str, str] | None = None,
+        *,
+        extensions: Mapping[int, bytes] | None = None,
+        signature_algorithms: Iterable[int] | None = None,
+        key_shares: Iterable[int] | None = None,
+        permute: bool = False,
+        allow_unsupported: bool = False,
+    ) -> Profile:
+        """Make a profile of a JA3 text, and an Akamai text for HTTP/2.
+
+        ja3: `771,4865-...,0-23-...,29-23-24,0`; 2570 stands for a GREASE value. akamai: `1:65536;...|15663105|0|m,a,s,p`;
+        None: as Chrome 133. headers: of each request, in order; user_agent: over theirs.
+        What a JA3 does not say is as in Chrome 133: signature_algorithms (numbers), key_shares (groups, 2570 for GREASE;
+        default: the hybrid and X25519), versions 1.3 and 1.2, ALPN h2 and http/1.1. extensions: bodies of extensions that
+        this library does not know, by number. permute: extensions are shuffled for each connection, as Chrome does.
+        allow_unsupported: see `load`. Raises ProfileError.
+        """
+        try:
+            value = from_ja3(ja3, akamai, user_agent, headers, extensions, signature_algorithms, key_shares, permute)
+            return cls._load(value, "", allow_unsupported)
+        except FieldError as error:
+            raise error_of(error) from None
+
+    @classmethod
+    def from_custom(cls, options: Any, *, random_order: bool | None = None, allow_unsupported: bool = False) -> Profile:
+        """Make a profile of a CustomTLSClientConfig or a mapping with its names. Raises ProfileError.
+
+        random_order: shuffle the extensions for each connection (withRandomTLSExtensionOrder).
+        """
+        try:
+            if hasattr(options, "to_dict") and not isinstance(options, Mapping):
+                options = options.to_dict()
+            value = from_custom(options, random_order)
+            return cls._load(value, "", allow_unsupported)
+        except FieldError as error:
+            raise error_of(error) from None
+
+    def _with(self, stream_id: int | None = None, permute: bool | None = None) -> Profile:
+        """The same with another first stream id, or with the extensions in a fixed order."""
+        rows = self._rows_object()
+        if stream_id is not None:
+            rows.first_stream_id = stream_id
+        if permute is False:
+            rows.flags.discard("PERMUTES")
+            rows.pinned_first = rows.pinned_last = 0
+        return self._make(rows, None, self._insists)
+
+    # ---------------------------------------------------------------------------------------------------------- reading
+
+    def _rows_object(self) -> Rows:
+        rows = rows_of(self._rows())
+        rows.insists = self._insists
+        return rows
+
+    @property
+    def id(self) -> str:
+        """The profile's id: the name of its file."""
+        return self._rows_object().id
+
+    @property
+    def family(self) -> str:
+        """ "chrome", "firefox", "safari", ..., "custom"."""
+        return self._rows_object().family
+
+    @property
+    def version(self) -> str:
+        """The browser's version, or ""."""
+        return self._rows_object().version
+
+    @property
+    def platform(self) -> str:
+        """ "macos", "windows", "linux", "android", "ios", "ipados" or ""."""
+        return self._rows_object().os
+
+    @property
+    def user_agent(self) -> str | None:
+        """The user-agent header, or None."""
+        return self._rows_object().user_agent
+
+    def _texts(self) -> dict[str, str]:
+        return texts_of(self._rows_object())
+
+    @property
+    def ja3(self) -> str:
+        """The JA3 text of a first connection to a host with a name of 15 characters; shuffled ones in the listed order."""
+        return self._texts()["ja3_text"]
+
+    @property
+    def ja3_hash(self) -> str:
+        """MD5 of `ja3`, in hex."""
+        return self._texts()["ja3_hash"]
+
+    @property
+    def ja4(self) -> str:
+        """JA4 of a first connection."""
+        return self._texts()["ja4"]
+
+    @property
+    def ja4_r(self) -> str:
+        """JA4_r: JA4 with the lists instead of their hashes."""
+        return self._texts()["ja4_r"]
+
+    @property
+    def akamai(self) -> str | None:
+        """The Akamai HTTP/2 text, or None where HTTP/2 is not offered."""
+        return self._texts().get("akamai_text")
+
+    @property
+    def akamai_hash(self) -> str | None:
+        """MD5 of `akamai`, in hex."""
+        return self._texts().get("akamai_hash")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile in the schema of profiles/README.md; `load` makes an equal one of it.
+
+        A loaded one gives what it was loaded from. A built-in one gives what its file and its family's rules came to:
+        without the variants and samples of a capture, with `rules` in place of the family.
+        """
+        value = to_json(self._rows_object()) if self._source is None else copy.deepcopy(self._source)
+        value.setdefault("fingerprints", self._texts())
+        return value
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_dict()` as JSON. Raises OSError."""
+        Path(path).write_text(pretty(self.to_dict()) + "\n", encoding="utf-8")
+
+    def fields(self) -> dict[str, str]:
+        """What the profile sends, in words: name of a field -> text, in the order of the wire."""
+        return facts(to_json(self._rows_object()))
+
+    def diff(self, other: Profile | str) -> list[Difference]:
+        """The fields in which two profiles differ: Difference(field, mine, theirs) each; mine or theirs None: not sent.
+
+        other: a Profile, or the name of a built-in one.
+        """
+        if isinstance(other, str):
+            other = Profile.named(other)
+        return differences(self.fields(), other.fields())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Profile):
+            return NotImplemented
+        return self._key == other._key or digest_of(self._rows()) == digest_of(other._rows())
+
+    def __hash__(self) -> int:
+        return hash(digest_of(self._rows()))
+
+    def __repr__(self) -> str:
+        return "<Profile %s>" % self.id
+
+    def __copy__(self) -> Profile:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Profile:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._source is None and self.id in names():
+            return Profile.named, (self.id,)
+        return _unpickle, (self.to_dict(), self._insists)
+
+
+def _unpickle(value: dict[str, Any], insists: bool) -> Profile:
+    return Profile.load(value, allow_unsupported=insists)
+
+
+# ------------------------------------------------------------------------------------------------------------- the list
+
+
+@cache
+def names() -> dict[str, Name]:
+    """All names of built-in profiles."""
+    return {row[0]: Name(*row) for row in _core.profile_names()}
+
+
+@cache
+def _catalogue() -> tuple[ProfileInfo, ...]:
+    rows = [rows_of(_core.BrowserProfile(name)._rows()) for name in _core.profiles()]
+    return tuple(catalogue(rows, list(names().values())))
+
+
+def profiles() -> list[ProfileInfo]:
+    """The built-in profiles, by family and version: ProfileInfo each (name, aliases, family, version, platform, basis,
+    ja3, ja3_hash, ja4, akamai, akamai_hash, user_agent).
+
+    >>> [info.name for info in profiles() if "tor" in info.aliases]
+    ['tor_14_5']
+    """
+    return list(_catalogue())
+
+
+# ----------------------------------------------------------------------------------------- what client_identifier may be
+
+
+def suggestion(name: str) -> str:
+    """Names like that one, as the end of a sentence; "" when there are none."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(names()), n=3, cutoff=0.6)
+    if not near:
+        near = difflib.get_close_matches(name.lower(), list(names()), n=3, cutoff=0.6)
+    return "; did you mean %s?" % " or ".join(near) if near else ""
+
+
+def resolve(value: Any) -> Any:
+    """What a `client_identifier` stands for: a Profile for the path of a .json file, other things as they are.
+
+    An unknown name is left alone (the engine then uses chrome_133) with a warning, once for each name.
+    Raises ProfileError, and OSError for a path that cannot be read.
+    """
+    if isinstance(value, os.PathLike):
+        return Profile.load(value)
+    if not isinstance(value, str) or value in names():
+        return value
+    if value.endswith(".json") and os.path.isfile(value):
+        return Profile.load(value)
+    from .._options import warn_identifier
+
+    warn_identifier(value)
+    return value
+
+
+@cache
+def _named(name: str) -> Profile:
+    return Profile.named(name if name in names() else "chrome_133")
+
+
+@cache
+def _builtin_variant(name: str, stream_id: int | None, permute: bool | None) -> Profile:
+    return _named(name)._with(stream_id, permute)
+
+
+def variant(identifier: Any, stream_id: Any, random_order: Any) -> Any:
+    """The identifier with a first stream id, where that is odd and positive, and with extensions in fixed order where
+    random_order is False."""
+    wanted = stream_id if isinstance(stream_id, int) and 0 < stream_id <= 0x7FFFFFFF and stream_id % 2 else None
+    permute = False if random_order is False else None
+    if wanted is None and permute is None:
+        return identifier
+    if isinstance(identifier, Profile):
+        return identifier._with(wanted, permute)
+    name = identifier if isinstance(identifier, str) and identifier in names() else "chrome_133"
+    return (
+        _builtin_variant(name, wanted, permute)
+        if wanted is None or wanted < 1000
+        else _named(name)._with(wanted, permute)
+    )
