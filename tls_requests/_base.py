@@ -920,6 +920,8 @@ class BaseClient(_core.BaseClient):
                 options.setdefault("no_decode", True)
             if "isrotatingproxy" in extra:
                 options["new_tunnel"] = bool(extra["isrotatingproxy"])
+            if "earlydata" in extra:
+                options["early_data"] = bool(extra["earlydata"])
             if "withoutcookiejar" in extra:
                 options["no_cookies"] = bool(extra["withoutcookiejar"])
             if extra.get("raiseonerror") is not None:

@@ -62,6 +62,7 @@ REQUEST: dict[str, str] = {
     "referrer": "referrer",
     "connectheaders": "connectHeaders",
     "defaultheaders": "defaultHeaders",
+    "earlydata": "early_data",
     "euckrresponse": "euckrResponse",
     "headerorder": "headerOrder",
     "isrotatingproxy": "isRotatingProxy",

@@ -47,7 +47,8 @@ class Timing:
     dns, connect, tls: when the name was looked up, TCP connected, the handshake done; None: the connection was there
     before (`reused`), or the step was not reached or needed. first_byte, total: of the answer.
     peer, local: addresses, as "192.0.2.1:443". tls_version ("TLSv1.3"), tls_cipher, tls_group: names; None without TLS.
-    tls_resumed: the handshake resumed a session. replays: times that the engine sent the last hop again.
+    tls_resumed: the handshake resumed a session. tls_early: the request went with the ClientHello (early data, RFC 8446 2.3).
+    replays: times that the engine sent the last hop again.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Timing:
         "reused",
         "tls",
         "tls_cipher",
+        "tls_early",
         "tls_group",
         "tls_resumed",
         "tls_version",
@@ -78,6 +80,7 @@ class Timing:
     tls_cipher: str | None
     tls_group: str | None
     tls_resumed: bool
+    tls_early: bool
     reused: bool
     replays: int
 
@@ -85,7 +88,7 @@ class Timing:
         facts: dict[str, Any] = (response._timing if response is not None else None) or {}
         self._response = response
         for name in self.__slots__[1:]:
-            empty = False if name in ("tls_resumed", "reused") else 0 if name == "replays" else None
+            empty = False if name in ("tls_resumed", "tls_early", "reused") else 0 if name == "replays" else None
             setattr(self, name, facts.get(name, empty))
 
     @property

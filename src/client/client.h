@@ -90,6 +90,7 @@ enum {
     TR_OP_NO_DECODE = 1u << 6,     /* leave content codings */
     TR_OP_NEW_TUNNEL = 1u << 7,    /* with a proxy: a connection of this hop's own, and no resumption: the exit may be another each time */
     TR_OP_STREAM = 1u << 8,        /* the answer is handed out when its head is there, its body by tr_op_read_* */
+    TR_OP_NO_EARLY = 1u << 10,     /* not as early data (RFC 8446 2.3), whatever profile and ticket allow */
     TR_OP_STALL_LIMIT = 1u << 9    /* total_ms counts from the last byte sent or received, not from the start of the hop: for bodies
                                       that may take as long as they move */
 };
@@ -241,6 +242,7 @@ typedef struct tr_op_timing {
     int64_t dns_ns, connect_ns, tls_ns, first_byte_ns, total_ns; /* -1: not reached, or the connection was reused */
     uint16_t tls_version, tls_suite, tls_group;
     bool tls_resumed;
+    bool tls_early; /* the request went as early data, and the server took it */
     const char *tls_version_name, *tls_suite_name; /* static; NULL: no TLS */
     char peer[TR_ADDRESS_TEXT], local[TR_ADDRESS_TEXT];
     uint32_t num_replays; /* of the last hop */

@@ -70,6 +70,16 @@ set_resting(tr_hconn_t *hconn, bool resting)
     }
 }
 
+/* Whether it is in use before its handshake is done. */
+static void
+set_early(tr_hconn_t *hconn, bool early)
+{
+    if (hconn->early != early) {
+        hconn->early = early;
+        hconn->origin->num_early = early ? hconn->origin->num_early + 1 : hconn->origin->num_early - 1;
+    }
+}
+
 /* ----------------------------------------------------------------------------------------------------------------- end */
 
 static void
@@ -79,6 +89,7 @@ free_hconn(void *arg)
     tr_h1_free(hconn->h1);
     tr_h2_free(hconn->h2);
     tr_chain__unref(hconn->chain);
+    tr_buf_cleanup(&hconn->early_held);
     tr_free(hconn);
 }
 
@@ -91,6 +102,7 @@ tr_hconn__close(tr_hconn_t *hconn)
     }
     TR_TRACE(TR_TOPIC_POOL, "%s: connection %p closed after %u requests", hconn->origin->host, (void *)hconn, hconn->num_requests);
     set_resting(hconn, false);
+    set_early(hconn, false);
     set_state(hconn, TR_HCONN_DEAD);
     tr_list_remove(&hconn->dirty_link);
     tr_timer_clear(engine->loop, &hconn->idle_timer);
@@ -148,7 +160,7 @@ tr_hconn__flush(tr_hconn_t *hconn)
     tr_buf_t *out = &engine_of(hconn)->scratch;
     tr_err_t err = TR_ERR_INIT;
     tr_code_t code = TR_OK;
-    if (hconn->h1 == NULL && hconn->h2 == NULL) {
+    if ((hconn->h1 == NULL && hconn->h2 == NULL) || (hconn->early && hconn->early_held.len > 0)) {
         return;
     }
     while (code == TR_OK && tr_conn_pending(hconn->conn) < PENDING_MAX) {
@@ -159,7 +171,10 @@ tr_hconn__flush(tr_hconn_t *hconn)
         }
         if (!tr_failed(code) && out->len > 0) {
             tr_code_t written = tr_conn_write(hconn->conn, tr_buf_slice(out), &err);
-            code = written == TR_OK ? code : (tr_failed(written) ? written : TR_AGAIN);
+            if (written == TR_AGAIN && tr_buf_append(&hconn->early_held, out->data, out->len) != TR_OK) {
+                written = tr_err_nomem(&err, "hconn.early");
+            }
+            code = written == TR_OK ? code : written;
         }
     }
     if (tr_failed(code)) {
@@ -366,6 +381,9 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
 {
     tr_hconn_t *hconn = arg;
     tr_engine_t *engine = engine_of(hconn);
+    if (hconn->early) {
+        hconn->origin->no_early = true; /* a server that stumbles over it gets the next handshake without */
+    }
     if (hconn->state == TR_HCONN_CONNECTING) {
         tr_err_t cause = *err;
         tr_origin_t *origin = hconn->origin;
@@ -392,16 +410,15 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
 /* ------------------------------------------------------------------------------------------------------------ opening */
 
 static tr_code_t
-make_http(tr_hconn_t *hconn, const tr_conn_info_t *info, tr_err_t *err)
+make_http(tr_hconn_t *hconn, bool h2, tr_slice_t peer_alps, tr_err_t *err)
 {
     tr_origin_t *origin = hconn->origin;
     size_t max_bytes = tr_transport_limits(origin->transport)->max_header_bytes;
     max_bytes = max_bytes != 0 ? max_bytes : origin->pool->session->max_header_bytes;
-    bool h2 = info->has_tls && tr_slice_eq(info->tls.alpn, TR_SLICE_LIT("h2"));
     tr_code_t code;
     if (h2) {
         tr_h2_limits_t limits = {max_bytes, TR_HTTP_MAX_HEADER_FIELDS};
-        code = tr_h2_new(&hconn->h2, origin->profile, info->tls.alps ? info->tls.peer_alps : TR_SLICE_NULL, &limits, err);
+        code = tr_h2_new(&hconn->h2, origin->profile, peer_alps, &limits, err);
     } else {
         tr_h1_limits_t limits = {max_bytes, TR_HTTP_MAX_HEADER_FIELDS};
         code = tr_h1_new(&hconn->h1, &limits, err);
@@ -410,6 +427,45 @@ make_http(tr_hconn_t *hconn, const tr_conn_info_t *info, tr_err_t *err)
         origin->proto = h2 ? TR_PROTO_H2 : TR_PROTO_H1;
     }
     return code;
+}
+
+/* What the session spoke is spoken again: that is what early data means. Safe requests that wait go out with the ClientHello. */
+static void
+on_early(void *arg)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    bool h2 = tr_slice_eq(tr_tls_early_alpn(tr_conn_tls(hconn->conn)), TR_SLICE_LIT("h2"));
+    tr_err_t err = TR_ERR_INIT;
+    if (make_http(hconn, h2, TR_SLICE_NULL, &err) != TR_OK) {
+        return; /* no memory: tried again when the handshake is done */
+    }
+    set_early(hconn, true);
+    set_state(hconn, h2 ? TR_HCONN_SHARED : TR_HCONN_IDLE);
+    hconn->idle_ns = hconn->up_ns = tr_loop_now(engine->loop);
+    tr_origin__dirty(hconn->origin);
+    tr_hconn__dirty(hconn);
+    tr_engine__settle(engine);
+}
+
+/* The handshake is done on a connection that has been in use since its ClientHello. The TLS engine saw to it that the protocol is the same. */
+static void
+up_after_early(tr_hconn_t *hconn, tr_err_t *err)
+{
+    set_early(hconn, false);
+    if (hconn->early_held.len > 0) {
+        tr_code_t code = tr_conn_write(hconn->conn, tr_buf_slice(&hconn->early_held), err);
+        tr_buf_cleanup(&hconn->early_held);
+        if (code != TR_OK) {
+            die(hconn, code, err);
+            return;
+        }
+    }
+    if (hconn->num_active == 0) {
+        go_idle(hconn);
+    }
+    tr_origin__dirty(hconn->origin);
+    tr_hconn__dirty(hconn);
 }
 
 static void
@@ -429,7 +485,10 @@ on_connected(void *arg)
             atomic_fetch_add_explicit(&engine->stats.resumed, 1, memory_order_relaxed);
         }
     }
-    if (make_http(hconn, info, &err) != TR_OK) {
+    if (hconn->early) {
+        up_after_early(hconn, &err);
+    } else if (make_http(hconn, info->has_tls && tr_slice_eq(info->tls.alpn, TR_SLICE_LIT("h2")),
+                         info->has_tls && info->tls.alps ? info->tls.peer_alps : TR_SLICE_NULL, &err) != TR_OK) {
         tr_origin_t *origin = hconn->origin;
         tr_origin__failed(origin, hconn, &err);
         tr_hconn__close(hconn);
@@ -447,7 +506,7 @@ on_connected(void *arg)
     tr_engine__settle(engine);
 }
 
-static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed};
+static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed, on_early};
 
 static tr_code_t
 fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_err_t *err)
@@ -517,6 +576,7 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
     hconn->tls_ms = tr_hconn__limit(op->timeouts.tls_ms);
     hconn->http1_only = origin->needs_http1 || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
     hconn->opened_ns = tr_loop_now(engine->loop);
+    hconn->early_held.secret = true;
     hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
     tr_timer_init(&hconn->idle_timer, on_idle_timer, hconn);
     tr_conn_options_t options = {.host = origin->host, .port = origin->port, .family = AF_UNSPEC};
@@ -525,6 +585,7 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
     tr_transport_fill(origin->transport, origin->host, origin->port, &options);
     if (origin->https) {
         code = fill_tls(&tls, hconn, trust, err);
+        tls.flags |= (op->flags & TR_OP_NO_EARLY) == 0 && !origin->no_early && !is_single_use(hconn) ? TR_TLS_EARLY_DATA : 0u;
         options.tls = &tls;
     }
     if (code == TR_OK && origin->proxy != NULL) {
@@ -608,12 +669,12 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
     return tr_compose_fields(&in, &op->arena, out, out_num, err);
 }
 
-static void
-fill_timing(tr_op_t *op, tr_hconn_t *hconn)
+void
+tr_hconn__note_timing(tr_hconn_t *hconn, tr_op_t *op)
 {
     tr_op_timing_t *t = &op->timing;
     const tr_conn_info_t *info = tr_conn_info(hconn->conn);
-    t->dns_ns = t->connect_ns = t->tls_ns = t->first_byte_ns = -1;
+    t->dns_ns = t->connect_ns = t->tls_ns = -1;
     uint64_t up = info->has_tls ? info->tls_done_ns : info->tcp_done_ns;
     if (up >= op->start_ns) {
         /* It was opened for this op, or this op waited for it. */
@@ -625,6 +686,7 @@ fill_timing(tr_op_t *op, tr_hconn_t *hconn)
     t->tls_suite = info->tls.suite;
     t->tls_group = info->tls.group;
     t->tls_resumed = info->tls.resumed;
+    t->tls_early = op->is_early && info->tls.early_data_accepted;
     t->tls_version_name = info->tls.version_name;
     t->tls_suite_name = info->tls.suite_name;
     t->num_replays = op->num_replays;
@@ -775,7 +837,9 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
     op->hconn = hconn;
     op->activity_ns = now;
     op->got_bytes = false;
-    fill_timing(op, hconn);
+    op->is_early = hconn->early;
+    op->timing.first_byte_ns = -1;
+    tr_hconn__note_timing(hconn, op);
     if (hconn->h2 != NULL) {
         if (hconn->num_requests > 0 && now - TR_MAX(hconn->received_ns, hconn->opened_ns) > PING_AFTER_NS) {
             (void)tr_h2_ping(hconn->h2, NULL);

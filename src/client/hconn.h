@@ -40,6 +40,8 @@ typedef struct tr_hconn {
     bool carried;           /* an exchange was completed on it */
     uint64_t up_ns;         /* when it was connected */
     bool http1_only;        /* only that was offered */
+    bool early;             /* the handshake is under way and takes early data: safe requests alone (tr_op__may_be_early) */
+    tr_buf_t early_held;    /* secret; output that early data had no room for: first when the handshake is done */
     bool resting;           /* counted as idle */
     uint64_t ping_ns;       /* when the last PING of limits.ping_interval_ms went out; 0: never */
     struct tr_chain *chain; /* referenced: what the server sent; NULL: none */
@@ -67,6 +69,8 @@ void tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op);
 void tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete);
 /* tr_hconn__retire lets a shared connection take no new exchange. */
 void tr_hconn__retire(tr_hconn_t *hconn);
+/* tr_hconn__note_timing fills in what is known of the connection: where and how, since when. */
+void tr_hconn__note_timing(tr_hconn_t *hconn, tr_op_t *op);
 /* tr_hconn__sent says whether a byte of the op's request was given to the transport. */
 bool tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op);
 /* tr_hconn__resume feeds an exchange again whose data callback had paused it. */

@@ -111,6 +111,7 @@ struct tr_op {
     uint8_t num_replays;  /* of this hop */
     bool sending_body;    /* body_sent is counted (the engine reads through us) */
     bool got_bytes;       /* of this exchange's answer */
+    bool is_early;        /* this exchange began before its connection's handshake was done */
     tr_hop_t *hop;        /* this hop's; NULL before its first attempt */
 
     /* --- results --- */
@@ -182,11 +183,15 @@ typedef struct tr_retry_facts {
     bool not_processed; /* the engine is sure */
     bool sent;          /* a byte of the request left */
     bool got_bytes;     /* a byte of the answer came */
+    bool early;         /* in the handshake still: the request is one that may be repeated */
     bool reused;        /* the connection had carried another exchange before */
     uint8_t num_replays;
     tr_slice_t method;
 } tr_retry_facts_t;
 tr_retry_t tr_retry_decide(const tr_retry_facts_t *facts);
+/* tr_op__may_be_early says whether the op may go as early data: what is safe (RFC 9110 9.2.1), has no body and was not refused there before
+ * (RFC 8470). Browsers hold the rest back until the handshake is done. */
+bool tr_op__may_be_early(const tr_op_t *op);
 /* RFC 9110 9.2.2. */
 bool tr_method_is_idempotent(tr_slice_t method);
 

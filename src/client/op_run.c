@@ -473,6 +473,9 @@ on_head(void *arg, int status, tr_headers_t *headers)
             tr_body_expect(&hop->body, len);
         }
     }
+    if (TR_UNLIKELY(op->is_early)) {
+        tr_hconn__note_timing(op->hconn, op); /* now it is known */
+    }
     if (TR_UNLIKELY(op->flow != NULL)) {
         if (op->sending_body && (status >= 400 || op->flow->held)) {
             tr_flow__stop_body(op); /* RFC 9110 9.3: an answer that refuses the request ends its body */
@@ -590,6 +593,13 @@ done:;
         tr_op__complete(op, &err);
         return;
     }
+    if (TR_UNLIKELY(hop->response.status == 425) && op->is_early && op->num_replays == 0) {
+        /* RFC 8470 5.2: Too Early; once more, and the handshake is done by now. */
+        op->num_replays++;
+        tr_origin__add(origin, op, true);
+        tr_op__arm(op);
+        return;
+    }
     finish_hop(op, &err);
 }
 
@@ -608,7 +618,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     }
     bool got = op->got_bytes || (hconn->h1 != NULL && tr_h1_got_bytes(hconn->h1));
     bool kept = hconn->carried || hconn->up_ns < op->wait_ns; /* it was there before the op: it may have been dead for long */
-    tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, kept, op->num_replays, op->ask.method};
+    tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, hconn->early, kept, op->num_replays, op->ask.method};
     tr_retry_t retry = tr_retry_decide(&facts);
     TR_TRACE(TR_TOPIC_OP, "op %p failed: %s, sent %d, got %d, reused %d: replay %d", (void *)op, err.msg, facts.sent, facts.got_bytes,
              facts.reused, (int)retry);

@@ -295,7 +295,8 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
     for (link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
         bool old = is_too_old(hconn, op) && origin->num_conns < max_conns(origin); /* else there is no other */
-        if (!origin->needs_http1 && tr_hconn__can_take(hconn) && !old) {
+        bool fits = !hconn->early || tr_op__may_be_early(op);
+        if (!origin->needs_http1 && fits && tr_hconn__can_take(hconn) && !old) {
             return hconn;
         }
     }
@@ -303,6 +304,12 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
     for (link = tr_list_first(&origin->idle); link != NULL; link = next) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
         next = tr_list_next(&origin->idle, link);
+        if (hconn->early) {
+            if (tr_op__may_be_early(op)) {
+                return hconn;
+            }
+            continue;
+        }
         if (is_too_old(hconn, op)) {
             if (origin->num_conns >= max_conns(origin)) {
                 tr_hconn__close(hconn); /* makes room for the new one */
@@ -327,8 +334,8 @@ assign(tr_origin_t *origin, uint64_t now)
         tr_err_t err = TR_ERR_INIT;
         tr_hconn_t *hconn = pick(origin, op, now);
         next = tr_list_next(&origin->waiters, link);
-        if (hconn == NULL && op->num_replays > 0) {
-            continue; /* it may be choosier than those behind it */
+        if (hconn == NULL && (op->num_replays > 0 || (origin->num_early > 0 && !tr_op__may_be_early(op)))) {
+            continue; /* it is choosier than those behind it */
         }
         if (hconn == NULL) {
             return;

@@ -42,6 +42,8 @@ typedef struct tr_origin {
     bool forward;            /* the proxy makes no tunnel for plain http: it is given requests in absolute form */
     tr_proto_t proto;    /* what the last connection spoke */
     bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
+    bool no_early;       /* a handshake with early data failed */
+    size_t num_early;    /* connections in use whose handshake is not done */
     bool trust_pending;
     tr_list_t waiters;   /* ops, by link, oldest first */
     size_t num_waiters;

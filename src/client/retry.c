@@ -15,6 +15,17 @@ tr_method_is_idempotent(tr_slice_t method)
     return false;
 }
 
+bool
+tr_op__may_be_early(const tr_op_t *op)
+{
+    static const char *const names[] = {"GET", "HEAD", "OPTIONS", "TRACE"};
+    bool safe = false;
+    for (size_t i = 0; i < TR_ARRAY_LEN(names); i++) {
+        safe = safe || tr_slice_eq(op->ask.method, tr_slice_cstr(names[i]));
+    }
+    return safe && !op->ask.has_body && op->flow == NULL && op->num_replays == 0 && (op->flags & TR_OP_NO_EARLY) == 0;
+}
+
 /* The connection is gone, and not because either side broke a rule. */
 static bool
 is_death(tr_code_t code)
@@ -42,6 +53,10 @@ tr_retry_decide(const tr_retry_facts_t *facts)
     }
     /* RFC 9113 8.7: REFUSED_STREAM, or above GOAWAY's last stream. */
     if (facts->not_processed && tr_err_scope(facts->code) != TR_SCOPE_OP) {
+        return TR_RETRY_FRESH;
+    }
+    /* RFC 8446 D.3: some servers fail over early data; what was sent as such may be repeated, and now goes without. */
+    if (facts->early && tr_err_scope(facts->code) != TR_SCOPE_OP) {
         return TR_RETRY_FRESH;
     }
     /* RFC 9110 9.2.2, RFC 9112 9.3.1: a kept connection that the server had closed meanwhile. */

@@ -242,6 +242,14 @@ flush_later(tr_conn_t *conn)
     }
 }
 
+/* Whether the handshake under way takes early data. */
+static bool
+takes_early(const tr_conn_t *conn)
+{
+    return conn->phase == HANDSHAKING && conn->has_tls && (conn->tls.flags & TR_TLS_EARLY_DATA) != 0 &&
+           tr_tls_early_room(tr_tls_filter_engine(conn->top)) > 0;
+}
+
 tr_code_t
 tr_conn_write(tr_conn_t *conn, tr_slice_t data, tr_err_t *err)
 {
@@ -252,7 +260,7 @@ tr_conn_write(tr_conn_t *conn, tr_slice_t data, tr_err_t *err)
         return conn->err.code == TR_EOF ? tr_err_set(err, TR_ERR_CONNECT_RESET, 0, "net.write", "the connection has ended")
                                         : conn->err.code;
     }
-    if (conn->phase != UP) {
+    if (conn->phase != UP && !takes_early(conn)) {
         return TR_AGAIN;
     }
     if (data.len == 0) {
@@ -577,6 +585,9 @@ start_tls(tr_conn_t *conn, tr_err_t *err)
     if (code == TR_AGAIN && conn->tls_timeout_ns != 0 &&
         tr_timer_set(conn->loop, &conn->timer, tr_loop_now(conn->loop) + conn->tls_timeout_ns) != TR_OK) {
         return tr_err_nomem(err, "net.conn");
+    }
+    if (code == TR_AGAIN && conn->events.early != NULL && takes_early(conn)) {
+        conn->events.early(conn->arg); /* what it writes leaves with the ClientHello */
     }
     return code;
 }

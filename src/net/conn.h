@@ -40,6 +40,9 @@ typedef struct tr_conn_events {
     /* TR_EOF: the peer ended in order (TCP FIN, and close_notify with TLS when detail is 1); else a failure. Once, last; the
      * connection must still be closed with tr_conn_close. Input that came before stays readable. */
     void (*closed)(void *arg, tr_code_t code, const tr_err_t *err);
+    /* The ClientHello was made and early data may follow it (TR_TLS_EARLY_DATA, tr_tls_early_room): tr_conn_write takes bytes from now on, in
+     * the protocol of tr_tls_early_alpn; TR_AGAIN: not before `connected`. Only what may be repeated belongs there. NULL: not of interest. */
+    void (*early)(void *arg);
 } tr_conn_events_t;
 
 tr_code_t tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_options_t *options,

@@ -522,11 +522,11 @@ response_get_timing(PyObject *obj, void *closure)
     }
     const tr_op_timing_t *t = tr_op_timing(self->op->op);
     const char *group = t->tls_group == 0 ? NULL : tr_kex_name(t->tls_group);
-    return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:z,s:z,s:z,s:N,s:z,s:z,s:N,s:I}", "dns", seconds(t->dns_ns), "connect",
+    return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:z,s:z,s:z,s:N,s:N,s:z,s:z,s:N,s:I}", "dns", seconds(t->dns_ns), "connect",
                          seconds(t->connect_ns), "tls", seconds(t->tls_ns), "first_byte", seconds(t->first_byte_ns), "total",
                          seconds(tr_op_is_done(self->op->op) ? t->total_ns : -1), "peer", t->peer[0] == 0 ? NULL : t->peer, "local", t->local[0] == 0 ? NULL : t->local,
-                         "tls_version", t->tls_version_name, "tls_resumed", PyBool_FromLong(t->tls_resumed), "tls_cipher",
-                         t->tls_suite_name, "tls_group", group, "reused",
+                         "tls_version", t->tls_version_name, "tls_resumed", PyBool_FromLong(t->tls_resumed), "tls_early",
+                         PyBool_FromLong(t->tls_early), "tls_cipher", t->tls_suite_name, "tls_group", group, "reused",
                          PyBool_FromLong(self->hop != NULL && self->hop->resumed_connection), "replays", (unsigned int)t->num_replays);
 }
 

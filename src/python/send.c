@@ -723,6 +723,9 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     if ((value = option(options, "new_tunnel")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_NEW_TUNNEL;
     }
+    if ((value = PyDict_GetItemString(options, "early_data")) != NULL && PyObject_IsTrue(value) == 0) {
+        request->flags |= TR_OP_NO_EARLY;
+    }
     if ((value = option(options, "no_cookies")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_NO_COOKIES;
     }

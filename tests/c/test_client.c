@@ -179,7 +179,7 @@ TR_TEST(retry_rule, "/client/retry/rule")
         {TR_ERR_BODY_TRUNCATED, false, true, true, true, 0, "GET", TR_RETRY_NO},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
-        tr_retry_facts_t facts = {rows[i].code,   rows[i].not_processed, rows[i].sent, rows[i].got_bytes,
+        tr_retry_facts_t facts = {rows[i].code,   rows[i].not_processed, rows[i].sent, rows[i].got_bytes, false,
                                   rows[i].reused, rows[i].num_replays,   tr_slice_cstr(rows[i].method)};
         if (tr_retry_decide(&facts) != rows[i].expected) {
             tr_test_fail(__FILE__, __LINE__, "row %zu: %s %s", i, tr_err_name(rows[i].code), rows[i].method);
