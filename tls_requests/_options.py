@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # tr_kind_t and tr_credentials_t (src/profile/profile.h, src/client/client.h), by index.
-MODES = ("navigate", "fetch", "xhr", "form", "image", "script", "style", "iframe", "websocket")
+MODES = ("navigate", "fetch", "xhr", "form", "image", "script", "style", "iframe", "websocket", "events")
 CREDENTIALS = ("default", "omit", "same-origin", "include")
 
 # Options of this library, of a request or of a client.

@@ -26,6 +26,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("STYLE", ("style",)),
     ("IFRAME", ("iframe",)),
     ("WEBSOCKET", ("websocket",)),
+    ("EVENTS", ("event_source",)),
 )
 PLACES = frozenset(
     {
@@ -74,6 +75,18 @@ def add_places(rows: Rows, fetch: Rows, spelled: Callable[[str], str]) -> None:
         rows.insert(min(found) if found else len(rows), (spelled(wanted), None))
 
 
+# No handshake of the captures had cookies. Chromium's network stack puts them in before the handshake stream adds the fields that depend on
+# the connection; Firefox's are where they are in its other requests, behind what the page's script caused and before sec-fetch-*.
+COOKIE_OF_A_HANDSHAKE = ("sec-fetch-dest", "sec-websocket-key", "sec-websocket-extensions")
+
+
+def add_cookie_place(rows: Rows, spelled: Callable[[str], str]) -> None:
+    names = [name.lower() for name, _ in rows]
+    if "cookie" not in names:
+        at = next((names.index(name) for name in COOKIE_OF_A_HANDSHAKE if name in names), len(rows))
+        rows.insert(at, (spelled("cookie"), None))
+
+
 def add_empty_length(rows: Rows, empty: Headers) -> None:
     """A place of its own for the length of an empty body, where the browser has one (Firefox): ("content-length", "0")."""
     names = [name.lower() for name, _ in empty]
@@ -94,11 +107,13 @@ def recorded_kinds(
     kinds: dict[str, Rows] = {}
     for kind, sources in KINDS:
         headers = next(filter(None, (recorded(version, source) for source in sources)), None)
-        if headers is not None and not (kind == "WEBSOCKET" and version == "http2"):
+        if headers is not None:
             kinds[kind] = rows_of(headers, navigation)
     for kind, rows in kinds.items():
         if kind != "WEBSOCKET":
             add_places(rows, kinds.get("FETCH", rows), spelled)
+        else:
+            add_cookie_place(rows, spelled)
     empty = recorded(version, "fetch_post_empty")
     if empty is not None and "FETCH" in kinds:
         add_empty_length(kinds["FETCH"], empty)
@@ -140,7 +155,10 @@ DERIVED: dict[str, tuple[str, str, str | None, str | None]] = {
     "SCRIPT": ("no-cors", "script", "*/*", ""),
     "STYLE": ("no-cors", "style", "text/css,*/*;q=0.1", ""),
     "IFRAME": ("navigate", "iframe", None, None),
+    "EVENTS": ("cors", "empty", "text/event-stream", "u=3, i"),
 }
+# HTML, "the EventSource interface": its requests go past caches.
+NO_CACHE = (("Cache-Control", "no-cache"), ("Pragma", "no-cache"))
 
 
 def derived_kinds(places: list[tuple[str, str | None]]) -> dict[str, Rows]:
@@ -162,5 +180,8 @@ def derived_kinds(places: list[tuple[str, str | None]]) -> dict[str, Rows]:
             else:
                 own = values.get(lower)
                 rows.append((name, SAME if own is None else own))
+        if kind == "EVENTS":
+            lower_case = all(name == name.lower() for name, _ in places)
+            rows += [(name.lower() if lower_case else name, value) for name, value in NO_CACHE]
         kinds[kind] = rows
     return kinds

@@ -125,6 +125,22 @@ find_row(const tr_profile_header_t *rows, size_t num_rows, tr_slice_t name)
     return NULL;
 }
 
+/* RFC 6455 4.1. */
+static const tr_profile_header_t plain_handshake[] = {
+    {"Host", NULL},
+    {"Connection", "Upgrade"},
+    {"Upgrade", "websocket"},
+    {"User-Agent", tr_profile_same},
+    {"Origin", NULL},
+    {"Sec-WebSocket-Version", "13"},
+    {"Accept-Encoding", tr_profile_same},
+    {"Accept-Language", tr_profile_same},
+    {"Cookie", NULL},
+    {"Sec-WebSocket-Key", NULL},
+    {"Sec-WebSocket-Extensions", "permessage-deflate"},
+    {"Sec-WebSocket-Protocol", NULL},
+};
+
 /* What the profile sends for this kind of request: profile.h says how a kind's table is read. */
 static void
 read_profile(run_t *run)
@@ -134,14 +150,18 @@ read_profile(run_t *run)
     const tr_profile_header_t *page = in->http2 ? profile->h2_headers : profile->h1_headers;
     size_t num_page = in->http2 ? profile->num_h2_headers : profile->num_h1_headers;
     const tr_profile_kind_t *kind = in->kind == TR_KIND_NAVIGATE ? NULL : tr_profile_kind(profile, in->kind);
+    const tr_profile_header_t *rows = kind == NULL ? NULL : in->http2 ? kind->h2_headers : kind->h1_headers;
     size_t num_rows = kind == NULL ? 0 : in->http2 ? kind->num_h2_headers : kind->num_h1_headers;
+    if (num_rows == 0 && in->kind == TR_KIND_WEBSOCKET) {
+        rows = plain_handshake; /* no capture has one: what RFC 6455 asks for, with what the browser says of itself */
+        num_rows = TR_ARRAY_LEN(plain_handshake);
+    }
     if (num_rows == 0) {
         for (size_t i = 0; i < num_page; i++) {
             add_entry(run, page[i].name, page[i].value);
         }
         return;
     }
-    const tr_profile_header_t *rows = in->http2 ? kind->h2_headers : kind->h1_headers;
     for (size_t i = 0; i < num_rows; i++) {
         tr_slice_t name = tr_slice_cstr(rows[i].name);
         const char *value = rows[i].value;
@@ -431,7 +451,7 @@ list_of_page(run_t *run, added_t *list)
     if (!run->has_referer && in->referer.len > 0) {
         list[num++] = (added_t){rank_of_place(run, "referer"), own_name(run, "referer"), in->referer};
     }
-    if (in->websocket_key.len > 0) {
+    if (in->websocket_key.len > 0 && !in->http2) { /* RFC 8441 5: there is none */
         list[num++] = (added_t){rank_of_place(run, "sec-websocket-key"), own_name(run, "sec-websocket-key"), in->websocket_key};
     }
     return num;

@@ -308,7 +308,8 @@ bool
 tr_flow__is_held(const tr_op_t *op)
 {
     const tr_flow_t *flow = op->flow;
-    return flow->paused || flow->starved;
+    /* A WebSocket's stream waits to be written to from the start; during its handshake the server's time counts. */
+    return flow->paused || (flow->starved && (op->flags & TR_OP_DUPLEX) == 0);
 }
 
 void

@@ -27,15 +27,23 @@ engine_of(const tr_hconn_t *hconn)
     return hconn->origin->pool->engine;
 }
 
+/* An HTTP/1.1 exchange is under way. */
+static bool
+is_busy(const tr_hconn_t *hconn)
+{
+    return hconn->state == TR_HCONN_BUSY || hconn->state == TR_HCONN_SWITCHED;
+}
+
 static void
 set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
 {
     tr_origin_t *o = hconn->origin;
     tr_list_t *const lists[] = {
         [TR_HCONN_CONNECTING] = &o->connecting, [TR_HCONN_IDLE] = &o->idle,       [TR_HCONN_BUSY] = &o->busy,
-        [TR_HCONN_SHARED] = &o->shared,         [TR_HCONN_LEAVING] = &o->leaving, [TR_HCONN_DEAD] = NULL,
+        [TR_HCONN_SHARED] = &o->shared,         [TR_HCONN_LEAVING] = &o->leaving, [TR_HCONN_SWITCHED] = &o->leaving,
+        [TR_HCONN_DEAD] = NULL,
     };
-    bool was_counted = tr_link_linked(&hconn->link) && hconn->state != TR_HCONN_LEAVING;
+    bool was_counted = tr_link_linked(&hconn->link) && hconn->state < TR_HCONN_LEAVING;
     bool was_connecting = tr_link_linked(&hconn->link) && hconn->state == TR_HCONN_CONNECTING;
     bool was_open = tr_link_linked(&hconn->link);
     tr_list_remove(&hconn->link);
@@ -54,7 +62,7 @@ set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
     } else {
         tr_list_push(lists[state], &hconn->link);
     }
-    o->num_conns += state != TR_HCONN_LEAVING ? 1 : 0;
+    o->num_conns += state < TR_HCONN_LEAVING ? 1 : 0;
     o->num_connecting += state == TR_HCONN_CONNECTING ? 1 : 0;
 }
 
@@ -123,7 +131,7 @@ die(tr_hconn_t *hconn, tr_code_t code, const tr_err_t *cause)
     if (code == TR_EOF) {
         (void)tr_err_set(&err, TR_ERR_CLOSED_EARLY, cause->detail, "hconn.eof", NULL);
     }
-    if (hconn->h1 != NULL && hconn->state == TR_HCONN_BUSY) {
+    if (hconn->h1 != NULL && is_busy(hconn)) {
         if (code == TR_EOF) {
             (void)tr_h1_eof(hconn->h1, &err);
         } else {
@@ -286,7 +294,7 @@ static void
 feed_h1(tr_hconn_t *hconn)
 {
     tr_err_t err = TR_ERR_INIT;
-    if (hconn->state != TR_HCONN_BUSY) {
+    if (!is_busy(hconn)) {
         tr_hconn__close(hconn); /* bytes that nobody asked for */
         return;
     }
@@ -356,7 +364,7 @@ on_writable(void *arg)
     if (hconn->op != NULL) {
         hconn->op->activity_ns = tr_loop_now(engine->loop);
     }
-    if (hconn->h2 == NULL ? hconn->state == TR_HCONN_BUSY && !tr_h1_wrote_all(hconn->h1) : tr_h2_wants_write(hconn->h2)) {
+    if (hconn->h2 == NULL ? is_busy(hconn) && !tr_h1_wrote_all(hconn->h1) : tr_h2_wants_write(hconn->h2)) {
         tr_hconn__dirty(hconn);
         tr_engine__settle(engine);
     }
@@ -368,7 +376,7 @@ static bool
 falls_back_to_forward(const tr_hconn_t *hconn, const tr_err_t *err)
 {
     const tr_origin_t *o = hconn->origin;
-    if (o->https || hconn->forward || o->proxy == NULL || err->code != TR_ERR_PROXY_REFUSED || !tr_proxy_last_is_http(o->proxy) ||
+    if (o->https || o->apart || hconn->forward || o->proxy == NULL || err->code != TR_ERR_PROXY_REFUSED || !tr_proxy_last_is_http(o->proxy) ||
         tr_proxy_forward(o->proxy) != TR_FORWARD_REFUSED) {
         return false;
     }
@@ -398,7 +406,7 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
             tr_origin__failed(origin, hconn, &cause);
         }
         tr_hconn__close(hconn);
-    } else if (hconn->h1 != NULL && hconn->state == TR_HCONN_BUSY && tr_h1_is_paused(hconn->h1)) {
+    } else if (hconn->h1 != NULL && is_busy(hconn) && tr_h1_is_paused(hconn->h1)) {
         hconn->held_end = code;
         hconn->held_err = *err;
     } else {
@@ -521,7 +529,8 @@ fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_er
     tls->flags = is_single_use(hconn) ? TR_TLS_NO_RESUME : 0u;
     tls->flags |= (hconn->http1_only ? TR_TLS_HTTP1_ONLY : 0u) | ((origin->flags & TR_OP_NO_VERIFY) != 0 ? TR_TLS_NO_VERIFY : 0u);
     tls->tickets = session->tickets;
-    tls->ticket_key = origin->key;
+    tls->flags |= origin->apart ? TR_TLS_WEBSOCKET : 0u;
+    tls->ticket_key = origin->ticket_key != NULL ? origin->ticket_key : origin->key;
     tls->rnd = tr_rand_system;
     tls->num_pins = tr_transport_pins(origin->transport, origin->host, &tls->pins);
     const char *keylog = tr_transport_keylog(origin->transport);
@@ -574,7 +583,7 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
     hconn->origin = origin;
     hconn->connect_ms = tr_hconn__limit(op->timeouts.connect_ms);
     hconn->tls_ms = tr_hconn__limit(op->timeouts.tls_ms);
-    hconn->http1_only = origin->needs_http1 || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
+    hconn->http1_only = origin->needs_http1 || origin->apart || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
     hconn->opened_ns = tr_loop_now(engine->loop);
     hconn->early_held.secret = true;
     hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
@@ -650,7 +659,7 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
     tr_compose_t in = {
         .profile = op->profile,
         .http2 = hconn->h2 != NULL,
-        .exact = (op->flags & TR_OP_EXACT_HEADERS) != 0,
+        .exact = (op->flags & TR_OP_EXACT_HEADERS) != 0 && op->kind != TR_KIND_WEBSOCKET, /* no handshake without its fields */
         .method = ask->method,
         .authority = ask->url.authority,
         .headers = ask->headers,
@@ -795,6 +804,13 @@ start_exchange(tr_hconn_t *hconn, tr_op_t *op, tr_slice_t target, const tr_field
     if (kind != NULL) {
         head.weight = kind->weight;
     }
+    if ((op->flags & TR_OP_DUPLEX) != 0) {
+        head.duplex = true;
+        if (hconn->h2 != NULL) {
+            head.method = TR_SLICE_LIT("CONNECT");
+            head.protocol = TR_SLICE_LIT("websocket");
+        }
+    }
     if (hconn->h2 != NULL) {
         /* A host of the caller's is the authority there (RFC 9113 8.3.1); over HTTP/1.1 it is among the fields. */
         for (size_t i = 0; i < ask->num_headers; i++) {
@@ -867,6 +883,16 @@ done:
 }
 
 void
+tr_hconn__switched(tr_hconn_t *hconn)
+{
+    if (hconn->h1 != NULL) {
+        set_state(hconn, TR_HCONN_SWITCHED);
+        tr_origin__dirty(hconn->origin);
+    }
+    tr_hconn__dirty(hconn);
+}
+
+void
 tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete)
 {
     hconn->num_active--;
@@ -925,7 +951,7 @@ tr_hconn__resume(tr_hconn_t *hconn, tr_op_t *op)
         return;
     }
     if (hconn->held_end != TR_OK) {
-        if (hconn->state != TR_HCONN_BUSY || !tr_h1_is_paused(hconn->h1)) {
+        if (!is_busy(hconn) || !tr_h1_is_paused(hconn->h1)) {
             die(hconn, hconn->held_end, &hconn->held_err);
         }
     } else {

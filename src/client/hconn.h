@@ -23,6 +23,7 @@ typedef enum tr_hconn_state {
     TR_HCONN_BUSY,    /* HTTP/1.1, one exchange */
     TR_HCONN_SHARED,  /* HTTP/2 */
     TR_HCONN_LEAVING, /* HTTP/2: ends with its last exchange */
+    TR_HCONN_SWITCHED, /* HTTP/1.1, became a WebSocket: counts no more among the origin's connections, ends with it */
     TR_HCONN_DEAD     /* closed; freed when the turn ends */
 } tr_hconn_state_t;
 
@@ -65,6 +66,8 @@ bool tr_hconn__can_take(tr_hconn_t *hconn);
 tr_code_t tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err);
 /* tr_hconn__cancel takes an active op off: RST_STREAM, or the end of an HTTP/1.1 connection. */
 void tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op);
+/* tr_hconn__switched: the exchange of op became a WebSocket. */
+void tr_hconn__switched(tr_hconn_t *hconn);
 /* tr_hconn__op_ended: the exchange of op called its end (complete) or fail. */
 void tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete);
 /* tr_hconn__retire lets a shared connection take no new exchange. */

@@ -48,7 +48,7 @@ kind_of_call(const tr_op_t *op)
 static bool
 is_cors(tr_kind_t kind)
 {
-    return kind == TR_KIND_FETCH || kind == TR_KIND_XHR;
+    return kind == TR_KIND_FETCH || kind == TR_KIND_XHR || kind == TR_KIND_EVENTS;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- the site */
@@ -215,7 +215,7 @@ tr_initiator__prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err
     tr_err_t why = TR_ERR_INIT;
     op->kind = request->kind < TR_KIND_AUTO ? request->kind : kind_of_call(op);
     bool told = request->page.len > 0 || request->origin.len > 0;
-    if (!told && (op->kind == TR_KIND_NAVIGATE || op->profile->kinds == NULL) && request->credentials == TR_CREDENTIALS_DEFAULT) {
+    if (!told && (op->kind == TR_KIND_NAVIGATE || (op->profile->kinds == NULL && op->kind != TR_KIND_WEBSOCKET)) && request->credentials == TR_CREDENTIALS_DEFAULT) {
         return TR_OK; /* the address bar; or no browser */
     }
     if (!tr_http_is_field_value(request->origin)) {

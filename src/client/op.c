@@ -261,6 +261,21 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
     return TR_OK;
 }
 
+tr_code_t
+tr_op__go_apart(tr_op_t *op)
+{
+    tr_slice_t key = op->ask.key;
+    uint8_t *text = tr_arena_alloc(&op->arena, key.len + TR_KEY_APART_LEN);
+    if (text == NULL) {
+        return TR_ERR_NOMEM;
+    }
+    memcpy(text, key.data, key.len);
+    memcpy(text + key.len, TR_KEY_APART, TR_KEY_APART_LEN);
+    op->ask.key = tr_slice(text, key.len + TR_KEY_APART_LEN);
+    op->apart = true;
+    return TR_OK;
+}
+
 static int
 hex_digit(uint8_t c)
 {
@@ -525,7 +540,7 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
     if (ok && (code = tr_initiator__prepare(op, request, err)) != TR_OK) {
         goto done;
     }
-    if (op->kind == TR_KIND_WEBSOCKET) {
+    if (op->kind == TR_KIND_WEBSOCKET && (op->flags & TR_OP_DUPLEX) == 0) {
         op->flags |= TR_OP_HTTP1_ONLY; /* both live captures offer http/1.1 only */
     }
     if (!ok || tr_url_text(&op->ask.url_text, &op->arena, &op->ask.url, false) != TR_OK ||

@@ -112,6 +112,8 @@ struct tr_op {
     bool sending_body;    /* body_sent is counted (the engine reads through us) */
     bool got_bytes;       /* of this exchange's answer */
     bool is_early;        /* this exchange began before its connection's handshake was done */
+    bool apart;           /* a WebSocket that needs a connection of its own */
+    bool switched;        /* TR_OP_DUPLEX: the handshake is over */
     tr_hop_t *hop;        /* this hop's; NULL before its first attempt */
 
     /* --- results --- */
@@ -156,6 +158,11 @@ tr_body_source_t tr_op__source(tr_op_t *op);
 void tr_op__arm(tr_op_t *op);
 /* tr_op__set_key chooses the hop's proxy and writes the name of the pool entry that it uses into ask->key. TR_ERR_NOMEM. */
 tr_code_t tr_op__set_key(tr_op_t *op, tr_ask_t *ask);
+/* What the key of a connection for one WebSocket has behind that of an ordinary one. */
+#define TR_KEY_APART " websocket"
+#define TR_KEY_APART_LEN (sizeof(TR_KEY_APART) - 1)
+/* tr_op__go_apart has a WebSocket use a connection of its own from here on: its key changes. TR_ERR_NOMEM. */
+tr_code_t tr_op__go_apart(tr_op_t *op);
 /* tr_op__set_authorization makes Basic credentials from the URL's userinfo. TR_ERR_NOMEM. */
 tr_code_t tr_op__set_authorization(tr_op_t *op, tr_ask_t *ask);
 

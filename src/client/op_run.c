@@ -38,6 +38,16 @@ enter(tr_op_t *op, tr_err_t *err)
     return TR_OK;
 }
 
+/* behaviour.md 11: whether a WebSocket asks the ordinary connections first. */
+static bool
+shares_connection(const tr_op_t *op)
+{
+    if (!tr_url_is_https(&op->ask.url) || (op->flags & TR_OP_HTTP1_ONLY) != 0) {
+        return false;
+    }
+    return (op->profile->flags & TR_PROFILE_WS_ORDINARY) != 0 || tr_pool__takes_websocket(op->session->pool, op);
+}
+
 void
 tr_op__start(tr_op_t *op)
 {
@@ -53,6 +63,10 @@ tr_op__start(tr_op_t *op)
         goto fail;
     }
     if (!tr_link_linked(&op->session_link) && enter(op, &err) != TR_OK) {
+        goto fail;
+    }
+    if (TR_UNLIKELY((op->flags & TR_OP_DUPLEX) != 0) && !op->apart && !shares_connection(op) && tr_op__go_apart(op) != TR_OK) {
+        (void)tr_err_nomem(&err, "op.start");
         goto fail;
     }
     if (tr_pool__find(&origin, op->session->pool, op) != TR_OK) {
@@ -176,7 +190,7 @@ is_sending(const tr_op_t *op)
     if (tr_conn_pending(hconn->conn) > 0) {
         return true;
     }
-    if (op->flow != NULL && op->sending_body) {
+    if (op->flow != NULL && op->sending_body && (op->flags & TR_OP_DUPLEX) == 0) {
         return !op->flow->up_done && !op->flow->up_stopped;
     }
     return hconn->h1 != NULL ? !tr_h1_wrote_all(hconn->h1) : op->sending_body && op->body_sent < op->ask.body.len;
@@ -187,6 +201,9 @@ static uint64_t
 total_deadline(const tr_op_t *op)
 {
     uint64_t start = op->hop_ns;
+    if (op->switched) {
+        return UINT64_MAX;
+    }
     if ((op->flags & TR_OP_STALL_LIMIT) != 0 && op->state == TR_OP_ACTIVE) {
         if (op->flow != NULL && tr_flow__is_held(op)) {
             return UINT64_MAX;
@@ -218,7 +235,7 @@ phase_deadline(const tr_op_t *op, tr_code_t *out_code)
         return after(TR_MAX(start, info->tcp_done_ns), limits->tls_ms);
     }
     if (op->state == TR_OP_ACTIVE) {
-        if (op->flow != NULL && tr_flow__is_held(op)) {
+        if (op->switched || (op->flow != NULL && tr_flow__is_held(op))) {
             return UINT64_MAX;
         }
         if (limits->write_ms != 0 && is_sending(op)) {
@@ -246,7 +263,7 @@ next_look(const tr_op_t *op)
         at = TR_MIN(at, after(op->wait_ns, limits->pool_ms));
         at = TR_MIN(at, after(op->wait_ns, limits->connect_ms));
         at = TR_MIN(at, after(op->wait_ns, limits->tls_ms));
-    } else if (op->state == TR_OP_ACTIVE && !(op->flow != NULL && tr_flow__is_held(op))) {
+    } else if (op->state == TR_OP_ACTIVE && !op->switched && !(op->flow != NULL && tr_flow__is_held(op))) {
         at = TR_MIN(at, after(op->activity_ns, limits->read_ms));
         at = TR_MIN(at, after(op->activity_ns, limits->write_ms));
         at = TR_MIN(at, after(op->activity_ns, limits->first_byte_ms));
@@ -461,6 +478,15 @@ on_head(void *arg, int status, tr_headers_t *headers)
                                                                                                      : "asks for credentials");
         return; /* kept in op->error until the first data or the end */
     }
+    if (TR_UNLIKELY((op->flags & TR_OP_DUPLEX) != 0)) {
+        op->switched = op->hconn->h2 != NULL ? status / 100 == 2 : status == 101;
+        if (op->switched) {
+            tr_hconn__switched(op->hconn);
+            publish(op);
+            return;
+        }
+        tr_flow__stop_body(op); /* there is nobody to talk to */
+    }
     bool no_body = status == 204 || status == 304 || tr_slice_eq(op->ask.method, TR_SLICE_LIT("HEAD"));
     if (!no_body) {
         uint64_t len;
@@ -632,7 +658,14 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     if (retry != TR_RETRY_NO && !atomic_load(&op->session->closed) && op->error.code == TR_OK) {
         op->num_replays++;
         tr_session__count(&op->session->stats.replays, 1);
-        if (retry == TR_RETRY_HTTP1) {
+        if (retry == TR_RETRY_HTTP1 && (op->flags & TR_OP_DUPLEX) != 0) {
+            /* Only this is wanted over HTTP/1.1. */
+            if (!op->apart && (tr_op__go_apart(op) != TR_OK || tr_pool__find(&origin, op->session->pool, op) != TR_OK)) {
+                (void)tr_err_nomem(&err, "op.websocket");
+                tr_op__complete(op, &err);
+                return;
+            }
+        } else if (retry == TR_RETRY_HTTP1) {
             origin->needs_http1 = true;
             origin->proto = TR_PROTO_H1;
             tr_hconn__retire(hconn);

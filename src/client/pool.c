@@ -73,6 +73,7 @@ free_origin(tr_origin_t *origin)
     tr_transport_unref(origin->transport);
     tr_proxy_unref(origin->proxy);
     tr_free(origin->key);
+    tr_free(origin->ticket_key);
     tr_free(origin->host);
     tr_free(origin);
 }
@@ -114,8 +115,12 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     }
     o->key = tr_strndup(ask->key.data, ask->key.len);
     o->host = tr_strndup(ask->url.host.data, ask->url.host.len);
-    if (o->key == NULL || o->host == NULL) {
+    if (op->apart) {
+        o->ticket_key = tr_strndup(ask->key.data, ask->key.len - TR_KEY_APART_LEN);
+    }
+    if (o->key == NULL || o->host == NULL || (op->apart && o->ticket_key == NULL)) {
         tr_free(o->key);
+        tr_free(o->ticket_key);
         tr_free(o->host);
         tr_free(o);
         return NULL;
@@ -126,12 +131,14 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     o->https = tr_url_is_https(&ask->url);
     o->flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY | TR_OP_NEW_TUNNEL);
     o->proxy = ask->proxy == NULL ? NULL : tr_proxy_ref(ask->proxy);
-    o->forward = !o->https && o->proxy != NULL && tr_proxy_last_is_http(o->proxy) && tr_proxy_forward(o->proxy) == TR_FORWARD_ALWAYS;
+    o->forward = !o->https && !op->apart && o->proxy != NULL && /* a WebSocket needs a tunnel (RFC 6455 4.1) */
+                 tr_proxy_last_is_http(o->proxy) && tr_proxy_forward(o->proxy) == TR_FORWARD_ALWAYS;
     o->profile = tr_profile_ref(op->profile);
     o->trust = op->trust == NULL ? NULL : tr_trust_ref(op->trust);
     o->identity = op->identity == NULL ? NULL : tr_identity_ref(op->identity);
     o->transport = tr_transport_ref(op->transport);
-    o->proto = o->https && (o->flags & TR_OP_HTTP1_ONLY) == 0 ? TR_PROTO_UNKNOWN : TR_PROTO_H1;
+    o->apart = op->apart;
+    o->proto = o->https && !o->apart && (o->flags & TR_OP_HTTP1_ONLY) == 0 ? TR_PROTO_UNKNOWN : TR_PROTO_H1;
     tr_list_init(&o->waiters);
     tr_list_init(&o->connecting);
     tr_list_init(&o->idle);
@@ -169,6 +176,19 @@ tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op)
     return TR_OK;
 }
 
+bool
+tr_pool__takes_websocket(tr_pool_t *pool, const tr_op_t *op)
+{
+    tr_origin_t *origin = tr_map_get(&pool->origins, op->ask.key);
+    for (tr_link_t *link = origin == NULL ? NULL : tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
+        tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+        if (tr_h2_has_connect(hconn->h2) && !origin->needs_http1) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 evict(tr_pool_t *pool, tr_origin_t *origin)
 {
@@ -177,7 +197,7 @@ evict(tr_pool_t *pool, tr_origin_t *origin)
     /* The key names trust store and client certificate by address. Once they may be freed the address may come back as another's: such
      * tickets go with the origin. */
     if (session->tickets != NULL && (origin->trust != NULL || origin->identity != NULL)) {
-        tr_tickets_forget(session->tickets, key);
+        tr_tickets_forget(session->tickets, origin->ticket_key != NULL ? tr_slice_cstr(origin->ticket_key) : key);
         tr_hconn__forget_proxy_tickets(origin);
     }
     if (pool->recent == origin) {
@@ -287,16 +307,38 @@ is_too_old(const tr_hconn_t *hconn, const tr_op_t *op)
     return op->num_replays > 0 && hconn->opened_ns < op->wait_ns;
 }
 
+/* What the HTTP/2 connections say to a WebSocket. */
+typedef enum ws_answer { WS_NONE, WS_TAKEN, WS_HELD, WS_REFUSED } ws_answer_t;
+
+static ws_answer_t
+ask_shared(tr_origin_t *origin, tr_hconn_t **out)
+{
+    ws_answer_t answer = WS_NONE;
+    for (tr_link_t *link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
+        tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
+        if (!tr_h2_got_settings(hconn->h2)) {
+            answer = answer == WS_NONE ? WS_HELD : answer;
+        } else if (!tr_h2_has_connect(hconn->h2) || origin->needs_http1) {
+            answer = WS_REFUSED;
+        } else if (tr_hconn__can_take(hconn)) {
+            *out = hconn;
+            return WS_TAKEN;
+        }
+    }
+    return answer;
+}
+
 /* A connection that takes the op at once; NULL: none. */
 static tr_hconn_t *
 pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
 {
     tr_link_t *link, *next;
+    bool websocket = (op->flags & TR_OP_DUPLEX) != 0;
     for (link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
         bool old = is_too_old(hconn, op) && origin->num_conns < max_conns(origin); /* else there is no other */
         bool fits = !hconn->early || tr_op__may_be_early(op);
-        if (!origin->needs_http1 && fits && tr_hconn__can_take(hconn) && !old) {
+        if (!origin->needs_http1 && fits && tr_hconn__can_take(hconn) && !old && !websocket) {
             return hconn;
         }
     }
@@ -310,7 +352,7 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
             }
             continue;
         }
-        if (is_too_old(hconn, op)) {
+        if (is_too_old(hconn, op) || (websocket && hconn->num_requests > 0)) { /* browsers open one for each */
             if (origin->num_conns >= max_conns(origin)) {
                 tr_hconn__close(hconn); /* makes room for the new one */
             }
@@ -325,15 +367,45 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
     return NULL;
 }
 
+/* A WebSocket that ordinary connections do not carry goes to those of their own. */
+static void
+send_apart(tr_origin_t *origin, tr_op_t *op)
+{
+    tr_origin_t *apart;
+    tr_origin__leave(origin, op);
+    if (tr_op__go_apart(op) != TR_OK || tr_pool__find(&apart, origin->pool, op) != TR_OK) {
+        tr_err_t err = TR_ERR_INIT;
+        (void)tr_err_nomem(&err, "pool.websocket");
+        op->safe_to_retry = true;
+        tr_op__complete(op, &err);
+        return;
+    }
+    tr_origin__add(apart, op, false);
+    tr_op__arm(op);
+}
+
 static void
 assign(tr_origin_t *origin, uint64_t now)
 {
     tr_link_t *next;
+    origin->num_held = 0;
     for (tr_link_t *link = tr_list_first(&origin->waiters); link != NULL; link = next) {
         tr_op_t *op = TR_CONTAINER_OF(link, tr_op_t, link);
         tr_err_t err = TR_ERR_INIT;
-        tr_hconn_t *hconn = pick(origin, op, now);
+        tr_hconn_t *hconn = NULL;
         next = tr_list_next(&origin->waiters, link);
+        if (TR_UNLIKELY((op->flags & TR_OP_DUPLEX) != 0) && !origin->apart) {
+            ws_answer_t answer = ask_shared(origin, &hconn);
+            if (answer == WS_HELD) {
+                origin->num_held++;
+                continue; /* its SETTINGS come, or its end */
+            }
+            if (answer == WS_REFUSED) {
+                send_apart(origin, op);
+                continue;
+            }
+        }
+        hconn = hconn == NULL ? pick(origin, op, now) : hconn;
         if (hconn == NULL && (op->num_replays > 0 || (origin->num_early > 0 && !tr_op__may_be_early(op)))) {
             continue; /* it is choosier than those behind it */
         }
@@ -359,6 +431,9 @@ static size_t
 num_missing(const tr_origin_t *origin)
 {
     size_t max = max_conns(origin);
+    if (origin->num_held >= origin->num_waiters) {
+        return 0;
+    }
     switch (origin->proto) {
     case TR_PROTO_UNKNOWN:
         /* One handshake tells what the server speaks; all wait for it. */

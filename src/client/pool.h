@@ -30,6 +30,7 @@ typedef struct tr_origin {
     tr_link_t starved_link;
     char *key; /* owned, with NUL */
     size_t key_len;
+    char *ticket_key; /* owned; an ordinary connection's key, where `key` is not: tickets are common */
     char *host; /* owned, with NUL */
     uint16_t port;
     bool https;
@@ -44,6 +45,8 @@ typedef struct tr_origin {
     bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
     bool no_early;       /* a handshake with early data failed */
     size_t num_early;    /* connections in use whose handshake is not done */
+    bool apart;          /* each connection is for one WebSocket: HTTP/1.1, uncounted once it is one */
+    size_t num_held;     /* of the waiters: WebSockets until a connection has said whether it takes them */
     bool trust_pending;
     tr_list_t waiters;   /* ops, by link, oldest first */
     size_t num_waiters;
@@ -60,6 +63,8 @@ tr_code_t tr_pool__new(tr_pool_t **out, tr_engine_t *engine, tr_session_t *sessi
 void tr_pool__free(tr_pool_t *pool);
 /* tr_pool__find gives the origin of the op's current hop, made if needed. TR_ERR_NOMEM. */
 tr_code_t tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op);
+/* tr_pool__takes_websocket says whether a connection that is there carries the op's WebSocket (RFC 8441). Makes nothing. */
+bool tr_pool__takes_websocket(tr_pool_t *pool, const tr_op_t *op);
 /* tr_pool__trust_ready tells all origins that wait for the default store; err NULL: it is there. */
 void tr_pool__trust_ready(tr_engine_t *engine, const tr_err_t *err);
 

@@ -31,6 +31,10 @@ typedef struct tr_request_head {
     size_t num_fields;
     tr_body_source_t body;
     uint16_t weight; /* HTTP/2: of the HEADERS frame, where the profile sends priorities; 0: the profile's */
+    /* The exchange may become a stream of bytes both ways: after 101 over HTTP/1.1 (RFC 9110 7.8), after 2xx to an extended CONNECT over
+     * HTTP/2 (RFC 8441; method CONNECT, protocol not empty). The body is what is sent then; the end of the peer's stream is end. */
+    bool duplex;
+    tr_slice_t protocol;
 } tr_request_head_t;
 
 /* Callbacks of one exchange; `arg` is the one given with it. They may cancel or submit exchanges on the same engine; they must

@@ -47,7 +47,14 @@ tr_h1__sender_stop(tr_h1_sender_t *sender)
     }
     sender->state = TR_H1_SEND_DONE;
     sender->body = (tr_body_source_t){0};
-    sender->paused = false;
+    sender->paused = sender->duplex = sender->raw = false;
+}
+
+void
+tr_h1__sender_switch(tr_h1_sender_t *sender)
+{
+    sender->raw = true;
+    sender->state = sender->body.present ? TR_H1_SEND_BODY : TR_H1_SEND_DONE;
 }
 
 bool
@@ -198,7 +205,7 @@ write_fields(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *er
     }
     if (sender->chunked && !coding_written) {
         write_field(out, TR_SLICE_LIT("Transfer-Encoding"), chunked);
-    } else if (head->body.present && !sender->chunked && !length_written) {
+    } else if (head->body.present && !sender->duplex && !sender->chunked && !length_written) {
         char text[24];
         (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)sender->left);
         write_field(out, TR_SLICE_LIT("Content-Length"), tr_slice_cstr(text));
@@ -207,13 +214,16 @@ write_fields(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *er
 }
 
 static tr_code_t
-start_body(tr_h1_sender_t *sender, const tr_body_source_t *body, tr_err_t *err)
+start_body(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_err_t *err)
 {
+    const tr_body_source_t *body = &head->body;
     sender->body = *body;
     sender->left = 0;
     sender->chunked = false;
     sender->state = TR_H1_SEND_DONE;
-    if (!body->present) {
+    sender->duplex = head->duplex;
+    sender->raw = false;
+    if (!body->present || head->duplex) {
         return TR_OK;
     }
     if (body->read == NULL) {
@@ -252,7 +262,7 @@ tr_h1__sender_start(tr_h1_sender_t *sender, const tr_request_head_t *head, tr_er
                           "The request target is empty or has a blank, a control or a non-ASCII character.");
         goto done;
     }
-    code = start_body(sender, &head->body, err);
+    code = start_body(sender, head, err);
     if (code != TR_OK) {
         goto done;
     }
@@ -402,6 +412,26 @@ pull_chunk(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *err)
     return TR_OK;
 }
 
+/* Behind a 101: whatever there is. */
+static tr_code_t
+pull_raw(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *err)
+{
+    size_t len;
+    bool end;
+    if (tr_buf_reserve(out, max) != TR_OK) {
+        return tr_err_nomem(err, where_body);
+    }
+    tr_code_t code = read_source(sender, tr_buf_tail(out), max, &len, &end, err);
+    if (code != TR_OK) {
+        return code;
+    }
+    tr_buf_commit(out, len);
+    if (end) {
+        sender->state = TR_H1_SEND_DONE;
+    }
+    return TR_OK;
+}
+
 tr_code_t
 tr_h1__sender_pull(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *err)
 {
@@ -422,6 +452,8 @@ tr_h1__sender_pull(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *
             code = pull_surplus(sender, err);
         } else if (room == 0 || (sender->chunked && used > 0 && room < CHUNK_DATA_MIN)) {
             break;
+        } else if (sender->raw) {
+            code = pull_raw(sender, out, room, err);
         } else if (sender->chunked) {
             code = pull_chunk(sender, out, room, err);
         } else {

@@ -23,6 +23,8 @@ typedef struct tr_h1_sender {
     bool cut;     /* stopped before everything was pulled */
     bool close;   /* the request has "connection: close" */
     bool upgrade; /* the request has an upgrade field: 101 is an answer to it */
+    bool duplex;  /* body is what follows a 101 */
+    bool raw;     /* it does now: bytes as they are, until the source ends */
 } tr_h1_sender_t;
 
 void tr_h1__sender_init(tr_h1_sender_t *sender);
@@ -34,6 +36,8 @@ tr_code_t tr_h1__sender_start(tr_h1_sender_t *sender, const tr_request_head_t *h
 void tr_h1__sender_stop(tr_h1_sender_t *sender);
 /* tr_h1__sender_pull is tr_h1_pull. */
 tr_code_t tr_h1__sender_pull(tr_h1_sender_t *sender, tr_buf_t *out, size_t max, tr_err_t *err);
+/* tr_h1__sender_switch: 101 came; from here on the body goes out as it is. */
+void tr_h1__sender_switch(tr_h1_sender_t *sender);
 /* tr_h1__sender_done says that the whole request was pulled. */
 bool tr_h1__sender_done(const tr_h1_sender_t *sender);
 

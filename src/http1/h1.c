@@ -287,6 +287,10 @@ on_head(tr_h1_t *h1, const tr_bufq_t *in)
     }
     uint32_t exchange = h1->num_exchanges;
     h1->left = 0;
+    if (h1->status.status == 101 && h1->sender.duplex) {
+        h1->framing = (tr_h1_framing_t){.kind = TR_H1_BODY_EOF};
+        tr_h1__sender_switch(&h1->sender);
+    }
     switch (h1->framing.kind) {
     case TR_H1_BODY_NONE:
     case TR_H1_BODY_LENGTH:

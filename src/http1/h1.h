@@ -2,7 +2,8 @@
  * blank before the colon, no obs-fold, one Content-Length, chunked last and alone; a violation ends the connection. One exchange
  * at a time. One thread.
  * A 101 answers only a request with an upgrade field: head, then end; the connection is the new protocol's, as after a 2xx to
- * CONNECT. What of the queue is left then is its first bytes. */
+ * CONNECT. What of the queue is left then is its first bytes. With tr_request_head_t.duplex the exchange goes on instead: data is what
+ * comes, the body what goes out, until the peer closes. */
 #ifndef TR_HTTP1_H1_H
 #define TR_HTTP1_H1_H
 

@@ -472,8 +472,8 @@ check_head(const tr_request_head_t *head, size_t *out_num, tr_err_t *err)
     if (!is_visible(head->target) || !is_visible(head->authority) || head->scheme.len == 0) {
         return tr_err_set(err, TR_ERR_URL_INVALID, 0, "h2.submit", "The URL has characters that must not be sent.");
     }
-    size_t num = 4;
-    size_t size = head->method.len + head->target.len + head->authority.len + 4 * 32;
+    size_t num = 5;
+    size_t size = head->method.len + head->target.len + head->authority.len + head->protocol.len + 5 * 32;
     for (size_t i = 0; i < head->num_fields; i++) {
         const tr_field_t *field = &head->fields[i];
         if (!tr_http_is_token(field->name) || !tr_http_is_field_value(field->value)) {
@@ -503,8 +503,8 @@ static size_t
 fill_fields(tr_h2_t *h2, const tr_request_head_t *head, bool *out_has_length)
 {
     nghttp2_nv *nv = h2->nva;
-    /* RFC 9113 8.5: CONNECT has neither :scheme nor :path. */
-    bool connect = tr_slice_eq(head->method, TR_SLICE_LIT("CONNECT"));
+    /* RFC 9113 8.5: CONNECT has neither :scheme nor :path; RFC 8441 4: with :protocol it has. */
+    bool connect = tr_slice_eq(head->method, TR_SLICE_LIT("CONNECT")) && head->protocol.len == 0;
     const char *order = h2->profile->pseudo_order[0] == '\0' ? "masp" : h2->profile->pseudo_order;
     for (size_t i = 0; i < 4 && order[i] != '\0'; i++) {
         switch (order[i]) {
@@ -525,6 +525,9 @@ fill_fields(tr_h2_t *h2, const tr_request_head_t *head, bool *out_has_length)
             }
             break;
         }
+    }
+    if (head->protocol.len > 0) { /* behind the others in both live captures */
+        nv = put(nv, TR_SLICE_LIT(":protocol"), head->protocol, NGHTTP2_NV_FLAG_NO_COPY_NAME);
     }
     *out_has_length = false;
     for (size_t i = 0; i < head->num_fields; i++) {
@@ -1015,6 +1018,12 @@ bool
 tr_h2_got_settings(const tr_h2_t *h2)
 {
     return h2->got_settings;
+}
+
+bool
+tr_h2_has_connect(const tr_h2_t *h2)
+{
+    return h2->got_settings && nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
 bool

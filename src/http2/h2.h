@@ -45,6 +45,7 @@ bool tr_h2_is_draining(const tr_h2_t *h2);  /* GOAWAY came, ids ran out, or a fa
 size_t tr_h2_num_streams(const tr_h2_t *h2);
 size_t tr_h2_max_streams(const tr_h2_t *h2); /* the server's SETTINGS_MAX_CONCURRENT_STREAMS, or 100 until it says */
 bool tr_h2_got_settings(const tr_h2_t *h2);
+bool tr_h2_has_connect(const tr_h2_t *h2); /* the server takes extended CONNECT (RFC 8441 3); known once tr_h2_got_settings */
 bool tr_h2_wants_write(const tr_h2_t *h2);
 /* tr_h2_stream_sent says whether the exchange's HEADERS were pulled. */
 bool tr_h2_stream_sent(const tr_h2_stream_t *stream);

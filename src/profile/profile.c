@@ -144,6 +144,7 @@ tr_kind_name(tr_kind_t kind)
         [TR_KIND_NAVIGATE] = "navigate", [TR_KIND_FETCH] = "fetch", [TR_KIND_XHR] = "xhr",
         [TR_KIND_FORM] = "form",         [TR_KIND_IMAGE] = "image", [TR_KIND_SCRIPT] = "script",
         [TR_KIND_STYLE] = "style",       [TR_KIND_IFRAME] = "iframe", [TR_KIND_WEBSOCKET] = "websocket",
+        [TR_KIND_EVENTS] = "events",
     };
     return kind < TR_KIND_COUNT ? names[kind] : "";
 }

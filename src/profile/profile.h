@@ -96,7 +96,8 @@ typedef enum tr_kind {
     TR_KIND_SCRIPT,
     TR_KIND_STYLE,
     TR_KIND_IFRAME,
-    TR_KIND_WEBSOCKET, /* the HTTP/1.1 handshake */
+    TR_KIND_WEBSOCKET, /* the handshake */
+    TR_KIND_EVENTS,    /* EventSource */
     TR_KIND_COUNT
 } tr_kind_t;
 
@@ -164,6 +165,11 @@ enum {
     TR_PROFILE_H2_ONE_RECORD = 1u << 11,
     /* HTTP/2: a close_notify / GOAWAY is sent at the end. Browsers send neither. */
     TR_PROFILE_SENDS_GOAWAY = 1u << 12,
+    /* A WebSocket to a host without a connection goes over an ordinary one, and over one of its own when that turns out to be HTTP/2
+     * without extended CONNECT (Firefox). Else it opens one of its own at once (Chromium). */
+    TR_PROFILE_WS_ORDINARY = 1u << 13,
+    /* A WebSocket's own connection does not offer compress_certificate (Firefox). */
+    TR_PROFILE_WS_PLAIN_CERT = 1u << 14,
     /* Made by tr_profile_new, counted. */
     TR_PROFILE_COUNTED = 1u << 31
 };

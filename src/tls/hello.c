@@ -55,6 +55,8 @@ tr_hello__sends(const tr_hello_t *hello, const tr_profile_ext_t *ext)
     case TR_EXT_ALPS_OLD:
         /* chromium_156_linux.json, variant websocket: with HTTP/1.1 alone there is no ALPS. */
         return (hello->tls_flags & TR_TLS_HTTP1_ONLY) == 0;
+    case TR_EXT_COMPRESS_CERTIFICATE:
+        return (hello->tls_flags & TR_TLS_WEBSOCKET) == 0 || (hello->profile->flags & TR_PROFILE_WS_PLAIN_CERT) == 0;
     case TR_EXT_EARLY_DATA:
         return hello->offers_early_data && !hello->is_retry; /* RFC 8446 4.1.2: gone from the second hello */
     case TR_EXT_COOKIE:

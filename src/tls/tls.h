@@ -28,6 +28,7 @@ enum {
     TR_TLS_HTTP1_ONLY = 1u << 1,       /* ALPN is http/1.1 only; ALPS is left out */
     TR_TLS_NO_RESUME = 1u << 2,        /* neither offer nor keep sessions */
     TR_TLS_FUZZ_NO_SIGNATURES = 1u << 3, /* only in fuzz builds: skips signature checks */
+    TR_TLS_WEBSOCKET = 1u << 5,        /* a WebSocket's own connection: with the profile's differences */
     TR_TLS_EARLY_DATA = 1u << 4        /* offer early data where profile and ticket allow it; see tr_tls_early_room */
 };
 

@@ -60,7 +60,7 @@ ENGINES: dict[str | None, Engine] = {
     "gecko": Engine(
         source="firefox_153_linux.json (notes, variants, requests); NSS for the cookie's place",
         flags=frozenset({"PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "SHARES_X25519",
-                         "EARLY_DATA", "H2_EMPTY_DATA"}),
+                         "EARLY_DATA", "H2_EMPTY_DATA", "WS_ORDINARY", "WS_PLAIN_CERT"}),
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
         hpack="FIREFOX", data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
         connection_behind="accept-encoding", kinds="firefox_153_linux", kinds_of="firefox_153_linux",

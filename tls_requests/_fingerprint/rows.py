@@ -16,6 +16,7 @@ from .registry import (
     ALPN,
     ALPS,
     ALPS_OLD,
+    COMPRESS,
     COOKIE,
     EARLY_DATA,
     ECH,
@@ -444,6 +445,12 @@ def tls_flags(profile: Rows, root: Node, tls: Node) -> None:
         set_flag(profile, "EARLY_DATA", EARLY_DATA in ext_types(early["tls"]))
     if "resumption_tls12" in variants:
         set_flag(profile, "RESUMES_12", TICKET in ext_types(variants["resumption_tls12"]["tls"]))
+    websocket, ordinary = variants.get("websocket"), variants.get("websocket_same_host_http1")
+    if websocket is not None:
+        set_flag(profile, "WS_PLAIN_CERT", COMPRESS in types and COMPRESS not in ext_types(websocket["tls"]))
+    if ordinary is not None:
+        offered = [ext["protocols"].value for ext in ordinary["tls"]["extensions"].items() if ext["type"].value == ALPN]
+        set_flag(profile, "WS_ORDINARY", any("h2" in protocols for protocols in offered))
     kept = {
         any(share["group"].value == GREASE for share in item["shares"].items())
         for name in sorted(variants.value)
