@@ -14,13 +14,14 @@ from .exceptions import HTTPError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
     from typing import Any, TypeVar
 
     from ._states import ClientState, ProtocolType
     from ._stream import AsyncStreamContext, StreamContext
     from ._upload import Source
+    from ._websocket import AsyncWebSocketContext, WebSocketContext
     from .models.headers import Headers
     from .models.request import Request as Request
     from .models.response import Response as Response
@@ -294,6 +295,36 @@ class Client(BaseClient):
         from ._stream import StreamContext
 
         return StreamContext(self, method, url, kwargs)
+
+    def websocket(
+        self,
+        url: Any,
+        *,
+        subprotocols: Sequence[str] = (),
+        max_message_size: int = 16 * 1024 * 1024,
+        max_queue: int = 64,
+        ping_interval: float | None = None,
+        pong_timeout: float | None = 20.0,
+        close_timeout: float = 10.0,
+        compression: bool = True,
+        **kwargs: Any,
+    ) -> WebSocketContext:
+        """Open a WebSocket: `with client.websocket(url) as socket`.
+
+        url: ws, wss, http or https. headers, cookies, params, auth, timeout (of the handshake), proxy, verify and others: as for `request`;
+        `origin` or `page` says which page asks, by default one of the same origin. Redirects are not followed.
+        subprotocols: offered, the preferred first. max_message_size: bytes of a received message, decompressed. max_queue: messages that
+        wait to be received before nothing more is read. ping_interval: seconds between pings of ours; None: none, as browsers.
+        pong_timeout: seconds for the answer to a ping. close_timeout: seconds for the closing handshake.
+        compression: offer permessage-deflate as the browser does.
+        Raises WebSocketHandshakeError (`response`: the answer), and what a request raises; TypeError and ValueError for arguments.
+        """
+        from ._websocket import WebSocketContext, _Options
+
+        options = _Options(
+            subprotocols, max_message_size, max_queue, ping_interval, pong_timeout, close_timeout, compression
+        )
+        return WebSocketContext(self, url, options, kwargs)
 
     def download(
         self,
@@ -786,6 +817,36 @@ class AsyncClient(BaseClient):
         from ._stream import AsyncStreamContext
 
         return AsyncStreamContext(self, method, url, kwargs)
+
+    def websocket(
+        self,
+        url: Any,
+        *,
+        subprotocols: Sequence[str] = (),
+        max_message_size: int = 16 * 1024 * 1024,
+        max_queue: int = 64,
+        ping_interval: float | None = None,
+        pong_timeout: float | None = 20.0,
+        close_timeout: float = 10.0,
+        compression: bool = True,
+        **kwargs: Any,
+    ) -> AsyncWebSocketContext:
+        """Open a WebSocket: `async with client.websocket(url) as socket`.
+
+        url: ws, wss, http or https. headers, cookies, params, auth, timeout (of the handshake), proxy, verify and others: as for `request`;
+        `origin` or `page` says which page asks, by default one of the same origin. Redirects are not followed.
+        subprotocols: offered, the preferred first. max_message_size: bytes of a received message, decompressed. max_queue: messages that
+        wait to be received before nothing more is read. ping_interval: seconds between pings of ours; None: none, as browsers.
+        pong_timeout: seconds for the answer to a ping. close_timeout: seconds for the closing handshake.
+        compression: offer permessage-deflate as the browser does.
+        Raises WebSocketHandshakeError (`response`: the answer), and what a request raises; TypeError and ValueError for arguments.
+        """
+        from ._websocket import AsyncWebSocketContext, _Options
+
+        options = _Options(
+            subprotocols, max_message_size, max_queue, ping_interval, pong_timeout, close_timeout, compression
+        )
+        return AsyncWebSocketContext(self, url, options, kwargs)
 
     async def download(
         self,

@@ -16,7 +16,11 @@
        │  └─ ReadTimeout ── FirstByteTimeout
        ├─ TLSError ── CertificateError, ProfileError
        ├─ ProtocolError
-       └─ RemoteProtocolError ── IncompleteBody, DecodingError, TooManyRequests
+       ├─ RemoteProtocolError ── IncompleteBody, DecodingError, TooManyRequests
+       ├─ WebSocketError
+       │  ├─ WebSocketHandshakeError, WebSocketClosed, WebSocketTimeout
+       │  └─ WebSocketProtocolError ── WebSocketTooBig, WebSocketInvalidText
+       └─ EventStreamError
 
 Which failure has which class is in src/core/errors.def and, as a page, in docs/errors.md.
 """
@@ -49,6 +53,7 @@ __all__ = [
     "CookieFileError",
     "DNSError",
     "DecodingError",
+    "EventStreamError",
     "FirstByteTimeout",
     "HTTPError",
     "HeaderError",
@@ -80,6 +85,13 @@ __all__ = [
     "URLParamsError",
     "UnknownOptionWarning",
     "UnsupportedProtocol",
+    "WebSocketClosed",
+    "WebSocketError",
+    "WebSocketHandshakeError",
+    "WebSocketInvalidText",
+    "WebSocketProtocolError",
+    "WebSocketTimeout",
+    "WebSocketTooBig",
     "WriteTimeout",
 ]
 
@@ -345,6 +357,54 @@ class DecodingError(RemoteProtocolError):
 
 class TooManyRequests(RemoteProtocolError):
     """The server asked for calm at the HTTP/2 level."""
+
+
+class WebSocketError(HTTPError):
+    """Something is wrong with a WebSocket.
+
+    close_code: code of the closing handshake: the peer's, or the one that was sent to it; 1006 when the connection was lost without
+    one; None while the WebSocket is open or was never opened. close_reason: the text that came with it.
+    """
+
+    close_code: int | None = None
+    close_reason: str = ""
+
+    def __init__(self, message: str, close_code: int | None = None, close_reason: str = "", **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.close_code = close_code
+        self.close_reason = close_reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind, _, facts = super().__reduce__()
+        return kind, (self.message, self.close_code, self.close_reason), facts
+
+
+class WebSocketHandshakeError(WebSocketError):
+    """The server did not open the WebSocket: `response` is what it answered."""
+
+
+class WebSocketClosed(WebSocketError):
+    """The WebSocket is closed."""
+
+
+class WebSocketTimeout(WebSocketError):
+    """Nothing was received, sent or answered in time."""
+
+
+class WebSocketProtocolError(WebSocketError):
+    """The peer broke a rule of WebSockets; `close_code` was sent to it (RFC 6455 7.4)."""
+
+
+class WebSocketTooBig(WebSocketProtocolError):
+    """A message of the peer's was larger than `max_message_size` (1009)."""
+
+
+class WebSocketInvalidText(WebSocketProtocolError):
+    """A text message of the peer's was no UTF-8 (1007)."""
+
+
+class EventStreamError(HTTPError):
+    """An answer is no event stream (`response` is what came), or its events pass a limit."""
 
 
 _BUILT_IN: dict[str, type[Exception]] = {"MemoryError": MemoryError, "ValueError": ValueError}
