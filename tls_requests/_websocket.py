@@ -51,6 +51,8 @@ _NORMAL = frozenset({1000, 1001, 1005})
 # One read. With compression a read may become a thousand times as much before anything is counted, so it is smaller.
 _READ = 65536
 _READ_DEFLATED = 8192
+# After both close frames, for the server to close the connection: as long as Chromium waits.
+_LINGER_SECONDS = 2.0
 # Of a refused handshake's body: an error page.
 _REFUSAL_MAX = 1024 * 1024
 _REFUSAL_SECONDS = 10.0
@@ -495,9 +497,18 @@ class AsyncWebSocket:
                 self._op._write(self._pass, data)
 
     def _end_stream(self) -> None:
-        """Both close frames were seen: HTTP/2 tells it by the end of our half (RFC 8441 5)."""
-        if not self._ended and self._protocol.close_sent is not None:
-            self._op._write_end(self._pass)
+        """Both close frames were seen: the server closes the connection, or (RFC 8441 5) both end their half of the stream."""
+        if self._ended or self._protocol.close_sent is None:
+            return
+        if self.response.http_version == "HTTP/2.0" and not self._protocol.close_rcvd_then_sent:
+            # Nothing is under way any more: as Chromium does, reset it. Some servers do not end their half (hypercorn).
+            self._abort()
+            return
+        self._op._write_end(self._pass)
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        limit = min(self._options.close_timeout, _LINGER_SECONDS)
+        self._close_timer = self._loop.call_later(limit, self._abort)
 
     # ------------------------------------------------------------------------------------------------------------ the end
 
