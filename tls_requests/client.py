@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from ._events import AsyncEvents, Events
     from ._states import ClientState, ProtocolType
     from ._stream import AsyncStreamContext, StreamContext
     from ._upload import Source
@@ -325,6 +326,43 @@ class Client(BaseClient):
             subprotocols, max_message_size, max_queue, ping_interval, pong_timeout, close_timeout, compression
         )
         return WebSocketContext(self, url, options, kwargs)
+
+    def events(
+        self,
+        url: Any,
+        *,
+        last_event_id: str = "",
+        reconnect: bool = True,
+        retry: float = 3.0,
+        max_delay: float = 60.0,
+        max_failures: int | None = None,
+        idle_timeout: float | None = None,
+        max_event_size: int = 1024 * 1024,
+        **kwargs: Any,
+    ) -> Events:
+        """Receive server-sent events: `with client.events(url) as events: for event in events: ...`.
+
+        Each event has event, data, id and retry. Arguments as for `get`; timeout is that of the answer's head.
+        last_event_id: where to go on. reconnect: ask again, with the last id, when the stream ends or breaks. retry: seconds before
+        that, until the server says otherwise; doubled after each failure in a row up to max_delay. max_failures: in a row, before the
+        error is raised; None: no limit. idle_timeout: seconds without a byte after which the connection counts as broken; None: none.
+        max_event_size: bytes of a line and of an event's data.
+        Raises EventStreamError for an answer that is no event stream and for events that are too large; what the first request raises.
+        """
+        from ._events import Events
+
+        return Events(
+            self,
+            url,
+            kwargs,
+            last_event_id,
+            reconnect,
+            retry,
+            max_delay,
+            max_failures,
+            idle_timeout,
+            max_event_size,
+        )
 
     def download(
         self,
@@ -847,6 +885,43 @@ class AsyncClient(BaseClient):
             subprotocols, max_message_size, max_queue, ping_interval, pong_timeout, close_timeout, compression
         )
         return AsyncWebSocketContext(self, url, options, kwargs)
+
+    def events(
+        self,
+        url: Any,
+        *,
+        last_event_id: str = "",
+        reconnect: bool = True,
+        retry: float = 3.0,
+        max_delay: float = 60.0,
+        max_failures: int | None = None,
+        idle_timeout: float | None = None,
+        max_event_size: int = 1024 * 1024,
+        **kwargs: Any,
+    ) -> AsyncEvents:
+        """Receive server-sent events: `async with client.events(url) as events: async for event in events: ...`.
+
+        Each event has event, data, id and retry. Arguments as for `get`; timeout is that of the answer's head.
+        last_event_id: where to go on. reconnect: ask again, with the last id, when the stream ends or breaks. retry: seconds before
+        that, until the server says otherwise; doubled after each failure in a row up to max_delay. max_failures: in a row, before the
+        error is raised; None: no limit. idle_timeout: seconds without a byte after which the connection counts as broken; None: none.
+        max_event_size: bytes of a line and of an event's data.
+        Raises EventStreamError for an answer that is no event stream and for events that are too large; what the first request raises.
+        """
+        from ._events import AsyncEvents
+
+        return AsyncEvents(
+            self,
+            url,
+            kwargs,
+            last_event_id,
+            reconnect,
+            retry,
+            max_delay,
+            max_failures,
+            idle_timeout,
+            max_event_size,
+        )
 
     async def download(
         self,

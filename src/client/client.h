@@ -91,6 +91,7 @@ enum {
     TR_OP_NEW_TUNNEL = 1u << 7,    /* with a proxy: a connection of this hop's own, and no resumption: the exit may be another each time */
     TR_OP_STREAM = 1u << 8,        /* the answer is handed out when its head is there, its body by tr_op_read_* */
     TR_OP_NO_EARLY = 1u << 10,     /* not as early data (RFC 8446 2.3), whatever profile and ticket allow */
+    TR_OP_HEAD_LIMIT = 1u << 11,   /* with TR_OP_STREAM: total_ms ends with the answer's head */
     TR_OP_DUPLEX = 1u << 12,       /* with TR_OP_STREAM, TR_KIND_WEBSOCKET and a body that is written: after 101 (HTTP/2: 2xx to an extended
                                       CONNECT) tr_op_read_* and tr_op_write are a stream of bytes both ways, without time limits; any other
                                       answer is an answer. Redirects are not followed */

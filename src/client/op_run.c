@@ -201,7 +201,7 @@ static uint64_t
 total_deadline(const tr_op_t *op)
 {
     uint64_t start = op->hop_ns;
-    if (op->switched) {
+    if (op->switched || ((op->flags & TR_OP_HEAD_LIMIT) != 0 && op->flow != NULL && op->flow->published)) {
         return UINT64_MAX;
     }
     if ((op->flags & TR_OP_STALL_LIMIT) != 0 && op->state == TR_OP_ACTIVE) {

@@ -755,6 +755,9 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     if ((value = option(options, "stream")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_STREAM;
     }
+    if ((value = option(options, "head_limit")) != NULL && PyObject_IsTrue(value) > 0) {
+        request->flags |= TR_OP_HEAD_LIMIT;
+    }
     if ((value = option(options, "duplex")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_DUPLEX;
     }
