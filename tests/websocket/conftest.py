@@ -21,6 +21,7 @@ from peers import Peer, PeerError, find_program, free_port, start
 from peers.certs import Pair
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 TEST_SECONDS = 60
 STEP_SECONDS = 25
 
