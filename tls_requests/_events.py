@@ -205,7 +205,9 @@ class _Source:
             return False
         kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
         if response.status_code != 200:
-            raise EventStreamError(f"The server answered {response.status_code} to the request for events.", response=response)
+            raise EventStreamError(
+                f"The server answered {response.status_code} to the request for events.", response=response
+            )
         if kind != "text/event-stream":
             raise EventStreamError(f"The answer is no event stream: its type is {kind[:64]!r}.", response=response)
         self._parser.reset()
@@ -369,4 +371,3 @@ class AsyncEvents(_Source):
         self._closed = True
         if self.response is not None:
             await self.response.aclose()
-

@@ -108,7 +108,11 @@ class _Options:
             raise TypeError("subprotocols must be a sequence of names, not one name")
         self.subprotocols = tuple(subprotocols)
         for name in self.subprotocols:
-            if not isinstance(name, str) or not name or any(not 0x20 < ord(c) < 0x7F or c in '"(),/:;<=>?@[\\]{}' for c in name):
+            if (
+                not isinstance(name, str)
+                or not name
+                or any(not 0x20 < ord(c) < 0x7F or c in '"(),/:;<=>?@[\\]{}' for c in name)
+            ):
                 raise ValueError(f"subprotocols has {name!r}, which is no token")
         if len(set(self.subprotocols)) != len(self.subprotocols):
             raise ValueError("subprotocols names one twice")  # RFC 6455 4.1
@@ -326,7 +330,9 @@ class AsyncWebSocket:
     close_code, close_reason: None and "" while it is open; then see WebSocketError.
     """
 
-    def __init__(self, op: Any, response: Response, options: _Options, subprotocol: str | None, extensions: list[Any]) -> None:
+    def __init__(
+        self, op: Any, response: Response, options: _Options, subprotocol: str | None, extensions: list[Any]
+    ) -> None:
         self.response = response
         self.subprotocol = subprotocol
         self._op = op
@@ -441,7 +447,9 @@ class AsyncWebSocket:
             self._binary, self._size = bytearray(), 0
         self._size += len(data)
         if self._size > self._options.max_message_size:
-            return self._violate(WebSocketTooBig, 1009, f"a message has more than {self._options.max_message_size} bytes")
+            return self._violate(
+                WebSocketTooBig, 1009, f"a message has more than {self._options.max_message_size} bytes"
+            )
         if self._text is not None:
             try:
                 if self._decoder is not None:
@@ -735,7 +743,9 @@ class AsyncWebSocket:
                 if self._protocol.expect_continuation_frame and self._error is None:
                     self._protocol.fail(1011, "a message was not completed")
                     self._flush()
-                    self._fail(WebSocketClosed("A message could not be completed.", 1011, "a message was not completed"))
+                    self._fail(
+                        WebSocketClosed("A message could not be completed.", 1011, "a message was not completed")
+                    )
                 raise
 
     async def send_text(self, text: str) -> None:

@@ -22,7 +22,10 @@ CASES: list[tuple[bytes, list[tuple[str, str, str, int | None]]]] = [
     (b"data:x\n\ndata:  x\n\n", [("message", "x", "", None), ("message", " x", "", None)]),
     (b": comment\n:\n\ndata: a\n: more\n\n", [("message", "a", "", None)]),
     (b"event: add\ndata: 1\n\nevent: add\n\ndata: 2\n\n", [("add", "1", "", None), ("message", "2", "", None)]),
-    (b"id: 7\ndata: a\n\ndata: b\n\nid\ndata: c\n\n", [("message", "a", "7", None), ("message", "b", "7", None), ("message", "c", "", None)]),
+    (
+        b"id: 7\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
+        [("message", "a", "7", None), ("message", "b", "7", None), ("message", "c", "", None)],
+    ),
     (b"id: 1\0\ndata: a\n\n", [("message", "a", "", None)]),
     (b"retry: 10\ndata: a\n\nretry: x\nretry: -1\ndata: b\n\n", [("message", "a", "", 10), ("message", "b", "", None)]),
     (b"foo: bar\nDATA: x\ndata : y\n\n", []),
@@ -52,7 +55,24 @@ def test_random_splits_of_random_streams() -> None:
     for seed in range(300):
         rng = random.Random(seed)
         stream = b"".join(
-            rng.choice([b"data", b"id", b"event", b"retry", b":", b" ", b"\r", b"\n", b"\r\n", b"x", b"7", b"\0", b"\xef\xbb\xbf", b"\xc3"])
+            rng.choice(
+                [
+                    b"data",
+                    b"id",
+                    b"event",
+                    b"retry",
+                    b":",
+                    b" ",
+                    b"\r",
+                    b"\n",
+                    b"\r\n",
+                    b"x",
+                    b"7",
+                    b"\0",
+                    b"\xef\xbb\xbf",
+                    b"\xc3",
+                ]
+            )
             for _ in range(rng.randrange(60))
         )
         whole = EventParser().feed(stream)

@@ -87,7 +87,7 @@ def url_of(server: Fake) -> str:
 def test_events_come_as_they_are_sent(reader: Reader, fake: Any) -> None:
     def behave(link: Link) -> None:
         link.request()
-        link.send(HEAD + b"id: 1\nevent: add\ndata: {\"a\": 1}\n\n: ping\n\n")
+        link.send(HEAD + b'id: 1\nevent: add\ndata: {"a": 1}\n\n: ping\n\n')
         link.send(b"data: on")
         time.sleep(0.05)
         link.send(b"e\r\ndata: two\r\n\r\n")
@@ -252,7 +252,13 @@ def test_cancelled_while_it_waits(fake: Any) -> None:
 
 def test_bad_arguments() -> None:
     client = tls_requests.Client()
-    for options in ({"retry": -1}, {"idle_timeout": 0}, {"last_event_id": "a\nb"}, {"max_event_size": 0}, {"max_delay": True}):
+    for options in (
+        {"retry": -1},
+        {"idle_timeout": 0},
+        {"last_event_id": "a\nb"},
+        {"max_event_size": 0},
+        {"max_delay": True},
+    ):
         with pytest.raises(ValueError):
             client.events("http://127.0.0.1:9/", **options)
 
@@ -271,6 +277,9 @@ def test_fields_are_the_browsers(reader: Reader, fake: Any, root: Any, identifie
     reader.read(url_of(server), 1, page=url_of(server).replace("/events", "/all"))
     host = f"127.0.0.1:{server.port}"
     recorded = json.loads((root / "profiles" / f"{identifier}.json").read_text())["requests"]["http1"]["event_source"]
-    expected = [f"{name}: {value.replace('https://www.h1.test', 'http://' + host).replace('www.h1.test', host)}" for name, value in recorded["headers"]]
+    expected = [
+        f"{name}: {value.replace('https://www.h1.test', 'http://' + host).replace('www.h1.test', host)}"
+        for name, value in recorded["headers"]
+    ]
     sent = server.requests[0].head.decode("ascii").split("\r\n")[1:-1]
     assert sent == expected

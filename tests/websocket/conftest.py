@@ -133,9 +133,7 @@ def _first(socket: Any, offered: Any) -> Any:
 
 
 @contextlib.contextmanager
-def websockets_server(
-    handler: Callable[[Any], Any] = echo, pair: Pair | None = None, **options: Any
-) -> Iterator[int]:
+def websockets_server(handler: Callable[[Any], Any] = echo, pair: Pair | None = None, **options: Any) -> Iterator[int]:
     """A server of the package `websockets` on a thread of this process; its port. pair: over TLS."""
     from websockets.asyncio.server import serve
 

@@ -14,7 +14,9 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
-def frame(opcode: int, data: bytes = b"", fin: bool = True, rsv: int = 0, mask: bytes | None = None, length: int | None = None) -> bytes:
+def frame(
+    opcode: int, data: bytes = b"", fin: bool = True, rsv: int = 0, mask: bytes | None = None, length: int | None = None
+) -> bytes:
     """A frame; length: what its head says, whatever `data` has."""
     size = len(data) if length is None else length
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
