@@ -91,7 +91,10 @@ run(log_t *log, uint8_t how, tr_slice_t response, size_t part)
                               TR_SLICE_LIT("/"),
                               &upgrade,
                               (how & 4) != 0 ? 1 : 0,
-                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0};
+                              {false, 0, TR_SLICE_NULL, NULL, NULL},
+                              0,
+                              (how & 36) == 36,
+                              TR_SLICE_NULL};
     tr_h1_t *h1;
     tr_err_t err = TR_ERR_INIT;
     tr_buf_t out = TR_BUF_INIT;

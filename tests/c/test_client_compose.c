@@ -308,3 +308,33 @@ TR_TEST_OOM(compose_kind, "/client/compose/kind")
     in.method = TR_SLICE_LIT("GET");
     CHECK_NAMES(&in, "user-agent referer accept-encoding accept cookie");
 }
+
+/* A profile that was never seen opening a WebSocket sends what RFC 6455 asks for, with what it says of itself. */
+TR_TEST(compose_plain_handshake, "/client/compose/handshake_without_a_capture")
+{
+    static const tr_profile_header_t rows[] = {{"Host", NULL}, {"User-Agent", "me"}, {"Accept-Encoding", "gzip"}, {"Cookie", NULL}};
+    tr_profile_t profile = {.id = "plain", .h1_headers = rows, .num_h1_headers = TR_ARRAY_LEN(rows)};
+    tr_arena_t arena;
+    tr_err_t err = TR_ERR_INIT;
+    tr_field_t *fields;
+    size_t num;
+    char text[512];
+    size_t len = 0;
+    tr_arena_init(&arena);
+    tr_compose_t in = {.profile = &profile,
+                       .method = TR_SLICE_LIT("GET"),
+                       .authority = TR_SLICE_LIT("a.test"),
+                       .kind = TR_KIND_WEBSOCKET,
+                       .cookie = TR_SLICE_LIT("a=1"),
+                       .origin = TR_SLICE_LIT("http://a.test"),
+                       .websocket_key = TR_SLICE_LIT("KEY")};
+    TR_CHECK_INT(tr_compose_fields(&in, &arena, &fields, &num, &err), TR_OK);
+    for (size_t i = 0; i < num; i++) {
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%.*s: %.*s\n", (int)fields[i].name.len, (const char *)fields[i].name.data,
+                                (int)fields[i].value.len, (const char *)fields[i].value.data);
+    }
+    TR_CHECK_SLICE(tr_slice(text, len), "Host: a.test\nConnection: Upgrade\nUpgrade: websocket\nUser-Agent: me\nOrigin: http://a.test\n"
+                                        "Sec-WebSocket-Version: 13\nAccept-Encoding: gzip\nCookie: a=1\nSec-WebSocket-Key: KEY\n"
+                                        "Sec-WebSocket-Extensions: permessage-deflate\n");
+    tr_arena_cleanup(&arena);
+}

@@ -124,7 +124,7 @@ submit(tr_h1_t *h1, log_t *log, const char *method, const tr_field_t *fields, si
                               TR_SLICE_LIT("/"),
                               fields,
                               num_fields,
-                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0};
+                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0, false, TR_SLICE_NULL};
     tr_buf_t out = TR_BUF_INIT;
     tr_code_t code = tr_h1_submit(h1, &head, &events, log, err);
     code = code == TR_OK ? tr_h1_pull(h1, &out, 16384, err) : code;
@@ -759,7 +759,7 @@ TR_TEST(h1_unasked, "/http1/flow/unasked_bytes")
                               TR_SLICE_LIT("/"),
                               NULL,
                               0,
-                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0};
+                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0, false, TR_SLICE_NULL};
     log = (log_t){0};
     TR_CHECK_OK(tr_h1_new(&h1, NULL, &err), &err);
     TR_CHECK_OK(tr_h1_submit(h1, &head, &events, &log, &err), &err);
@@ -873,7 +873,7 @@ expect_cut(const char *at, bool by_failure, bool whole, tr_code_t expected_code,
                               TR_SLICE_LIT("/"),
                               NULL,
                               0,
-                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0};
+                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0, false, TR_SLICE_NULL};
     cutter_t cutter = {NULL, at, by_failure, &log};
     tr_err_t err = TR_ERR_INIT;
     tr_bufq_t in;
@@ -968,7 +968,7 @@ chain_submit(chain_t *chain)
                               TR_SLICE_LIT("/"),
                               NULL,
                               0,
-                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0};
+                              {false, 0, TR_SLICE_NULL, NULL, NULL}, 0, false, TR_SLICE_NULL};
     return tr_h1_submit(chain->h1, &head, &chain_events, chain, NULL);
 }
 

@@ -106,7 +106,7 @@ request(const char *method, const char *target, const tr_field_t *fields, size_t
                                tr_slice_cstr(target),
                                fields,
                                num_fields,
-                               {false, 0, TR_SLICE_NULL, NULL, NULL}, 0};
+                               {false, 0, TR_SLICE_NULL, NULL, NULL}, 0, false, TR_SLICE_NULL};
 }
 
 /* Submits and pulls everything in pieces of max; the script starts over. Returns the last code. */

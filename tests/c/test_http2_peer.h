@@ -174,7 +174,9 @@ head_of(const char *method, const char *target, const tr_field_t *fields, size_t
                                fields,
                                num_fields,
                                {.present = false},
-                               0};
+                               0,
+                               false,
+                               TR_SLICE_NULL};
 }
 
 UNUSED_FN tr_code_t
