@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from ._connection import Limits as Limits, Timeout as Timeout
     from ._retry import Attempt as Attempt, Retry as Retry
     from ._timing import ClientStats as ClientStats, Timing as Timing
+    from ._websocket import AsyncWebSocket as AsyncWebSocket, WebSocket as WebSocket
+    from ._events import AsyncEvents as AsyncEvents, Event as Event, Events as Events
     from ._fingerprint.catalogue import ProfileInfo as ProfileInfo
     from ._fingerprint.profile import Profile as Profile, profiles as profiles
     from ._fingerprint.report import Difference as Difference
@@ -254,12 +256,17 @@ _MODELS = frozenset(
 
 # Classes of connection options and of what is known about connections: where each is.
 _CONNECTION = {
+    "AsyncEvents": "._events",
+    "AsyncWebSocket": "._websocket",
     "Attempt": "._retry",
     "ClientStats": "._timing",
+    "Event": "._events",
+    "Events": "._events",
     "Limits": "._connection",
     "Retry": "._retry",
     "Timeout": "._connection",
     "Timing": "._timing",
+    "WebSocket": "._websocket",
 }
 
 

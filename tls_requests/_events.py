@@ -198,8 +198,9 @@ class _Source:
     def _check(self, response: Response) -> bool:
         """Whether an answer is an event stream. False: the server wants no more of this (204). Raises EventStreamError."""
         self.response = response
-        if response.status_code == 0:
-            raise response.error
+        failure = response.error
+        if failure is not None:
+            raise failure
         if response.status_code == 204:
             self._closed = True
             return False

@@ -31,7 +31,7 @@ HOSTS = ("example.com", "example.org", "httpbin.org", "www.python.org")
 PROXY = "proxy.example:3128"  # a proxy of ours
 NEVER_ASKED = ("shop.example", "db.internal", "first.example", "exit.example")  # in examples that send nothing
 CERTIFICATE_NAMES = tuple(f"{host}.localhost" for host in HOSTS)
-URL = re.compile(r"(https?)://(?:[^\s/@\"']*@)?([A-Za-z0-9.-]+)(:[0-9]+)?")
+URL = re.compile(r"(https?|wss)://(?:[^\s/@\"']*@)?([A-Za-z0-9.-]+)(:[0-9]+)?")
 PAGE = b"<!doctype html><title>Example</title><h1>Example</h1>\n"
 JSON = ("content-type", "application/json")
 
@@ -158,6 +158,7 @@ class Site(server.Server):
 
     connection_class = Connection
     proxy_port = 0
+    websocket_port = 0
 
     def respond(self, connection: Any, request: server.Request) -> server.Response:
         url = urlsplit(request.path)
@@ -260,6 +261,10 @@ class Site(server.Server):
     def on_response_headers(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
         return as_json(query, *((key.lower(), value) for key, value in query.items()))
 
+    def on_feed(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
+        events = b'id: 1\ndata: first\n\nid: 2\nevent: greeting\ndata: {"text": "hello"}\n\nid: 3\ndata: last\n\n'
+        return server.Response(200, [("content-type", "text/event-stream")], events)
+
     def on_etag(self, request: server.Request, rest: list[str], query: dict[str, str]) -> server.Response:
         tag = f'"{rest[0]}"'
         if request.header("if-none-match") == tag:
@@ -289,6 +294,8 @@ class Site(server.Server):
             host, port = match.group(2), match.group(3)
             if host in HOSTS and match.group(1) == "https" and port is None:
                 return f"{match.group(0)}.localhost:{self.port}"
+            if host in HOSTS and match.group(1) == "wss" and port is None:
+                return f"{match.group(0)}.localhost:{self.websocket_port}"
             if (host in ("localhost", "127.0.0.1") and port is not None) or host in NEVER_ASKED:
                 return match.group(0)
             raise ValueError(f"{match.group(0)} is a host that the tests do not serve")
@@ -305,10 +312,51 @@ class Site(server.Server):
 
 
 @contextlib.contextmanager
+def websocket_echo(certificate: Path) -> Iterator[int]:
+    """wss://example.org/echo on a thread; its port. "close CODE REASON" closes."""
+    import asyncio
+    import ssl
+
+    from websockets.asyncio.server import serve
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    ports: list[int] = []
+    ready = threading.Event()
+
+    async def echo(socket: Any) -> None:
+        async for message in socket:
+            if isinstance(message, str) and message.startswith("close "):
+                _, code, reason = message.split(" ", 2)
+                await socket.close(int(code), reason)
+                return
+            await socket.send(message)
+
+    async def main() -> None:
+        async with serve(echo, "127.0.0.1", 0, ssl=context) as running:
+            ports.append(next(iter(running.sockets)).getsockname()[1])
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+@contextlib.contextmanager
 def running_site(certificate: Path) -> Iterator[Site]:
     site = Site("127.0.0.1", 0, str(certificate))
     site.start()
-    with ConnectProxy(("127.0.0.1", 0), ConnectProxy.Handler) as proxy:
+    with websocket_echo(certificate) as echo_port, ConnectProxy(("127.0.0.1", 0), ConnectProxy.Handler) as proxy:
+        site.websocket_port = echo_port
         site.proxy_port = proxy.server_address[1]
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:
