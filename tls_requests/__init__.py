@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
     from . import models as models, settings as settings, types as types, utils as utils
     from ._connection import Limits as Limits, Timeout as Timeout
+    from ._events import AsyncEvents as AsyncEvents, Event as Event, Events as Events
     from ._retry import Attempt as Attempt, Retry as Retry
     from ._timing import ClientStats as ClientStats, Timing as Timing
     from ._websocket import AsyncWebSocket as AsyncWebSocket, WebSocket as WebSocket
-    from ._events import AsyncEvents as AsyncEvents, Event as Event, Events as Events
     from ._fingerprint.catalogue import ProfileInfo as ProfileInfo
     from ._fingerprint.profile import Profile as Profile, profiles as profiles
     from ._fingerprint.report import Difference as Difference

@@ -6,12 +6,10 @@ import asyncio
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-
-    T = TypeVar("T")
 
 __all__ = ["background_loop", "run"]
 
@@ -37,7 +35,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Have the background loop do `work` and wait for it. A KeyboardInterrupt here cancels it there."""
     loop = background_loop()
     if threading.current_thread() is _thread:
