@@ -21,7 +21,9 @@ def descriptors() -> int:
 
 def ours() -> int:
     """Objects that a WebSocket of ours is made of."""
-    return sum(type(item).__name__ in ("AsyncWebSocket", "_Op", "_Notify", "Response") for item in gc.get_objects())
+    names = ("AsyncWebSocket", "_Op", "_Notify", "Response")
+    kinds = (type(item) for item in gc.get_objects())
+    return sum(kind.__name__ in names and kind.__module__.startswith("tls_requests") for kind in kinds)
 
 
 def resident() -> int:
