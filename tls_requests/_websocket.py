@@ -51,6 +51,8 @@ _NORMAL = frozenset({1000, 1001, 1005})
 # One read. With compression a read may become a thousand times as much before anything is counted, so it is smaller.
 _READ = 65536
 _READ_DEFLATED = 8192
+# Pongs that wait while the connection has no room: a few thousand.
+_ANSWERS_MAX = 65536
 # After both close frames, for the server to close the connection: as long as Chromium waits.
 _LINGER_SECONDS = 2.0
 # Of a refused handshake's body: an error page.
@@ -343,6 +345,7 @@ class AsyncWebSocket:
         self._pass: int = op._wants_body() or 0
         self._pumping = False
         self._dropping = False  # nobody wants messages any more
+        self._answered = 0  # bytes of pongs since the connection last had room
         # --- received
         self._queue: deque[str | bytes] = deque()
         self._receivers: deque[asyncio.Future[None]] = deque()
@@ -389,10 +392,15 @@ class AsyncWebSocket:
     # ------------------------------------------------------------------------------------------------- bytes from the engine
 
     def _stalled(self) -> bool:
-        """Nothing more is read: there is no room for messages, or for what they make us send."""
+        """Nothing more is read: there is no room for messages, or for what they make us answer. Output that waits is no reason by itself: the
+        server may wait for us to read."""
         if self._dropping:
             return False
-        return len(self._queue) >= self._options.max_queue or (not self._op._over and self._op._wants_body() is None)
+        if len(self._queue) >= self._options.max_queue:
+            return True
+        if self._answered > 0 and (self._op._over or self._op._wants_body() is not None):
+            self._answered = 0
+        return self._answered > _ANSWERS_MAX
 
     def _pump(self) -> None:
         if self._pumping or self._ended:
@@ -407,6 +415,7 @@ class AsyncWebSocket:
                     self._end(None)
                     break
                 self._protocol.receive_data(data)
+                self._answered += sum(map(len, self._protocol.writes))
                 self._take_frames()
                 self._flush()
         except HTTPError as error:
