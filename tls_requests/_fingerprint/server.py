@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import ssl
@@ -61,6 +62,8 @@ class Connection:
     settings = [(3, 100), (4, 1 << 20)]  # what the server's SETTINGS frame says
     window = 1 << 24  # added to the connection's receive window
     idle_timeout = 30.0
+    max_head = 1 << 20  # bytes of a request's head; browsers and servers stop at 256 KiB
+    max_body = 1 << 26  # bytes of a request's body, which is kept in memory
 
     def __init__(self, server: Server, sock: socket.socket, peer: Any) -> None:
         self.server, self.sock, self.peer = server, sock, peer
@@ -118,7 +121,7 @@ class Connection:
             else:
                 self.run_http1()
             self.say_goodbye()
-        except (OSError, ssl.SSLError, ParseError) as error:
+        except (OSError, ValueError) as error:  # SSLError is an OSError, ParseError and what int() says are ValueErrors
             self.record["error"] = "%s: %s" % (type(error).__name__, error)
         finally:
             try:
@@ -159,6 +162,7 @@ class Connection:
             raw += data
             segments.append(len(data))
             if not looks_like_tls(raw):
+                self.answer_plain(raw)
                 raise ParseError("not TLS: %r" % raw[:40])
             try:
                 message, records = extract_client_hello(raw)
@@ -179,6 +183,15 @@ class Connection:
             if not data:
                 raise ParseError("closed during the handshake")
             self.feed(data)
+
+    def answer_plain(self, raw: bytes) -> None:
+        """Tell those who speak HTTP without TLS that they are at the wrong port."""
+        if re.match(rb"[A-Z]{3,8} ", raw):
+            text = b"This port speaks TLS: use https://\n"
+            self.sock.sendall(
+                b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+                % (len(text), text)
+            )
 
     def feed(self, data: bytes) -> bytes:
         """Pass bytes on to TLS record by record; returns the plaintext after the handshake."""
@@ -268,6 +281,8 @@ class Connection:
                 buffer += self.feed(data)
                 if self.closing and b"\r\n\r\n" not in buffer:
                     return
+                if len(buffer) > self.max_head:
+                    raise ParseError("the head of a request is longer than %d bytes" % self.max_head)
             head, _, buffer = buffer.partition(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
             headers = [list(map(str.strip, line.split(":", 1))) for line in lines[1:] if ":" in line]
@@ -278,12 +293,16 @@ class Connection:
                 {"request_line": lines[0], "headers": headers, "at": self.elapsed()}
             )
             length = int(request.header("content-length") or 0)
+            if not 0 <= length <= self.max_body:
+                raise ParseError("a body of %d bytes" % length)
             chunked = "chunked" in (request.header("transfer-encoding") or "")
             while len(buffer) < length or (chunked and b"0\r\n\r\n" not in buffer):
                 data = self.receive(self.idle_timeout)
                 if not data:
                     return
                 buffer += self.feed(data)
+                if len(buffer) > self.max_body:
+                    raise ParseError("a body of more than %d bytes" % self.max_body)
             if chunked:
                 request.body, _, buffer = buffer.partition(b"0\r\n\r\n")
             else:
@@ -379,6 +398,8 @@ class Connection:
             elif kind == "DATA" and stream_id in self.streams:
                 request = self.streams[stream_id]["request"]
                 request.body += frame["data"]
+                if len(request.body) > self.max_body:
+                    raise ParseError("a body of more than %d bytes" % self.max_body)
                 if frame["length"]:
                     update = frame["length"].to_bytes(4, "big")
                     self.write(h2_frame(8, 0, 0, update) + h2_frame(8, 0, stream_id, update))
