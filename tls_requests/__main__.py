@@ -145,6 +145,10 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--family", help="only this family (chrome, firefox, safari, ...)")
     command.set_defaults(run=command_profiles)
 
+    from ._fingerprint.capture import arguments
+
+    arguments(commands.add_parser("capture", help="record your own browser: a local page that it visits becomes a profile"))
+
     args = parser.parse_args(argv)
     from .exceptions import HTTPError
 

@@ -480,14 +480,12 @@ def learn(records: Sequence[Record], name: str, source: dict[str, Any]) -> dict[
         if where == "first":
             continue
         tls = merge_hellos(hellos[where], notes, where)
-        # What is drawn for a first connection is drawn for every one.
-        if tls["extension_order"] == "fixed" and profile["tls"]["extension_order"] == "permuted":
+        # What is drawn for a first connection is drawn for every one: a few connections may agree by chance.
+        if profile["tls"]["extension_order"] == "permuted":
+            pinned, order = profile["tls"]["pinned"], kinds(hellos[where][0])
+            last = pinned["last"] + ([PSK] if order[-1:] == [PSK] else [])
             tls["extension_order"] = "permuted"
-            last = list(profile["tls"]["pinned"]["last"])
-            tls["pinned"] = {
-                "first": list(profile["tls"]["pinned"]["first"]),
-                "last": last + [PSK] if kinds(hellos[where][0])[-1:] == [PSK] else last,
-            }
+            tls["pinned"] = {"first": list(pinned["first"]), "last": last}
         complete_draws(tls, client.get("engine"), [])
         share_draws(profile["tls"], tls)
         profile["variants"][where] = {

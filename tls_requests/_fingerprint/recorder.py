@@ -87,7 +87,7 @@ async function kinds() {
   form.append("a", "b");
   await ask("/k/fetch_get");
   await ask("/k/fetch_head", {method: "HEAD"});
-  await post("fetch_post_json", "{\\"a\\":1}", {"content-type": "application/json"});
+  await post("fetch_post_json", "{\\"a\\":1}", {"Content-Type": "application/json"});
   await post("fetch_post_text", "text");
   await post("fetch_post_urlsearchparams", new URLSearchParams("a=b"));
   await post("fetch_post_formdata", form);
@@ -102,7 +102,7 @@ async function kinds() {
       const request = new XMLHttpRequest();
       request.onloadend = done;
       request.open(name == "xhr_get" ? "GET" : "POST", "/k/" + name);
-      if (name == "xhr_post") request.setRequestHeader("content-type", "application/x-www-form-urlencoded");
+      if (name == "xhr_post") request.setRequestHeader("Content-Type", "application/x-www-form-urlencoded");
       request.send(name == "xhr_get" ? null : "a=b");
     });
 }
