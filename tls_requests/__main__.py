@@ -147,7 +147,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from ._fingerprint.capture import arguments
 
-    arguments(commands.add_parser("capture", help="record your own browser: a local page that it visits becomes a profile"))
+    arguments(
+        commands.add_parser("capture", help="record your own browser: a local page that it visits becomes a profile")
+    )
 
     args = parser.parse_args(argv)
     from .exceptions import HTTPError

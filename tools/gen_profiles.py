@@ -18,19 +18,17 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import profile_kinds
 from package_part import load
-from profile_kinds import KINDS, SAME
-from profile_kinds import Rows as KindRows
 
 if TYPE_CHECKING:
+    from tls_requests._fingerprint import kinds as profile_kinds
     from tls_requests._fingerprint.catalogue import Name, ProfileInfo, catalogue
     from tls_requests._fingerprint.engines import ENGINES, Engine
+    from tls_requests._fingerprint.kinds import KINDS, SAME
     from tls_requests._fingerprint.registry import FLAGS, GREASE_VALUE
     from tls_requests._fingerprint.rows import (
         Ext,
@@ -38,20 +36,22 @@ if TYPE_CHECKING:
         Headers,
         Node,
         Rows,
-        header_list,
-        http1_name,
+        has_kinds,
         major,
         merge,
     )
     from tls_requests._fingerprint.rows import build as build_rows
+    from tls_requests._fingerprint.rows import read_kinds as read_recorded
 else:
     _catalogue, _engines, _registry, _rows = map(load, ("catalogue", "engines", "registry", "rows"))
     Name, ProfileInfo, catalogue = _catalogue.Name, _catalogue.ProfileInfo, _catalogue.catalogue
     ENGINES, Engine = _engines.ENGINES, _engines.Engine
     FLAGS, GREASE_VALUE = _registry.FLAGS, _registry.GREASE_VALUE
+    profile_kinds = load("kinds")
+    KINDS, SAME = profile_kinds.KINDS, profile_kinds.SAME
     Ext, FieldError, Headers, Node, Rows = _rows.Ext, _rows.FieldError, _rows.Headers, _rows.Node, _rows.Rows
-    header_list, http1_name, major, merge = _rows.header_list, _rows.http1_name, _rows.major, _rows.merge
-    build_rows = _rows.build
+    has_kinds, major, merge = _rows.has_kinds, _rows.major, _rows.merge
+    build_rows, read_recorded = _rows.build, _rows.read_kinds
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIASES = "aliases.json"
@@ -66,15 +66,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FieldError(str(path), str(error)) from error
-
-
-@dataclass
-class Profile(Rows):
-    """The rows of a built-in profile, with the tables of its other requests."""
-
-    # version: kind: rows
-    kinds: dict[str, dict[str, KindRows]] = field(default_factory=dict)
-    weights: dict[str, int] = field(default_factory=dict)
 
 
 class Library:
@@ -109,54 +100,31 @@ class Library:
         source = self.resolve(name).get("source")
         return "derived" if isinstance(source, dict) and source.get("kind") == "derived" else "capture"
 
-    def profiles(self) -> list[Profile]:
+    def profiles(self) -> list[Rows]:
         return [build(Node(self.resolve(name), str(self.raw[name][0])), name) for name in sorted(self.raw)]
 
 
-def recorded_headers(root: Node, version: str, kind: str) -> list[tuple[str, str]] | None:
-    requests = root["requests"].get(version) if "requests" in root else None
-    if requests is None or kind not in requests:
-        return None
-    return [(name, value or "") for name, value in header_list(requests[kind]["headers"])]
-
-
-def read_kinds(root: Node, profile: Profile) -> None:
-    """What other requests than navigations look like: as recorded, else as the engine's live capture has it."""
+def read_kinds(root: Node, profile: Rows) -> None:
+    """What other requests than navigations look like where the capture has none: as the engine's live capture has it."""
     engine_name = root["client"]["engine"].value if "engine" in root["client"] else None
     engine = ENGINES[engine_name]
-    if engine.kinds is None or not profile.h2_headers:
+    if has_kinds(root) or engine.kinds is None or not profile.h2_headers:
         return
-    accept = next((value or "" for name, value in profile.h2_headers if name == "accept"), "")
     if engine.kinds == "fetch standard":
         profile.kinds = {
             "http2": profile_kinds.derived_kinds(profile.h2_headers),
             "http1": profile_kinds.derived_kinds(profile.h1_headers),
         }
         return
-    own = "requests" in root and recorded_headers(root, "http2", "fetch_get") is not None
-    source = root if own else Node(read_json(ROOT / "profiles" / (engine.kinds + ".json")), engine.kinds + ".json")
-    for version in ("http2", "http1"):
-        navigation = recorded_headers(source, version, "navigation") or []
-
-        def spelled(name: str, version: str = version) -> str:
-            return http1_name(name, engine) if version == "http1" else name
-
-        kinds = profile_kinds.recorded_kinds(
-            lambda wanted, kind: recorded_headers(source, wanted, kind), version, navigation, spelled
-        )
-        profile.kinds[version] = kinds if own else profile_kinds.adapt(kinds, engine_name or "", major(profile), accept)
-    if profile.priority_frames or profile.priority_mode == "NONE":
-        return  # an older tree of priorities: what its other requests had is not known
-    for kind, sources in KINDS:
-        for capture_kind in sources:
-            requests = source["requests"]["http2"]
-            if capture_kind in requests and "priority" in requests[capture_kind]:
-                profile.weights[kind] = requests[capture_kind]["priority"]["weight"].number(1, 256)
-                break
+    path = engine.kinds + ".json"
+    read_recorded(Node(read_json(ROOT / "profiles" / path), path), profile, engine)
+    accept = next((value or "" for name, value in profile.h2_headers if name == "accept"), "")
+    for version, kinds in profile.kinds.items():
+        profile.kinds[version] = profile_kinds.adapt(kinds, engine_name or "", major(profile), accept)
 
 
-def build(root: Node, name: str) -> Profile:
-    profile = Profile(**vars(build_rows(root, name)))
+def build(root: Node, name: str) -> Rows:
+    profile = build_rows(root, name)
     read_kinds(root, profile)
     return profile
 
@@ -235,7 +203,7 @@ class Writer:
             rows.append("    {%s, %d, %s, %s}," % (kind, len(ext.values), values, c_bytes(ext.data)))
         return self.table("tr_profile_ext_t", prefix + "_exts", "\n".join(rows))
 
-    def kinds(self, prefix: str, profile: Profile) -> str:
+    def kinds(self, prefix: str, profile: Rows) -> str:
         rows = []
         for kind, _ in KINDS if profile.kinds else ():
             h2, h1 = (profile.kinds[version].get(kind, []) for version in ("http2", "http1"))
@@ -252,7 +220,7 @@ class Writer:
             )
         return self.table("tr_profile_kind_t", prefix + "_kinds", "\n".join(rows))
 
-    def profile(self, profile: Profile) -> list[str]:
+    def profile(self, profile: Rows) -> list[str]:
         """Defines a profile's tables; gives the lines of its row."""
         prefix = profile.id.replace("-", "_").replace(".", "_")
         self.out.append("/* --- %s --- */" % profile.id)
@@ -322,7 +290,7 @@ def c_priority(item: tuple[int, int, int, bool]) -> str:
     return "{%d, %d, %d, %s}" % (item[0], item[1], item[2], "true" if item[3] else "false")
 
 
-def name_table(library: Library, profiles: list[Profile]) -> tuple[list[Name], int]:
+def name_table(library: Library, profiles: list[Rows]) -> tuple[list[Name], int]:
     """All names, sorted, and the index of the default profile.
 
     A profile's entry in the list is its first alias, else its id. An alias with "basis": "nearest" is an entry of its own;

@@ -5,7 +5,8 @@
  *   first_stream_id, stream_window, priority_mode, hpack, data_frame_max: int; suites: list of int; exts: list of (type, list of int, bytes);
  *   ech: (payload, kdf, list of aeads, list of lengths, length of enc); settings: list of (id, value);
  *   priority_frames: list of (stream, dependency, weight, exclusive); priority: one such; pseudo_order: str;
- *   h2_headers, h1_headers: list of (str, str or None); user_agent, kinds_of: str or None. */
+ *   h2_headers, h1_headers: list of (str, str or None); user_agent, kinds_of: str or None; kinds: None, or a row for each tr_kind_t:
+ *   (HTTP/2 headers, HTTP/1.1 headers, weight), in which a header's value may be True for tr_profile_same. */
 #include "python/client_object.h"
 
 /* More than any check of the package lets through; keeps the casts below right. */
@@ -172,18 +173,43 @@ read_priority(reader_t *r, PyObject *row, const char *name)
 }
 
 static const tr_profile_header_t *
-read_headers(reader_t *r, const char *name, size_t *out_num)
+headers_from(reader_t *r, PyObject *list, const char *name, size_t *out_num)
 {
-    PyObject *list = item(r, name);
     size_t num = length(r, list, name);
     tr_profile_header_t *headers = memory(r, num, sizeof(*headers));
     for (size_t i = 0; headers != NULL && i < num && is_row(r, at(list, i), 2, name); i++) {
         PyObject *value = at(at(list, i), 1);
         headers[i].name = text(r, at(at(list, i), 0), name);
-        headers[i].value = value == Py_None ? NULL : text(r, value, name);
+        headers[i].value = value == Py_None ? NULL : value == Py_True ? tr_profile_same : text(r, value, name);
     }
     *out_num = headers == NULL ? 0 : num;
     return headers;
+}
+
+static const tr_profile_header_t *
+read_headers(reader_t *r, const char *name, size_t *out_num)
+{
+    return headers_from(r, item(r, name), name, out_num);
+}
+
+/* Tables of its own for other requests than navigations. */
+static void
+read_kinds(reader_t *r, PyObject *list)
+{
+    static const char name[] = "kinds";
+    if (!is_row(r, list, TR_KIND_COUNT, name)) {
+        return;
+    }
+    tr_profile_kind_t *kinds = memory(r, TR_KIND_COUNT, sizeof(*kinds));
+    for (size_t i = 0; kinds != NULL && i < TR_KIND_COUNT; i++) {
+        memset(&kinds[i], 0, sizeof(kinds[i]));
+        if (is_row(r, at(list, i), 3, name)) {
+            kinds[i].h2_headers = headers_from(r, at(at(list, i), 0), name, &kinds[i].num_h2_headers);
+            kinds[i].h1_headers = headers_from(r, at(at(list, i), 1), name, &kinds[i].num_h1_headers);
+            kinds[i].weight = (uint16_t)number(r, at(at(list, i), 2), 256, name);
+        }
+    }
+    r->profile->kinds = kinds;
 }
 
 static void
@@ -265,6 +291,10 @@ profile_from(PyObject *fields)
     read_http2(&r);
     p->h2_headers = read_headers(&r, "h2_headers", &p->num_h2_headers);
     p->h1_headers = read_headers(&r, "h1_headers", &p->num_h1_headers);
+    PyObject *kinds = item(&r, "kinds");
+    if (!r.failed && kinds != Py_None) {
+        read_kinds(&r, kinds);
+    }
     PyObject *kinds_of = item(&r, "kinds_of");
     if (!r.failed && kinds_of != Py_None) {
         const tr_profile_t *other = tr_profile_find(tr_slice_cstr(text(&r, kinds_of, "kinds_of")));
@@ -321,7 +351,8 @@ header_rows(const tr_profile_header_t *headers, size_t num)
 {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < num; i++) {
-        append(&list, Py_BuildValue("(sz)", headers[i].name, headers[i].value));
+        append(&list, headers[i].value == tr_profile_same ? Py_BuildValue("(sO)", headers[i].name, Py_True)
+                                                          : Py_BuildValue("(sz)", headers[i].name, headers[i].value));
     }
     return list;
 }
@@ -351,6 +382,22 @@ kinds_of(const tr_profile_t *p)
     return NULL;
 }
 
+/* The tables of other requests than navigations, None where there are none. */
+static PyObject *
+kind_rows(const tr_profile_t *p)
+{
+    if (p->kinds == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < TR_KIND_COUNT; i++) {
+        const tr_profile_kind_t *kind = &p->kinds[i];
+        append(&list, Py_BuildValue("(NNi)", header_rows(kind->h2_headers, kind->num_h2_headers),
+                                    header_rows(kind->h1_headers, kind->num_h1_headers), (int)kind->weight));
+    }
+    return list;
+}
+
 static PyObject *
 rows_of(const tr_profile_t *p)
 {
@@ -364,7 +411,7 @@ rows_of(const tr_profile_t *p)
     const tr_profile_ech_t *ech = &p->ech;
     /* N takes the new references over, those of failed ones too: Py_BuildValue then fails. */
     return Py_BuildValue(
-        "{s:K,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:i,s:N,s:N,s:i,s:i,s:(iiNNi),s:N,s:I,s:N,s:s,s:I,s:I,s:i,s:N,s:i,s:i,s:N,s:N,s:z,s:z}", "key",
+        "{s:K,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:i,s:N,s:N,s:i,s:i,s:(iiNNi),s:N,s:I,s:N,s:s,s:I,s:I,s:i,s:N,s:i,s:i,s:N,s:N,s:z,s:z,s:N}", "key",
         (unsigned long long)p->key, "id", p->id, "family", p->family, "version", p->version, "os", p->os, "flags",
         (unsigned int)(p->flags & ~(uint32_t)TR_PROFILE_COUNTED), "record_version", (int)p->record_version, "legacy_version",
         (int)p->legacy_version, "session_id_len", (int)p->session_id_len, "suites", list_of_u16(p->suites, p->num_suites), "exts", ext_rows(p),
@@ -373,7 +420,7 @@ rows_of(const tr_profile_t *p)
         "window", p->window_increment, "priority_frames", frames, "pseudo_order", p->pseudo_order, "first_stream_id", p->first_stream_id,
         "stream_window", p->stream_window_increment, "priority_mode", (int)p->priority_mode, "priority", priority_row(&p->priority),
         "hpack", (int)p->hpack, "data_frame_max", (int)p->data_frame_max, "h2_headers", header_rows(p->h2_headers, p->num_h2_headers), "h1_headers",
-        header_rows(p->h1_headers, p->num_h1_headers), "user_agent", p->user_agent, "kinds_of", kinds_of(p));
+        header_rows(p->h1_headers, p->num_h1_headers), "user_agent", p->user_agent, "kinds_of", kinds_of(p), "kinds", kind_rows(p));
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the type */

@@ -1,4 +1,4 @@
-"""tools/profile_kinds.py: the tables of other requests than navigations."""
+"""tls_requests/_fingerprint/kinds.py: the tables of other requests than navigations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import profile_kinds  # noqa: E402
-from gen_profiles import Node, build  # noqa: E402
-from profile_kinds import SAME  # noqa: E402
+from gen_profiles import SAME, Node, build, profile_kinds  # noqa: E402
 
 
 def load(name: str) -> Any:

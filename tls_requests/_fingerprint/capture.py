@@ -104,7 +104,9 @@ def write(recorder: Recorder, out: Path | None, folder: Path, source: dict[str, 
         Profile.load(out)
     except ProfileError as error:
         say("  the file cannot be used as it is: %s" % error)
-        say("  Profile.load(path, allow_unsupported=True) sends it all the same; a server may choose what cannot be completed.")
+        say(
+            "  Profile.load(path, allow_unsupported=True) sends it all the same; a server may choose what cannot be completed."
+        )
         raise Failed("refused by Profile.load") from None
     return out, profile
 
@@ -124,7 +126,9 @@ def check(path: Path, profile: dict[str, Any], certificate: str, ca: str, host: 
     return len(result.differences)
 
 
-def record(args: argparse.Namespace, browser: str | None, authority: Authority | None, certificate: str, ca: str) -> int:
+def record(
+    args: argparse.Namespace, browser: str | None, authority: Authority | None, certificate: str, ca: str
+) -> int:
     """One browser; the exit code."""
     host = args.host
     recorder = Recorder(args.bind, args.port, certificate, automatic=browser is not None, told=lambda t: say("  " + t))
@@ -162,7 +166,11 @@ def record(args: argparse.Namespace, browser: str | None, authority: Authority |
         if out is not None and (out.is_dir() or len(args.browser or ()) > 1):
             folder, out = out, None
         path, profile = write(recorder, out, folder, source_of(browser, started is not None and started.headless))
-        if started is not None and started.headless and "Headless" in json.dumps(profile["http2" if "http2" in profile else "http1"]):
+        if (
+            started is not None
+            and started.headless
+            and "Headless" in json.dumps(profile["http2" if "http2" in profile else "http1"])
+        ):
             say("  it says HeadlessChrome, which no visitor's browser does: start it on a display, or under Xvfb")
             complete = False
     finally:
@@ -189,7 +197,9 @@ def run(args: argparse.Namespace) -> int:
                 Path(certificate).write_text(authority.both)
                 Path(ca).write_text(authority.ca)
             elif args.browser:
-                raise Failed("--certificate and --browser do not go together: the browser is made to trust what is made here")
+                raise Failed(
+                    "--certificate and --browser do not go together: the browser is made to trust what is made here"
+                )
             codes = [record(args, browser, authority, certificate, ca) for browser in args.browser or (None,)]
         except (AuthorityError, BrowserError, Failed) as error:
             print("tls_requests: %s" % error, file=sys.stderr)
@@ -200,11 +210,21 @@ def run(args: argparse.Namespace) -> int:
 def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FILE", help="the profile to write (default: named after the browser); a folder with"
                          " several browsers")  # fmt: skip
-    command.add_argument("--host", default="localhost", metavar="NAME", help="host name in the address and the certificate")
+    command.add_argument(
+        "--host", default="localhost", metavar="NAME", help="host name in the address and the certificate"
+    )
     command.add_argument("--port", type=int, default=0, help="default: any free port")
-    command.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
-    command.add_argument("--browser", nargs="+", metavar="PATH", help="start these with an empty profile, one after another")
-    command.add_argument("--certificate", metavar="FILE", help="a certificate of your own with its key, in one PEM file")
+    command.add_argument(
+        "--bind", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)"
+    )
+    command.add_argument(
+        "--browser", nargs="+", metavar="PATH", help="start these with an empty profile, one after another"
+    )
+    command.add_argument(
+        "--certificate", metavar="FILE", help="a certificate of your own with its key, in one PEM file"
+    )
     command.add_argument("--timeout", type=float, default=BROWSER_TIMEOUT, metavar="SECONDS", help="for each --browser")
-    command.add_argument("--no-check", dest="check", action="store_false", help="do not send with the profile and compare")
+    command.add_argument(
+        "--no-check", dest="check", action="store_false", help="do not send with the profile and compare"
+    )
     command.set_defaults(run=run)

@@ -25,7 +25,7 @@ class Engine:
     openings: tuple[tuple[int, str], ...] = ()  # from version on: SETTINGS|WINDOW_UPDATE, where not recorded
     connection: str = "keep-alive"
     connection_behind: str | None = "host"  # HTTP/1.1: None puts it last
-    # What is sent for other requests than navigations (tools/profile_kinds.py) where the file has none: the id of a capture of the
+    # What is sent for other requests than navigations (kinds.py) where the file has none: the id of a capture of the
     # engine that has them, "fetch standard" (not recorded: derived), None (no browser: every request is alike).
     kinds: str | None = None
     # The built-in profile whose tables for these requests a profile made at run time shares.

@@ -93,7 +93,7 @@ def bare_length(hello: Hello) -> int:
 def pads(hello: Hello) -> bool:
     """Whether the hello's padding is what BoringSSL's rule says."""
     found = extension(hello, PADDING)
-    return expected_padding(bare_length(hello), "boringssl") == (found and found["length"])
+    return bool(expected_padding(bare_length(hello), "boringssl") == (None if found is None else found["length"]))
 
 
 def merge_hellos(hellos: Sequence[Hello], notes: list[str], where: str) -> dict[str, Any]:
@@ -102,9 +102,7 @@ def merge_hellos(hellos: Sequence[Hello], notes: list[str], where: str) -> dict[
     usual = max(unique(shapes), key=shapes.count)
     rest = len(hellos) - shapes.count(usual)
     if rest:
-        notes.append(
-            "%s: %d of %d ClientHellos had other extensions; they were left out." % (where, rest, len(hellos))
-        )
+        notes.append("%s: %d of %d ClientHellos had other extensions; they were left out." % (where, rest, len(hellos)))
     hellos = [hello for hello in hellos if shape(hello) == usual]
     first = hellos[0]
     orders = [kinds(hello) for hello in hellos]
@@ -157,10 +155,7 @@ def grease_rules(hellos: Sequence[Hello]) -> dict[str, Any]:
     if len(hellos) > 1:
         alone = [place for place in places if place != "key_shares"]
         rules["others_independent"] = not any(
-            all(
-                hello["grease"].get(one, [None])[0] == hello["grease"].get(other, [None])[0]
-                for hello in hellos
-            )
+            all(hello["grease"].get(one, [None])[0] == hello["grease"].get(other, [None])[0] for hello in hellos)
             for index, one in enumerate(alone)
             for other in alone[index + 1 :]
         )
@@ -469,10 +464,14 @@ def learn(records: Sequence[Record], name: str, source: dict[str, Any]) -> dict[
     elif redirected["http1"]:
         headers = own_headers(redirected["http1"][0][1]["headers"])
         if navigations["http2"] and redirected["http2"]:
-            first, later = ([name for name, _ in found[0][1]["headers"]] for found in (navigations["http2"], redirected["http2"]))
+            first, later = (
+                [name for name, _ in found[0][1]["headers"]] for found in (navigations["http2"], redirected["http2"])
+            )
             if first != later and sorted(first) == sorted(later):
                 headers = reordered(headers, first)
-                notes.append("HTTP/1.1: headers put in the order of the first HTTP/2 navigation; a redirected one has another.")
+                notes.append(
+                    "HTTP/1.1: headers put in the order of the first HTTP/2 navigation; a redirected one has another."
+                )
         profile["http1"] = {"headers": headers}
     texts = fingerprints(profile["tls"], profile.get("http2"))
     profile["variants"] = {}

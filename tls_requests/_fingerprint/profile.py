@@ -17,6 +17,7 @@ from ..exceptions import ProfileError
 from .catalogue import Name, ProfileInfo, catalogue, texts_of
 from .custom import from_custom, from_ja3
 from .jsontext import pretty
+from .kinds import KINDS, SAME
 from .registry import FLAGS
 from .report import Difference, differences, facts
 from .rows import Ext, FieldError, Node, Rows, build, merge, shown, to_json
@@ -41,7 +42,8 @@ def fields_of(rows: Rows) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name.name: getattr(rows, name.name)
         for name in dataclass_fields(rows)
-        if name.name not in ("insists", "flags", "exts", "priority_mode", "hpack") and not name.name.startswith("ech_")
+        if name.name not in ("insists", "flags", "exts", "priority_mode", "hpack", "kinds", "weights")
+        and not name.name.startswith("ech_")
     }
     fields["flags"] = sum(1 << FLAGS.index(flag) for flag in rows.flags)
     fields["exts"] = [(ext.type, ext.values, ext.data) for ext in rows.exts]
@@ -54,12 +56,24 @@ def fields_of(rows: Rows) -> dict[str, Any]:
     )
     fields["priority_mode"] = PRIORITY_MODES.index(rows.priority_mode)
     fields["hpack"] = HPACK.index(rows.hpack)
+    fields["kinds"] = None
+    if rows.kinds:
+        tables = (rows.kinds.get("http2", {}), rows.kinds.get("http1", {}))
+        fields["kinds"] = [
+            (
+                *([(n, True if v is SAME else v) for n, v in table.get(kind, ())] for table in tables),
+                rows.weights.get(kind, 0),
+            )
+            for kind, _ in KINDS
+        ]
     return fields
 
 
 def digest_of(fields: Mapping[str, Any]) -> bytes:
     """A hash of all that the engine is told but the names."""
-    told = {key: value for key, value in fields.items() if key not in ("key", "id", "kinds_of")}
+    told = {key: value for key, value in fields.items() if key not in ("key", "id", "kinds_of", "kinds")}
+    if fields["kinds_of"] is None and fields["kinds"] is not None:
+        told["kinds"] = fields["kinds"]  # tables of its own
     return hashlib.sha256(repr(sorted(told.items())).encode()).digest()
 
 
@@ -69,8 +83,16 @@ def rows_of(fields: dict[str, Any]) -> Rows:
     rest = {
         key: value
         for key, value in fields.items()
-        if key not in ("key", "ech", "flags", "exts", "priority_mode", "hpack")
+        if key not in ("key", "ech", "flags", "exts", "priority_mode", "hpack", "kinds")
     }
+    if fields["kinds"] is not None and fields["kinds_of"] is None:
+        rest["kinds"], rest["weights"] = {"http2": {}, "http1": {}}, {}
+        for (kind, _), (*tables, weight) in zip(KINDS, fields["kinds"]):
+            for version, table in zip(("http2", "http1"), tables):
+                if table:
+                    rest["kinds"][version][kind] = [(name, SAME if value is True else value) for name, value in table]
+            if weight:
+                rest["weights"][kind] = weight
     return Rows(
         **rest,
         flags={flag for bit, flag in enumerate(FLAGS) if fields["flags"] >> bit & 1},
@@ -165,6 +187,12 @@ class Profile(_core.BrowserProfile):
         rows = build(Node(value, path), None, insists)
         if rows.kinds_of is not None and rows.kinds_of not in names():
             raise FieldError("rules.kinds_of", "there is no profile %s" % shown(rows.kinds_of))
+        if (
+            rows.kinds
+            and rows.id in names()
+            and fields_of(rows)["kinds"] == _core.BrowserProfile(rows.id)._rows()["kinds"]
+        ):
+            rows.kinds_of, rows.kinds, rows.weights = rows.id, {}, {}  # a built-in one's own file
         return cls._make(rows, value, insists)
 
     @classmethod
@@ -224,6 +252,7 @@ class Profile(_core.BrowserProfile):
         rows = self._rows_object()
         if stream_id is not None:
             rows.first_stream_id = stream_id
+            rows.priority = (stream_id, *rows.priority[1:])
         if permute is False:
             rows.flags.discard("PERMUTES")
             rows.pinned_first = rows.pinned_last = 0

@@ -150,7 +150,7 @@ class RecordingConnection(Connection):
 
     idle_timeout = 15.0
 
-    def __init__(self, server: Recorder, sock: Any, peer: Any) -> None:
+    def __init__(self, server: Server, sock: Any, peer: Any) -> None:
         super().__init__(server, sock, peer)
         self.stage = ""
         self.probed = False
@@ -365,7 +365,10 @@ class Recorder(Server):
             "resumed": told.get("resumed"),
         }
         return Response(
-            200, [("content-type", "application/json"), ("cache-control", "no-store")], json.dumps(answer).encode(), True
+            200,
+            [("content-type", "application/json"), ("cache-control", "no-store")],
+            json.dumps(answer).encode(),
+            True,
         )
 
     def kind_page(self, connection: Connection, request: Request) -> Response:
@@ -375,7 +378,9 @@ class Recorder(Server):
         if self.stage == "http1" and connection.record["http1"] is None and kind != "navigation_by_script":
             # An HTTP/2 connection of a former stage, kept for requests without credentials: once more, on a new one.
             if kind.startswith("form_"):
-                return Response(307, [("location", request.path), ("cache-control", "no-store")], b"Again.\n", close=True)
+                return Response(
+                    307, [("location", request.path), ("cache-control", "no-store")], b"Again.\n", close=True
+                )
             return self.text(200, "" if request.method == "HEAD" else "again", close=True)
         if kind == "websocket":
             return self.websocket(request)
@@ -383,7 +388,9 @@ class Recorder(Server):
             with self.lock:
                 return self.kinds_page(connection, query)
         if kind == "form_post_by_script":
-            return self.page("", "<script>%s submit('form_post_multipart_by_script', true)</script>" % self.script(query))
+            return self.page(
+                "", "<script>%s submit('form_post_multipart_by_script', true)</script>" % self.script(query)
+            )
         if kind == "form_post_multipart_by_script":
             return self.after_forms(query)
         if kind == "form_post_by_click":
@@ -412,7 +419,7 @@ class Recorder(Server):
     def kinds_page(self, connection: Connection, query: str) -> Response:
         version = "http1" if connection.record["http1"] is not None else "http2"
         wanted, _, run = query.partition("&")
-        if wanted == "http1" and version != "http1" or wanted != "http1" and version == "http1" and self.h2_works():
+        if (wanted == "http1" and version != "http1") or (wanted != "http1" and version == "http1" and self.h2_works()):
             # The browser came on a connection of the former stage: once more, on a new one.
             headers = [("location", "/k/navigation_by_script?" + query), ("cache-control", "no-store")]
             return Response(302, headers, b"Again.\n", close=True)
@@ -467,4 +474,3 @@ class Recorder(Server):
                     return False
                 self.arrived.wait(left)  # in pieces: Ctrl-C is seen on every system
         return True
-

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from .client_hello import EXTENSION_NAMES, extension_fields
 from .engines import ENGINES, HTTP1_NAMES, PLACE_KINDS, PLACE_NAMES, Engine
+from .kinds import KINDS, SAME, recorded_kinds
+from .kinds import Rows as KindRows
 from .registry import (
     ALPN,
     ALPS,
@@ -198,6 +200,9 @@ class Rows:
     h1_headers: Headers = field(default_factory=list)
     user_agent: str | None = None
     kinds_of: str | None = None  # the built-in profile with the same tables for other requests than navigations
+    # Tables of its own for them. version ("http2", "http1"): kind: rows; and kind: weight of its HEADERS.
+    kinds: dict[str, dict[str, KindRows]] = field(default_factory=dict)
+    weights: dict[str, int] = field(default_factory=dict)
 
 
 def merge(base: Any, change: Any) -> Any:
@@ -599,6 +604,13 @@ def read_headers_frame(frame: Node, profile: Rows, engine: Engine) -> Headers:
     return header_list(frame["headers"]) if "headers" in frame else []
 
 
+def header_name(node: Node) -> str:
+    name = node.text()
+    if not name or any(char in '"(),/:;<=>?@[\\]{} ' for char in name):
+        node.fail("is no header name")
+    return name
+
+
 def header_list(node: Node) -> Headers:
     """Names and values in order. A value of null is a place: the request's own field of that name goes there."""
     headers: Headers = []
@@ -608,10 +620,7 @@ def header_list(node: Node) -> Headers:
             item.fail("is no pair of name and value")
         if len(headers) == MAX_HEADERS:
             node.fail("has more than %d headers" % MAX_HEADERS)
-        name = pair[0].text()
-        if not name or any(char in '"(),/:;<=>?@[\\]{} ' for char in name):
-            pair[0].fail("is no header name")
-        headers.append((name, None if pair[1].value is None else pair[1].text()))
+        headers.append((header_name(pair[0]), None if pair[1].value is None else pair[1].text()))
     return headers
 
 
@@ -743,6 +752,79 @@ def read_headers(root: Node, profile: Rows, engine: Engine, navigation: Headers)
     profile.h1_headers = http1
 
 
+def recorded_headers(root: Node, version: str, kind: str) -> list[tuple[str, str]] | None:
+    requests = root["requests"].get(version) if "requests" in root else None
+    if requests is None or kind not in requests:
+        return None
+    return [(name, value or "") for name, value in header_list(requests[kind]["headers"])]
+
+
+def has_kinds(root: Node) -> bool:
+    """Whether the capture shows other requests than navigations."""
+    return recorded_headers(root, "http2", "fetch_get") is not None
+
+
+def read_kinds(source: Node, profile: Rows, engine: Engine) -> None:
+    """What other requests than navigations look like in that capture."""
+    for version in ("http2", "http1"):
+        navigation = recorded_headers(source, version, "navigation")
+        if navigation is None:
+            own = profile.h2_headers if version == "http2" else profile.h1_headers
+            navigation = [(name, value) for name, value in own if value is not None]
+
+        def spelled(name: str, version: str = version) -> str:
+            return http1_name(name, engine) if version == "http1" else name
+
+        profile.kinds[version] = recorded_kinds(
+            lambda wanted, kind: recorded_headers(source, wanted, kind), version, navigation, spelled
+        )
+    if profile.priority_frames or profile.priority_mode == "NONE":
+        return  # an older tree of priorities: what its other requests had is not known
+    for kind, sources in KINDS:
+        for capture_kind in sources:
+            requests = source["requests"]["http2"]
+            if capture_kind in requests and "priority" in requests[capture_kind]:
+                profile.weights[kind] = requests[capture_kind]["priority"]["weight"].number(1, 256)
+                break
+
+
+def kinds_to_json(rows: Rows) -> dict[str, Any] | None:
+    """Tables of its own; a value of true is that of the navigation."""
+    if not rows.kinds:
+        return None
+    found: dict[str, Any] = {
+        version: {
+            kind: [[name, True if value is SAME else value] for name, value in table] for kind, table in kinds.items()
+        }
+        for version, kinds in rows.kinds.items()
+    }
+    found["weights"] = dict(rows.weights)
+    return found
+
+
+def kinds_from_json(node: Node, profile: Rows) -> None:
+    known = [kind for kind, _ in KINDS]
+    for version in ("http2", "http1"):
+        tables: dict[str, KindRows] = {}
+        for kind in node[version].object():
+            if kind not in known:
+                node[version].fail("%s is none of %s" % (shown(kind), ", ".join(known)))
+            tables[kind] = []
+            for item in node[version][kind].items():
+                pair = item.items()
+                if len(pair) != 2:
+                    item.fail("is no pair of name and value")
+                value = pair[1].value
+                tables[kind].append(
+                    (header_name(pair[0]), SAME if value is True else None if value is None else pair[1].text())
+                )
+        profile.kinds[version] = tables
+    for kind in node["weights"].object():
+        if kind not in known:
+            node["weights"].fail("%s is none of %s" % (shown(kind), ", ".join(known)))
+        profile.weights[kind] = node["weights"][kind].number(1, 256)
+
+
 def read_rules(root: Node, profile: Rows) -> None:
     """What a profile that was written by `to_json` says in place of its family."""
     rules = root.get("rules")
@@ -766,6 +848,9 @@ def read_rules(root: Node, profile: Rows) -> None:
         profile.hpack = rules["hpack"].text()
     if "kinds_of" in rules:
         profile.kinds_of = rules["kinds_of"].text()
+    if "kinds" in rules:
+        profile.kinds_of, profile.kinds, profile.weights = None, {}, {}
+        kinds_from_json(rules["kinds"], profile)
     if "data_frame_max" in rules:
         profile.data_frame_max = rules["data_frame_max"].number(0, 16384)
     if "ech_payload" in rules and profile.ech_payload != "NONE":
@@ -814,7 +899,13 @@ def build(root: Node, name: str | None, insists: bool = False) -> Rows:
     read_bodies(root, profile, engine)
     read_headers(root, profile, engine, navigation)
     profile.kinds_of = engine.kinds_of if any(value is not None for _, value in profile.h2_headers) else None
+    if has_kinds(root):
+        profile.kinds_of = None
+        read_kinds(root, profile, engine)
     read_rules(root, profile)
+    for rows in (rows for kinds in profile.kinds.values() for rows in kinds.values()):
+        if len(rows) > MAX_HEADERS:
+            root.fail("has a kind of request with more than %d headers" % MAX_HEADERS)
     for which in (profile.h1_headers, profile.h2_headers):
         if len(which) > MAX_HEADERS:
             root.fail("has more than %d headers" % MAX_HEADERS)
@@ -935,6 +1026,7 @@ def to_json(rows: Rows, host_length: int = 15) -> dict[str, Any]:
             "priority_mode": rows.priority_mode,
             "hpack": rows.hpack,
             "kinds_of": rows.kinds_of,
+            "kinds": kinds_to_json(rows),
             "data_frame_max": rows.data_frame_max,
             "ech_payload": None if rows.ech_payload == "NONE" else rows.ech_payload,
             "places": places,

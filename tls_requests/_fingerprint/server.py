@@ -477,7 +477,7 @@ class Connection:
 class Server:
     """Listens on a loopback address; subclasses may change `context_for` and `respond`."""
 
-    connection_class = Connection
+    connection_class: type[Connection] = Connection
 
     def __init__(
         self,

@@ -9,17 +9,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tls_requests._fingerprint.compare import (
         Differences as Differences,
+    )
+    from tls_requests._fingerprint.compare import (
         compare as compare,
+    )
+    from tls_requests._fingerprint.compare import (
         compare_headers as compare_headers,
+    )
+    from tls_requests._fingerprint.compare import (
         compare_http1 as compare_http1,
+    )
+    from tls_requests._fingerprint.compare import (
         compare_http2 as compare_http2,
+    )
+    from tls_requests._fingerprint.compare import (
         compare_tls as compare_tls,
+    )
+    from tls_requests._fingerprint.compare import (
         expected_padding as expected_padding,
+    )
+    from tls_requests._fingerprint.compare import (
         is_choice as is_choice,
+    )
+    from tls_requests._fingerprint.compare import (
         label as label,
+    )
+    from tls_requests._fingerprint.compare import (
         matches as matches,
+    )
+    from tls_requests._fingerprint.compare import (
         opening_frames as opening_frames,
+    )
+    from tls_requests._fingerprint.compare import (
         record_groups as record_groups,
+    )
+    from tls_requests._fingerprint.compare import (
         select_variant as select_variant,
     )
 else:

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tls_requests._fingerprint.frames import (
-        FrameParser as FrameParser,
         H2_FRAME_NAMES as H2_FRAME_NAMES,
+    )
+    from tls_requests._fingerprint.frames import (
         H2_PREFACE as H2_PREFACE,
+    )
+    from tls_requests._fingerprint.frames import (
+        FrameParser as FrameParser,
+    )
+    from tls_requests._fingerprint.frames import (
         h2_frame as h2_frame,
     )
 else:

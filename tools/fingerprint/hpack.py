@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tls_requests._fingerprint.hpack import (
         HpackDecoder as HpackDecoder,
+    )
+    from tls_requests._fingerprint.hpack import (
         huffman_decode as huffman_decode,
     )
 else:

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tls_requests._fingerprint.records import (
         asks_for_last as asks_for_last,
+    )
+    from tls_requests._fingerprint.records import (
         has_request as has_request,
+    )
+    from tls_requests._fingerprint.records import (
         summary as summary,
+    )
+    from tls_requests._fingerprint.records import (
         with_fingerprints as with_fingerprints,
+    )
+    from tls_requests._fingerprint.records import (
         write_json as write_json,
     )
 else:

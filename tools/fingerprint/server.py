@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tls_requests._fingerprint.server import (
         Connection as Connection,
+    )
+    from tls_requests._fingerprint.server import (
         Request as Request,
+    )
+    from tls_requests._fingerprint.server import (
         Response as Response,
+    )
+    from tls_requests._fingerprint.server import (
         Server as Server,
     )
 else:

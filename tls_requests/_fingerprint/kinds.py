@@ -63,12 +63,23 @@ def rows_of(headers: Headers, navigation: Headers) -> Rows:
     return rows
 
 
-def add_places(rows: Rows, fetch: Rows, spelled: Callable[[str], str]) -> None:
-    """Puts in the places that the request did not show: before what stands behind them in a fetch."""
-    order = [name.lower() for name, _ in fetch]
+def add_user(rows: Rows, navigation: Headers) -> None:
+    """A form that a script submitted lacks what says that a user did it: that goes where the navigation has it."""
+    names, order = [name.lower() for name, _ in rows], [name.lower() for name, _ in navigation]
+    if "sec-fetch-user" in names or "sec-fetch-user" not in order:
+        return
+    index = order.index("sec-fetch-user")
+    behind = [names.index(name) for name in order[index + 1 :] if name in names and name not in PLACES]
+    rows.insert(min(behind) if behind else len(rows), (navigation[index][0], SAME))
+
+
+def add_places(rows: Rows, other: Rows, spelled: Callable[[str], str], known: bool = False) -> None:
+    """Puts in the places that the request did not show: before what stands behind them in another (a fetch). known: only those that
+    the other has."""
+    order = [name.lower() for name, _ in other]
     for wanted in WANTED:
         names = [name.lower() for name, _ in rows]
-        if wanted in names:
+        if wanted in names or (known and wanted not in order):
             continue
         behind = order[order.index(wanted) + 1 :] if wanted in order else []
         found = [names.index(name) for name in behind if name in names and name not in PLACES]
@@ -106,14 +117,19 @@ def recorded_kinds(
     """The rows of each kind that was recorded over that version."""
     kinds: dict[str, Rows] = {}
     for kind, sources in KINDS:
-        headers = next(filter(None, (recorded(version, source) for source in sources)), None)
+        source = next((source for source in sources if recorded(version, source) is not None), None)
+        headers = None if source is None else recorded(version, source)
         if headers is not None:
             kinds[kind] = rows_of(headers, navigation)
+            if source == "form_post_by_script":
+                add_user(kinds[kind], navigation)
     for kind, rows in kinds.items():
-        if kind != "WEBSOCKET":
-            add_places(rows, kinds.get("FETCH", rows), spelled)
-        else:
+        if kind == "WEBSOCKET":
             add_cookie_place(rows, spelled)
+            continue
+        if kind == "FORM" and "IFRAME" in kinds:
+            add_places(rows, kinds["IFRAME"], spelled, known=True)  # a navigation as well: its cookies stand there
+        add_places(rows, kinds.get("FETCH", rows), spelled)
     empty = recorded(version, "fetch_post_empty")
     if empty is not None and "FETCH" in kinds:
         add_empty_length(kinds["FETCH"], empty)
