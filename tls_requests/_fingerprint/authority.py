@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
+import re
 import shutil
 import subprocess
 import tempfile
@@ -60,6 +61,11 @@ def _der(pem: str) -> bytes:
 
 def make(names: list[str]) -> Authority:
     """An authority and a certificate for these host names and addresses. Raises AuthorityError."""
+    for name in names:
+        if not _is_address(name) and not re.fullmatch(
+            r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", name
+        ):
+            raise AuthorityError("%r is no host name" % name[:80])
     program = shutil.which("openssl")
     if program is None:
         raise AuthorityError(

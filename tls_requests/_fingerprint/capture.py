@@ -135,14 +135,14 @@ def record(
     recorder.start()
     started: Browser | None = None
     try:
-        say("listening on %s port %d" % (args.bind, recorder.port))
-        if browser is None:
-            say("\n  Open this address in the browser to record, and press Start there:\n")
-            say("      https://%s:%d/\n" % (host, recorder.port))
-            if authority is not None:
-                say(IMPORT % {"ca": ca})
-            say("\n  Ctrl-C ends it and writes what was seen.\n")
         try:
+            say("listening on %s port %d" % (args.bind, recorder.port))
+            if browser is None:
+                say("\n  Open this address in the browser to record, and press Start there:\n")
+                say("      https://%s:%d/\n" % (host, recorder.port))
+                if authority is not None:
+                    say(IMPORT % {"ca": ca})
+                say("\n  Ctrl-C ends it and writes what was seen.\n")
             if browser is not None:
                 assert authority is not None
                 started = Browser(browser, authority, host, recorder.port)
@@ -196,10 +196,10 @@ def run(args: argparse.Namespace) -> int:
                 Path(certificate).touch(0o600)
                 Path(certificate).write_text(authority.both)
                 Path(ca).write_text(authority.ca)
+            elif not Path(certificate).is_file():
+                raise Failed("there is no file %s" % certificate)
             elif args.browser:
-                raise Failed(
-                    "--certificate and --browser do not go together: the browser is made to trust what is made here"
-                )
+                raise Failed("--certificate and --browser do not go together: the browser trusts what is made here")
             codes = [record(args, browser, authority, certificate, ca) for browser in args.browser or (None,)]
         except (AuthorityError, BrowserError, Failed) as error:
             print("tls_requests: %s" % error, file=sys.stderr)

@@ -492,6 +492,8 @@ def learn(records: Sequence[Record], name: str, source: dict[str, Any]) -> dict[
             "tls": tls,
             "fingerprints": fingerprints(tls),
         }
+    if any("padding" in variant["tls"] for variant in profile["variants"].values()):
+        profile["tls"]["padding"] = "boringssl"  # a first ClientHello of that length would have it too
     profile["requests"] = recorded_requests(records)
     profile["fingerprints"] = texts
     profile["notes"] = notes

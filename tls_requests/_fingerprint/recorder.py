@@ -146,9 +146,10 @@ START = """addEventListener("load", () => setTimeout(run, 50));"""
 
 
 class RecordingConnection(Connection):
-    """A connection that says GOAWAY before its last response, so that the browser does not ask on it again."""
+    """A connection of one stage."""
 
     idle_timeout = 15.0
+    goaway_first = True
 
     def __init__(self, server: Server, sock: Any, peer: Any) -> None:
         super().__init__(server, sock, peer)
@@ -161,12 +162,6 @@ class RecordingConnection(Connection):
             self.sock.shutdown(socket.SHUT_RD)
         except OSError:
             pass  # it has ended already
-
-    def answer(self, stream_id: int) -> None:
-        path = self.streams[stream_id]["request"].path
-        if path.startswith(("/stage/", "/probe")) and not self.goaway:
-            self.send_goaway()
-        super().answer(stream_id)
 
 
 class Recorder(Server):
@@ -320,7 +315,11 @@ class Recorder(Server):
         """Change the stage, and end the connections of the former one, so that nothing goes on there."""
         self.stage = stage
         for connection in self.connections:
-            if connection is not but and isinstance(connection, RecordingConnection) and connection.stage != stage:
+            if (
+                connection is not but
+                and isinstance(connection, RecordingConnection)
+                and connection.stage not in ("", stage)
+            ):
                 connection.retire()
 
     def first_page(self, connection: Connection, request: Request, agent: str) -> Response:

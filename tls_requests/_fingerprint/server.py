@@ -62,6 +62,9 @@ class Connection:
     settings = [(3, 100), (4, 1 << 20)]  # what the server's SETTINGS frame says
     window = 1 << 24  # added to the connection's receive window
     idle_timeout = 30.0
+    goaway_first = (
+        False  # a last response comes behind GOAWAY, so that nothing is asked for on this connection meanwhile
+    )
     max_head = 1 << 20  # bytes of a request's head; browsers and servers stop at 256 KiB
     max_body = 1 << 26  # bytes of a request's body, which is kept in memory
 
@@ -86,6 +89,7 @@ class Connection:
         self.max_frame = 16384
         self.data_sent = 0
         self.goaway = False
+        self.last_stream: int | None = None  # what our GOAWAY named
 
     # -- bytes
 
@@ -355,8 +359,8 @@ class Connection:
                 return
 
     def send_goaway(self) -> None:
-        last = max([0, *self.streams])
-        self.write(h2_frame(7, 0, 0, last.to_bytes(4, "big") + bytes(4)))
+        self.last_stream = max([0, *self.streams])
+        self.write(h2_frame(7, 0, 0, self.last_stream.to_bytes(4, "big") + bytes(4)))
 
     def handle_frames(self, plain: bytes) -> None:
         for frame in self.frames.feed(plain):
@@ -383,6 +387,8 @@ class Connection:
             elif kind == "GOAWAY":
                 self.goaway = True
             elif kind == "HEADERS" and stream_id not in self.streams:
+                if self.last_stream is not None and stream_id > self.last_stream:
+                    continue  # not processed: the client asks again elsewhere (RFC 9113 6.8)
                 values = frame["pseudo_values"]
                 request = Request(
                     values.get(":method", ""),
@@ -423,6 +429,8 @@ class Connection:
         stream = self.streams[stream_id]
         self.server.changed(self)
         response = self.server.respond(self, stream["request"])
+        if response.close and self.goaway_first:
+            self.send_goaway()
         block = bytearray()
         for name, value in [(":status", str(response.status)), *response.headers]:
             block += b"\0" + self.hpack_string(name.lower().encode("latin-1"))
