@@ -101,7 +101,7 @@ fuzz-run: $(FUZZ_BIN)
 PACKAGES := build-essential pkg-config libssl-dev libnghttp2-dev libevent-dev libbrotli-dev libzstd-dev zlib1g-dev \
 	libpsl-dev python3-dev python3-venv
 TEST_PACKAGES := curl nginx-light nghttp2-server nghttp2-client gnutls-bin openssl golang-go nodejs ca-certificates valgrind \
-	squid tinyproxy dante-server microsocks node-ws golang-github-gorilla-websocket-dev
+	squid tinyproxy dante-server microsocks node-ws golang-github-gorilla-websocket-dev chromium firefox-esr xvfb
 
 # Installs system packages where they are missing and it may; else says which.
 system-packages:
@@ -152,6 +152,18 @@ test: test-packages
 check-profiles: venv ext
 	TR_ALL_PROFILES=1 $(VENV)/bin/python -m pytest tests/fingerprint/test_live.py -q $(TEST)
 .PHONY: check-profiles
+
+# Chromium and Firefox recorded several times each and compared with our client (the suite records each once).
+check-browsers: test-packages venv ext
+	TR_BROWSERS=1 $(VENV)/bin/python -m pytest tests/fingerprint/test_browsers.py -q $(TEST)
+.PHONY: check-browsers
+
+# JA3, JA4 and the Akamai text computed by other tools from captured packets: capturing needs root.
+check-independent: venv ext
+	@tools/install_packages.sh tshark
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check ja4plus==1.4.0
+	$(VENV)/bin/python -m pytest tests/fingerprint/independent_tools.py -q $(TEST)
+.PHONY: check-independent
 
 test-c:
 	$(MAKE) --no-print-directory check-c

@@ -87,7 +87,7 @@ def merge_extension(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def bare_length(hello: Hello) -> int:
-    return int(hello["length"]) - sum(4 + item["length"] for item in hello["extensions"] if item["type"] == PADDING)
+    return int(hello["length"] - sum(4 + item["length"] for item in hello["extensions"] if item["type"] == PADDING))
 
 
 def pads(hello: Hello) -> bool:
