@@ -5,113 +5,116 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._fingerprint.sides import Side
+    from .models.response import Response
+
+
+def side_of(text: str, args: argparse.Namespace) -> Side:
+    """What an argument stands for. Raises SideError, HTTPError, OSError."""
+    from ._fingerprint.sides import SideError, listening, side
+
+    if text.startswith("https://"):
+        return asked(text, args)[0]
+    found = re.fullmatch(r"listen(?::(\d{1,5}))?", text)
+    if found:
+        port = int(found[1] or 0)
+        if port > 65535:
+            raise SideError("there is no port %d" % port)
+        return listening("127.0.0.1", port, lambda told: print(told, file=sys.stderr, flush=True), args.timeout)
+    return side(text, not args.http1)
+
+
+def asked(url: str, args: argparse.Namespace) -> tuple[Side, Response, Side]:
+    """What a server says it saw of a client with --profile, its answer, and what the profile says."""
     from ._fingerprint.profile import Profile
+    from ._fingerprint.sides import Side, of_profile, reported
+    from .client import Client
 
-
-def profile_from(text: str) -> Profile:
-    """The profile of a name, or of the path of a JSON file. Raises ProfileError and OSError."""
-    from ._fingerprint.profile import Profile
-
-    return Profile.load(text) if text.endswith(".json") else Profile.named(text)
+    path = args.profile.endswith(".json")
+    profile = Profile.load(args.profile) if path else Profile.named(args.profile)
+    with Client(client_identifier=profile, verify=args.verify or True, raise_on_error=True) as client:
+        if args.http1:
+            client.http2 = False
+        response = client.get(url)
+    try:
+        texts = reported(json.loads(response.content))
+    except (ValueError, RecursionError):
+        texts = {}
+    return Side(url, texts), response, of_profile(profile, not args.http1)
 
 
 def command_fingerprint(args: argparse.Namespace) -> int:
-    """Show what a profile sends, or how two differ."""
-    from ._fingerprint.fingerprint import fingerprint_of
-    from ._fingerprint.report import Style, comparison, page
+    """Show what a profile, a recording or a connection sends, or how two of them differ."""
+    from ._fingerprint.report import Style, columns, comparison, page
 
-    coloured = args.colour == "always" or (
-        args.colour == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    )
-    if args.url is not None:
-        return command_live(args)
+    terminal = sys.stdout.isatty()
+    coloured = args.colour == "always" or (args.colour == "auto" and terminal and not os.environ.get("NO_COLOR"))
     style, width = Style(coloured), max(shutil.get_terminal_size((120, 24)).columns, 60)
-    mine = fingerprint_of(profile_from(args.profile), not args.http1)
+    if args.url is not None and args.url.startswith(("https://", "http://")) and args.against is None:
+        return command_live(args)
+    mine = side_of(args.url or args.profile, args)
     if args.against is None:
         if args.json:
-            print(json.dumps({**mine.texts(), "user_agent": mine.user_agent, "fields": mine.fields}, indent=1))
+            print(json.dumps({**mine.texts, "user_agent": mine.user_agent(), "fields": mine.fields()}, indent=1))
         else:
-            print(page(mine.name, mine.texts(), mine.fields, style, width))
+            print(page(mine.name, mine.texts, mine.fields(), style, width))
         return 0
-    theirs = fingerprint_of(profile_from(args.against), not args.http1)
+    theirs = side_of(args.against, args)
     found = mine.diff(theirs)
     if args.json:
         print(json.dumps([item._asdict() for item in found], indent=1))
+    elif args.layout == "columns" or (args.layout == "auto" and terminal and width >= 100):
+        print(columns(found, args.url or args.profile, args.against, style, width))
     else:
-        print(comparison(found, args.profile, args.against, style, width))
+        print(comparison(found, args.url or args.profile, args.against, style, width))
     return 1 if found else 0
 
 
-# Names under which servers that report fingerprints give them, by the name in Fingerprint.texts().
-REPORTED = {
-    "JA3": ("ja3_text", "ja3"),
-    "JA3 hash": ("ja3_hash",),
-    "JA3 sorted hash": ("ja3n_hash",),
-    "JA4": ("ja4",),
-    "JA4_r": ("ja4_r",),
-    "Akamai": ("akamai_text", "akamai_fingerprint", "akamai"),
-    "Akamai hash": ("akamai_hash", "akamai_fingerprint_hash"),
-}
-
-
-def reported(answer: object) -> dict[str, str]:
-    """The fingerprints in a server's JSON answer, wherever they stand in it; the first of each name."""
-    found: dict[str, str] = {}
-    level = [answer]
-    for _ in range(16):  # deeper than any report
-        inner: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                for name, keys in REPORTED.items():
-                    for key in keys:
-                        text = value.get(key)
-                        if isinstance(text, str) and text:
-                            found.setdefault(name, text)
-                inner += value.values()
-            elif isinstance(value, list):
-                inner += value
-        level = inner
-    return found
-
-
 def command_live(args: argparse.Namespace) -> int:
-    """Ask a server that reports fingerprints what it saw, and compare that with what the profile says."""
-    from .client import Client
-
-    mine = None
-    with Client(
-        client_identifier=profile_from(args.profile), verify=args.verify or True, raise_on_error=True
-    ) as client:
-        if args.http1:
-            client.http2 = False
-        mine = client.fingerprint()
-        response = client.get(args.url)
-    try:
-        seen = reported(json.loads(response.content))
-    except (ValueError, RecursionError):
-        seen = {}
-    if not seen:
-        print(
-            "tls_requests: %s answered %d, without a fingerprint in JSON" % (args.url, response.status_code),
-            file=sys.stderr,
-        )
-        return 2
-    shuffles = mine.fields["TLS extension order"] != "fixed"
-    different = 0
-    for name, text in seen.items():
-        told = mine.texts()[name]
+    """What was agreed with a server, what was sent, and, where the server reports fingerprints, what it saw."""
+    seen, response, told = asked(args.url, args)
+    facts = response.timing
+    agreed = {
+        "status": str(response.status_code),
+        "HTTP": response.http_version,
+        "TLS version": facts.tls_version,
+        "TLS cipher suite": facts.tls_cipher,
+        "TLS group": facts.tls_group,
+        "address": facts.peer,
+    }
+    different = {item.field: item.theirs for item in told.diff(seen)}
+    if args.json:
+        answer = {"agreed": agreed, "sent": told.texts, "reported": seen.texts, "different": sorted(different)}
+        print(json.dumps(answer, indent=1))
+        return 1 if different else 0
+    print("agreed with %s:" % args.url)
+    for name, text in agreed.items():
+        if text is not None:
+            print("  %-16s %s" % (name, text))
+    print("sent, as %s:" % told.name)
+    for name, text in told.texts.items():
+        if text is not None:
+            print("  %-16s %s" % (name, text))
+    if not seen.texts:
+        print("the server did not report a fingerprint in JSON")
+        return 0
+    print("reported by the server:")
+    shuffled = ("JA3", "JA3 hash") if told.shuffles() else ()
+    for name, text in seen.texts.items():
         verdict = "the same"
-        if name in ("JA3", "JA3 hash") and shuffles:
+        if name in shuffled:
             verdict = "shuffled for each connection"
-        elif told != text:
-            verdict = "the profile says %s" % told
-            different += 1
-        print("%-16s %s (%s)" % (name, text, verdict))
+        elif name in different:
+            verdict = "not what was to be sent"
+        elif told.texts.get(name) is None:
+            verdict = "not known here"
+        print("  %-16s %s (%s)" % (name, text, verdict))
     return 1 if different else 0
 
 
@@ -131,14 +134,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tls_requests", description="What browser profiles send.")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    command = commands.add_parser("fingerprint", help="show what a profile sends, or how two differ")
-    command.add_argument("url", nargs="?", help="ask this server, which reports fingerprints as JSON, what it saw")
+    what = "a profile's name, the path of a profile, a recording or a raw ClientHello, an https URL, or listen[:PORT]"
+    command = commands.add_parser(
+        "fingerprint",
+        help="show what a browser sends, or how two differ",
+        description="Shows or compares %s: the next browser that visits a local page." % what,
+    )
+    command.add_argument("url", nargs="?", metavar="URL", help="ask this server, as --profile; or any of the above")
     command.add_argument("--verify", metavar="FILE", help="trusted certificates for URL")
-    command.add_argument("--profile", default="chrome_133", metavar="NAME", help="name, or path of a .json file")
+    command.add_argument(
+        "--profile", default="chrome_133", metavar="NAME", help="who asks URL; without one: what is shown"
+    )
     command.add_argument("--against", metavar="NAME", help="compare with this one; exit code 1: they differ")
     command.add_argument("--http1", action="store_true", help="as with http2=False")
     command.add_argument("--json", action="store_true", help="for programs")
     command.add_argument("--colour", choices=("auto", "always", "never"), default="auto")
+    command.add_argument("--layout", choices=("auto", "columns", "lines"), default="auto", help="of a comparison")
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="how long listen waits (default: for ever)")
     command.set_defaults(run=command_fingerprint)
 
     command = commands.add_parser("profiles", help="list the built-in profiles")
@@ -152,12 +164,15 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     args = parser.parse_args(argv)
+    from ._fingerprint.sides import SideError
     from .exceptions import HTTPError
 
     try:
         result: int = args.run(args)
         return result
-    except (HTTPError, OSError) as error:
+    except KeyboardInterrupt:
+        return 130
+    except (HTTPError, OSError, SideError) as error:
         print("tls_requests: %s" % error, file=sys.stderr)
         return 2
 

@@ -33,7 +33,12 @@ class Fingerprint:
     fields: dict[str, str] = field(repr=False)
 
     def diff(self, other: Fingerprint | Profile | str) -> list[Difference]:
-        """The fields in which two fingerprints differ. other: also a Profile or the name of one."""
+        """The fields in which two fingerprints differ. other: also a Profile, the name of one, or the path of its .json file.
+
+        Raises ProfileError and OSError for a file that cannot be used, ProfileError for an unknown name.
+        """
+        if isinstance(other, str):
+            other = Profile.load(other) if other.endswith(".json") else Profile.named(other)
         theirs = other if isinstance(other, Fingerprint) else fingerprint_of(other)
         return differences(self.fields, theirs.fields)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .client_hello import EXTENSION_NAMES
@@ -192,5 +192,46 @@ def comparison(found: list[Difference], mine: str, theirs: str, style: Style, wi
         lines.append(style.name(item.field))
         for sign, text, paint in (("-", item.mine, style.mine), ("+", item.theirs, style.theirs)):
             lines.append(paint("  %s %s" % (sign, wrapped("not sent" if text is None else text or '""', 4, width))))
+    lines.append("%d difference%s" % (len(found), "" if len(found) == 1 else "s"))
+    return "\n".join(lines)
+
+
+def cell(text: str | None, other: str | None, paint: Callable[[str], str], width: int) -> list[tuple[int, str]]:
+    """Lines of a column as (visible length, text); items of a list that the other side lacks are painted."""
+    if text is None:
+        return [(len("not sent"), paint("not sent"))]
+    known = set((other or "").split(", "))
+    lines: list[tuple[int, str]] = []
+    length, line = 0, ""
+    items = text.split(", ") if text else ['""']
+    for index, item in enumerate(items):
+        comma = "," if index + 1 < len(items) else ""
+        for start in range(0, len(item), width - 2):
+            piece = item[start : start + width - 2]
+            end = comma if start + width - 2 >= len(item) else ""
+            if length and length + 1 + len(piece) + len(end) > width:
+                lines.append((length, line))
+                length, line = 0, ""
+            blank = " " if length else ""
+            line += blank + (paint(piece) if item not in known else piece) + end
+            length += len(blank) + len(piece) + len(end)
+    lines.append((length, line))
+    return lines
+
+
+def columns(found: list[Difference], mine: str, theirs: str, style: Style, width: int) -> str:
+    """Differences side by side."""
+    if not found:
+        return "%s and %s: no difference" % (mine, theirs)
+    half = (width - 5) // 2
+    lines = ["  %s%s | %s" % (style.mine(mine[:half]), " " * (half - len(mine[:half])), style.theirs(theirs[:half]))]
+    for item in found:
+        lines.append(style.name(item.field))
+        left = cell(item.mine, item.theirs, style.mine, half)
+        right = cell(item.theirs, item.mine, style.theirs, half)
+        for index in range(max(len(left), len(right))):
+            length, text = left[index] if index < len(left) else (0, "")
+            other = right[index][1] if index < len(right) else ""
+            lines.append(("  %s%s | %s" % (text, " " * (half - length), other)).rstrip())
     lines.append("%d difference%s" % (len(found), "" if len(found) == 1 else "s"))
     return "\n".join(lines)
