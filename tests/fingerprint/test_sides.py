@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from test_live import SPREAD
+
 from tls_requests import Client, Profile
 from tls_requests.__main__ import main
 from tls_requests._fingerprint import sides
