@@ -141,6 +141,29 @@ static const tr_profile_header_t plain_handshake[] = {
     {"Sec-WebSocket-Protocol", NULL},
 };
 
+static bool
+is_hint(const tr_profile_header_t *row)
+{
+    return strncmp(row->name, "sec-ch-ua", 9) == 0;
+}
+
+/* A redirected navigation of Chromium: `python -m tls_requests capture` shows it, its client hints are set anew, behind the rest of what the
+ * page's loader says. Over both versions they are lower case. */
+static void
+read_redirected(run_t *run, const tr_profile_header_t *page, size_t num_page)
+{
+    for (size_t i = 0; i < num_page; i++) {
+        if (!is_hint(&page[i])) {
+            add_entry(run, page[i].name, page[i].value);
+        }
+        for (size_t k = 0; tr_slice_ieq(tr_slice_cstr(page[i].name), TR_SLICE_LIT("sec-fetch-dest")) && k < num_page; k++) {
+            if (is_hint(&page[k])) {
+                add_entry(run, page[k].name, page[k].value);
+            }
+        }
+    }
+}
+
 /* What the profile sends for this kind of request: profile.h says how a kind's table is read. */
 static void
 read_profile(run_t *run)
@@ -155,6 +178,11 @@ read_profile(run_t *run)
     if (num_rows == 0 && in->kind == TR_KIND_WEBSOCKET) {
         rows = plain_handshake; /* no capture has one: what RFC 6455 asks for, with what the browser says of itself */
         num_rows = TR_ARRAY_LEN(plain_handshake);
+    }
+    if (in->redirected && in->kind == TR_KIND_NAVIGATE && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0 &&
+        find_row(page, num_page, TR_SLICE_LIT("sec-fetch-dest")) != NULL) {
+        read_redirected(run, page, num_page);
+        return;
     }
     if (num_rows == 0) {
         for (size_t i = 0; i < num_page; i++) {

@@ -671,6 +671,7 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
         .authorization = ask->authorization,
         .order = op->header_order,
         .num_order = op->num_header_order,
+        .redirected = op->num_redirects > 0,
     };
     if (tr_initiator__compose(op, &in) != TR_OK) {
         return tr_err_nomem(err, "hconn.compose");

@@ -170,6 +170,8 @@ enum {
     TR_PROFILE_WS_ORDINARY = 1u << 13,
     /* A WebSocket's own connection does not offer compress_certificate (Firefox). */
     TR_PROFILE_WS_PLAIN_CERT = 1u << 14,
+    /* A redirected navigation has its sec-ch-ua fields behind sec-fetch-dest (Chromium). */
+    TR_PROFILE_REDIRECT_MOVES_HINTS = 1u << 15,
     /* Made by tr_profile_new, counted. */
     TR_PROFILE_COUNTED = 1u << 31
 };

@@ -110,6 +110,27 @@ TR_TEST(compose_navigation, "/client/compose/navigation")
     CHECK_FIELDS(&in, "");
 }
 
+TR_TEST(compose_redirected, "/client/compose/redirected")
+{
+    tr_profile_t profile = chromium;
+    profile.flags = TR_PROFILE_REDIRECT_MOVES_HINTS;
+    tr_compose_t in = request(&profile, true, "GET");
+    CHECK_FIELDS(&in, "sec-ch-ua=ua sec-ch-ua-mobile=?0 sec-ch-ua-platform=p upgrade-insecure-requests=1 user-agent=chromium accept=html "
+                      "sec-fetch-site=none sec-fetch-mode=navigate sec-fetch-user=?1 sec-fetch-dest=document accept-encoding=gzip "
+                      "accept-language=en priority=u=0, i");
+    in.redirected = true;
+    CHECK_FIELDS(&in, "upgrade-insecure-requests=1 user-agent=chromium accept=html sec-fetch-site=none sec-fetch-mode=navigate "
+                      "sec-fetch-user=?1 sec-fetch-dest=document sec-ch-ua=ua sec-ch-ua-mobile=?0 sec-ch-ua-platform=p accept-encoding=gzip "
+                      "accept-language=en priority=u=0, i");
+    /* Without that field (an older browser's) there is no such place: nothing moves and nothing is lost. */
+    in.http2 = false;
+    CHECK_NAMES(&in, "Host Connection sec-ch-ua User-Agent Accept Accept-Encoding Accept-Language");
+    in = request(&chromium, true, "GET");
+    in.redirected = true;
+    CHECK_NAMES(&in, "sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests user-agent accept sec-fetch-site sec-fetch-mode "
+                     "sec-fetch-user sec-fetch-dest accept-encoding accept-language priority");
+}
+
 /* The orders of the captures' form_post_by_script and of a page's own fields. */
 TR_TEST_OOM(compose_post, "/client/compose/post")
 {

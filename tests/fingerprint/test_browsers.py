@@ -59,7 +59,7 @@ def test_captured_and_replayed(captured: Callable[..., Captured], run_authority:
         wanted |= {
             f"{version} {kind}" for kind in ("fetch_get", "fetch_post_json", "xhr_get", "form_post_by_script", "image")
         }
-        wanted |= {f"{version} {kind}" for kind in ("script", "style", "iframe")}
+        wanted |= {f"{version} {kind}" for kind in ("script", "style", "iframe", "navigation_redirected")}
     assert wanted <= situations(result)
 
 

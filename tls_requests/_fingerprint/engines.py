@@ -48,7 +48,7 @@ ENGINES: dict[str | None, Engine] = {
     "chromium": Engine(
         source="chromium_156_linux.json (notes, variants, requests); resumption as Chrome's derived files; opening"
                " frames: derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH lengths",
-        flags=frozenset({"RESUMES_13", "RESUMES_12"}),
+        flags=frozenset({"RESUMES_13", "RESUMES_12", "REDIRECT_MOVES_HINTS"}),
         hpack="CHROMIUM", data_frame_max=16375, priorities=((0, 256),), priority_mode="CHROMIUM",
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
                   (106, "1:65536;2:0;3:1000;4:6291456;6:262144|15663105"),

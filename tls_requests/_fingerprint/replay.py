@@ -73,6 +73,8 @@ class Mirror(Recorder):
     def respond(self, connection: Connection, request: Request) -> Response:
         if request.path.startswith("/probe"):
             return self.text(200, "ok", close=True)
+        if request.path == "/redirect":
+            return Response(302, [("location", "/k/navigation_redirected"), ("cache-control", "no-store")], b"Go on.\n")
         if kind_of(request.path) == "websocket":
             return self.websocket(request)
         return self.page("", "ok", cookies=request.path == "/") if request.method != "HEAD" else Response(200)
@@ -140,6 +142,15 @@ class Replay:
             client.get(self.base + "/")
         for record in self.mirror.taken():
             self.note("first connection, HTTP/1.1", compare(self.profile, record))
+
+    def redirected(self, version: str) -> None:
+        row = self.profile.get("requests", {}).get(version, {}).get("navigation_redirected")
+        if row is None:
+            return
+        with self.client("http1" if version == "http1" else "plain") as client:
+            client.get(self.base + "/redirect")
+        [seen] = [item for record in self.mirror.taken() for item in requests_of(record) if item["path"] != "/redirect"]
+        self.note("%s navigation_redirected" % version, self.request("navigation_redirected", row, seen))
 
     # -- requests
 
@@ -245,6 +256,7 @@ def replay(
         run.variant("retry_resumption_p384", "p384", "tickets", 1)
         run.http1()
         for version in ("http2", "http1"):
+            run.redirected(version)
             run.kinds(version)
         run.websocket()
     finally:
