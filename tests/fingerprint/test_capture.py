@@ -24,6 +24,9 @@ from tls_requests._fingerprint import authority as authorities
 from tls_requests._fingerprint import learn
 from tls_requests._fingerprint.recorder import PLAIN_CONNECTIONS, Recorder
 from tls_requests._fingerprint.replay import replay
+from tls_requests.exceptions import ProfileError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # One of each engine and way of drawing.
 PROFILES = (
@@ -109,6 +112,50 @@ def test_cookies_of_the_visitor_stay_with_the_visitor(recorder: Recorder, run_au
         client.get(f"https://localhost:{recorder.port}/k/fetch_get", mode="fetch")
     text = json.dumps(learn.learn(recorder.records(recorder.best() or ""), "mine", {}))
     assert "secret-of" not in text and "secret-token" not in text and "first=one" in text
+
+
+def test_the_requests_of_a_capture_are_its_kinds(recorder: Recorder, run_authority: Any) -> None:
+    """Not those of the built-in profile of its family; also when the profile is changed or goes through its file again."""
+    value = json.loads((ROOT / "profiles" / "chromium_156_linux.json").read_text())
+    for version in ("http2", "http1"):
+        for item in value["requests"][version]["image"]["headers"]:
+            item[1] = "image/mine" if item[0].lower() == "accept" else item[1]
+    value["requests"]["http2"]["image"]["priority"]["weight"] = 99
+    mine = Profile.load(value)
+    assert mine != Profile.named("chromium_156_linux")
+    again = Profile.load(json.loads(json.dumps(mine._with(stream_id=5).to_dict())))
+    for profile, stream in ((mine, 1), (again, 5)):
+        recorder.connections.clear()
+        with Client(client_identifier=profile, verify=run_authority[2]) as client:
+            client.get(f"https://localhost:{recorder.port}/k/image", mode="image")
+            client.get(f"https://localhost:{recorder.port}/k/script", mode="script")
+        frames = [
+            frame
+            for connection in recorder.connections
+            for frame in (connection.record["http2"] or {"frames": []})["frames"]
+            if frame["type"] == "HEADERS"
+        ]
+        assert [dict(frame["headers"])["accept"] for frame in frames] == ["image/mine", "*/*"]
+        assert (frames[0]["stream_id"], frames[0]["priority"]["weight"]) == (stream, 99)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"http2": {"FETCH": [["a b", "x"]]}}, "rules.kinds.http2.FETCH[0][0]"),
+        ({"http2": {"FETCH": [["a", 5]]}}, "rules.kinds.http2.FETCH[0][1]"),
+        ({"http2": {"FETCH": [["a"]]}}, "rules.kinds.http2.FETCH[0]"),
+        ({"http1": {"NOTHING": []}}, "rules.kinds.http1"),
+        ({"weights": {"FETCH": 257}}, "rules.kinds.weights.FETCH"),
+        ({"http2": {"FETCH": [["a", "x"]] * 65}}, ""),
+    ],
+)
+def test_kinds_that_are_none(change: dict[str, Any], path: str) -> None:
+    value = Profile.named("chromium_156_linux").to_dict()
+    value["rules"]["kinds"] = {"http2": {}, "http1": {}, "weights": {}, **change}
+    with pytest.raises(ProfileError) as caught:
+        Profile.load(value)
+    assert caught.value.path == path
 
 
 # ------------------------------------------------------------------------------------------------------ other visitors
