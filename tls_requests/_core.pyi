@@ -122,6 +122,7 @@ class ProxyRoutes:
     def __new__(cls, http: _Way | None, https: _Way | None, no_proxy: str = "", /) -> ProxyRoutes: ...
     def is_direct(self, url: str, /) -> bool: ...
 
+@disjoint_base
 class BrowserProfile:
     """A browser profile that the engine can use: a built-in one by its name, or one of a dict of rows."""
 
