@@ -18,7 +18,6 @@ import pytest
 from browser_fixtures import Captured
 
 from tls_requests import Client, Profile
-from tls_requests._fingerprint.registry import FLAGS
 from tls_requests._fingerprint.replay import Found, replay
 
 BROWSERS = {"chromium": "chromium_156_linux", "firefox-esr": "firefox_153_linux"}
@@ -26,13 +25,8 @@ LONG = bool(os.environ.get("TR_BROWSERS"))
 TIMES = range(3 if LONG else 1)
 
 
-# Firefox leaves compress_certificate out of a WebSocket's own connection to a host that speaks HTTP/2. A profile can say that from
-# the flag WS_PLAIN_CERT on; without that flag the difference is known (docs/capture.md).
-WEBSOCKETS_DIFFER = {"chromium": set[str](), "firefox-esr": set[str]() if "WS_PLAIN_CERT" in FLAGS else {"websocket"}}
-
-
-def differences(program: str, result: Any) -> list[Found]:
-    return [item for item in result.differences if item.situation not in WEBSOCKETS_DIFFER[program]]
+def differences(result: Any) -> list[Found]:
+    return list(result.differences)
 
 
 def situations(result: Any) -> set[str]:
@@ -45,7 +39,7 @@ def test_captured_and_replayed(captured: Callable[..., Captured], run_authority:
     browser = captured(program, again=turn > 0)
     assert browser.missing == []
     result = replay(browser.profile, str(browser.path), *run_authority[1:])
-    assert differences(program, result) == []
+    assert differences(result) == []
     # Nothing was left out.
     wanted = {
         "first connection",
@@ -74,7 +68,7 @@ def test_the_built_in_profile_sends_what_the_browser_sends(
         # The package's version has moved on: the captured profile stands in for the built-in one.
         name = str(browser.path)
     result = replay(browser.profile, name, *run_authority[1:])
-    assert differences(program, result) == []
+    assert differences(result) == []
     assert len(result.compared) > 40
 
 
@@ -118,9 +112,8 @@ def test_the_command(display: str, tmp_path: Path, program: str) -> None:
         text=True,
         timeout=300,
     )
-    if not WEBSOCKETS_DIFFER[program]:
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "no difference" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no difference" in done.stdout
     assert "checked:" in done.stdout and "not seen" not in done.stdout, done.stdout + done.stderr
     assert Profile.load(tmp_path / "mine.json").id == "mine"
     assert json.loads((tmp_path / "mine.json").read_text())["source"]["kind"] == "live"
