@@ -23,9 +23,8 @@ async def fetch(
     client: tls_requests.AsyncClient, url: str, gate: asyncio.Semaphore, account: str | None
 ) -> tuple[str, tls_requests.Response]:
     """One page. account: whose proxy it is to come by, or None for any."""
-    options = {} if account is None else {"proxy_key": account}
     async with gate:
-        return url, await client.get(url, **options)
+        return url, await client.get(url, proxy_key=account)
 
 
 async def scrape(rotator: tls_requests.ProxyRotator, urls: Sequence[str], accounts: int, ca: str | None) -> int:

@@ -12,10 +12,13 @@ from .exceptions import HTTPError, ProfileError, ProxyError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from typing_extensions import TypeGuard
+
+    from ._core import BrowserProfile, NotGiven
     from ._fingerprint.fingerprint import Fingerprint
     from ._fingerprint.profile import Profile
     from ._output import OutputFile
@@ -29,6 +32,24 @@ if TYPE_CHECKING:
     from .models.response import Response
     from .models.tls import TLSClient, TLSConfig
     from .models.urls import URL, Proxy, URLParams
+    from .types import (
+        AuthTypes,
+        CookieTypes,
+        EncodingTypes,
+        HeaderSetTypes,
+        HeaderTypes,
+        HookTypes,
+        IdentifierArgTypes,
+        ProtocolTypes,
+        ProxyTypes,
+        RequestData,
+        RequestFiles,
+        RequestJson,
+        TimeoutTypes,
+        URLParamTypes,
+        URLTypes,
+        VerifyTypes,
+    )
 
     Self = TypeVar("Self", bound="BaseClient")
 
@@ -92,7 +113,7 @@ def _is_profile(value: Any) -> bool:
     return _core.profile_known(value) if isinstance(value, str) else isinstance(value, _core.BrowserProfile)
 
 
-def is_rotator(value: Any) -> bool:
+def is_rotator(value: object) -> TypeGuard[Any]:
     return callable(getattr(value, "next", None)) and not isinstance(value, str)
 
 
@@ -127,23 +148,23 @@ class BaseClient(_core.BaseClient):
     def __init__(
         self,
         *,
-        auth: Any = None,
-        params: Any = None,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = None,
-        proxy: Any = None,
-        timeout: Any = NOT_GIVEN,
+        auth: AuthTypes = None,
+        params: URLParamTypes = None,
+        headers: HeaderSetTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes = None,
+        proxy: ProxyTypes = None,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         follow_redirects: bool = True,
         max_redirects: int = 9,
-        http2: Any = NOT_GIVEN,
-        verify: Any = NOT_GIVEN,
-        client_identifier: Any = NOT_GIVEN,
-        debug: Any = NOT_GIVEN,
-        protocol_racing: Any = NOT_GIVEN,
-        allow_http: Any = NOT_GIVEN,
+        http2: ProtocolTypes | NotGiven = NOT_GIVEN,
+        verify: VerifyTypes | NotGiven | None = NOT_GIVEN,
+        client_identifier: IdentifierArgTypes | NotGiven = NOT_GIVEN,
+        debug: bool | NotGiven | None = NOT_GIVEN,
+        protocol_racing: bool | NotGiven | None = NOT_GIVEN,
+        allow_http: bool | NotGiven | None = NOT_GIVEN,
         stream_id: int | None = None,
-        hooks: Any = None,
-        encoding: Any = "utf-8",
+        hooks: HookTypes = None,
+        encoding: EncodingTypes = "utf-8",
         raise_on_error: bool = False,
         **config: Any,
     ) -> None:
@@ -165,20 +186,21 @@ class BaseClient(_core.BaseClient):
                 "stream_id": NOT_GIVEN if stream_id is None else stream_id,
             }
             self._take_config(config, given)
+        # A checker does not see what `is not NOT_GIVEN` rules out.
         if timeout is not NOT_GIVEN:
-            self.timeout = timeout
+            self.timeout = timeout  # type: ignore[assignment]
         if http2 is not NOT_GIVEN:
-            self.http2 = http2
+            self.http2 = http2  # type: ignore[assignment]
         if verify is not NOT_GIVEN:
-            self.verify = verify
+            self.verify = verify  # type: ignore[assignment]
         if client_identifier is not NOT_GIVEN and not (config and "tls_identifier" in config):
-            self.client_identifier = client_identifier
+            self.client_identifier = client_identifier  # type: ignore[assignment]
         if debug is not NOT_GIVEN:
-            self.debug = debug
+            self.debug = debug  # type: ignore[assignment]
         if protocol_racing is not NOT_GIVEN:
-            self.protocol_racing = protocol_racing
+            self.protocol_racing = protocol_racing  # type: ignore[assignment]
         if allow_http is not NOT_GIVEN:
-            self.allow_http = allow_http
+            self.allow_http = allow_http  # type: ignore[assignment]
         if auth is not None:
             self.auth = auth
         if params is not None:
@@ -186,7 +208,7 @@ class BaseClient(_core.BaseClient):
         if headers is None:
             self._no_browser_headers = True
         elif headers is not NOT_GIVEN:
-            self.headers = headers
+            self.headers = headers  # type: ignore[assignment]
         if cookies is not None:
             self.cookies = cookies
         if proxy is not None:
@@ -316,7 +338,7 @@ class BaseClient(_core.BaseClient):
         return policy
 
     @retries.setter
-    def retries(self, value: Any) -> None:
+    def retries(self, value: Retry | int | None) -> None:
         extra: dict[str, Any] = {**(self._extra or {}), "retries": self._policy(value)}
         if extra["retries"] is None:
             del extra["retries"]
@@ -425,7 +447,7 @@ class BaseClient(_core.BaseClient):
         return headers
 
     @headers.setter
-    def headers(self, value: Any) -> None:
+    def headers(self, value: HeaderSetTypes) -> None:
         from .models.headers import Headers
         from .models.request import _spelling
 
@@ -440,7 +462,7 @@ class BaseClient(_core.BaseClient):
 
                 self._header_rotator = HeaderRotator.from_file(value)
                 return
-        self._headers = Headers(value)
+        self._headers = Headers(value)  # type: ignore[arg-type]  # no list of sets any more
         self._spelled = _spelling(value)
         self._header_rotator = None
 
@@ -455,7 +477,7 @@ class BaseClient(_core.BaseClient):
         return cookies
 
     @cookies.setter
-    def cookies(self, value: Any) -> None:
+    def cookies(self, value: CookieTypes) -> None:
         from .models.cookies import Cookies
 
         cookies = Cookies(value)
@@ -473,21 +495,21 @@ class BaseClient(_core.BaseClient):
         return params
 
     @params.setter
-    def params(self, value: Any) -> None:
+    def params(self, value: URLParamTypes) -> None:
         from .models.urls import URLParams
 
         self._params = URLParams(value)
 
     @property
-    def hooks(self) -> dict[str, Any]:
+    def hooks(self) -> dict[str, list[Callable[..., object]]]:
         """Callables by event: `request` and `response`."""
-        hooks: dict[str, Any] | None = self._hooks
+        hooks: dict[str, list[Callable[..., object]]] | None = self._hooks
         if hooks is None:
             hooks = self._hooks = {}
         return hooks
 
     @hooks.setter
-    def hooks(self, value: Any) -> None:
+    def hooks(self, value: HookTypes) -> None:
         self._hooks = self._rebuild_hooks(value) or {}
 
     @staticmethod
@@ -552,7 +574,7 @@ class BaseClient(_core.BaseClient):
 
     # ------------------------------------------------------------------------------------------------ building requests
 
-    def prepare_params(self, params: Any = None) -> URLParams:
+    def prepare_params(self, params: URLParamTypes = None) -> URLParams:
         """The client's query parameters with those of a request over them."""
         from .models.urls import URLParams
 
@@ -569,7 +591,7 @@ class BaseClient(_core.BaseClient):
             merged.update(headers)
         return merged
 
-    def prepare_headers(self, headers: Any = None, user_agent: str | None = None) -> Headers:
+    def prepare_headers(self, headers: HeaderTypes = None, user_agent: str | None = None) -> Headers:
         """The client's headers (its rotator's next) with those of a request over them. A HeaderRotator gives its next."""
         if is_rotator(headers):
             return self._merge_headers(headers.next(user_agent=user_agent), None)
@@ -577,14 +599,14 @@ class BaseClient(_core.BaseClient):
         base = self._headers if rotator is None else rotator.next(user_agent=user_agent)
         return self._merge_headers(base, headers)
 
-    def prepare_cookies(self, cookies: Any = None) -> Cookies:
+    def prepare_cookies(self, cookies: CookieTypes = None) -> Cookies:
         """A copy of the client's cookies with those of a request over them."""
         merged = self.cookies.copy()
         if cookies is not None:
             merged.update(cookies)
         return merged
 
-    def prepare_proxy(self, proxy: Any) -> Proxy | None:
+    def prepare_proxy(self, proxy: ProxyTypes) -> Proxy | None:
         """The Proxy to use: str, bytes and URL are converted, a rotator gives its next. Raises ProxyError."""
         from .models.urls import URL, Proxy
 
@@ -725,13 +747,13 @@ class BaseClient(_core.BaseClient):
             return ProxyRoutes(way, way)
         return proxy._routes or proxy._engine()
 
-    def prepare_client_identifier(self, identifier: Any) -> Any:
+    def prepare_client_identifier(self, identifier: IdentifierArgTypes) -> str | BrowserProfile:
         """The identifier to use: a rotator gives its next; anything but text and a Profile is the default."""
         if is_rotator(identifier):
             identifier = identifier.next()
         return identifier if isinstance(identifier, (str, _core.BrowserProfile)) else "chrome_133"
 
-    def prepare_config(self, request: Request, client_identifier: Any = "chrome_133") -> TLSConfig:
+    def prepare_config(self, request: Request, client_identifier: str | BrowserProfile = "chrome_133") -> TLSConfig:
         """The TLSConfig of a request."""
         request._session_id = self._id
         body, body_type = request._body()
@@ -755,7 +777,7 @@ class BaseClient(_core.BaseClient):
         )
         return config
 
-    def prepare_auth(self, request: Request, auth: Any, *args: Any, **kwargs: Any) -> Any:
+    def prepare_auth(self, request: Request, auth: AuthTypes, *args: Any, **kwargs: Any) -> Any:
         """Apply authentication and return what it returned."""
         from .models.auth import Auth, BasicAuth
 
@@ -829,15 +851,15 @@ class BaseClient(_core.BaseClient):
     def build_request(
         self,
         method: str,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = None,
-        files: Any = None,
-        json: Any = None,
-        params: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        timeout: Any = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: RequestJson = None,
+        params: URLParamTypes = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
+        timeout: TimeoutTypes = None,
         protocol_racing: bool | None = None,
         allow_http: bool | None = None,
         stream_id: int | None = None,
@@ -1000,7 +1022,9 @@ class BaseClient(_core.BaseClient):
 
     # ------------------------------------------------------------------------------- sessions that are not the engine's
 
-    def _exchange(self, request: Request, identifier: str, follow_redirects: Any) -> Generator[Any, Any, None]:
+    def _exchange(
+        self, request: Request, identifier: str | BrowserProfile, follow_redirects: Any
+    ) -> Generator[Any, Any, None]:
         """One request by a session that is not the engine's, redirects included: yields the payload of each transfer and
         is sent its TLSResponse; yields the last Response at the end."""
         import time

@@ -9,13 +9,17 @@ from typing import Any, TypeVar, final
 
 from typing_extensions import disjoint_base
 
+from .exceptions import HTTPError
 from .models.request import Request
 from .models.response import Response as PackageResponse
 from .types import (
     AuthTypes,
     CookieTypes,
+    EncodingTypes,
     HeaderTypes,
+    IdentifierArgTypes,
     ProtocolTypes,
+    ProxyTypes,
     RequestContent,
     RequestData,
     RequestFiles,
@@ -135,7 +139,7 @@ class BrowserProfile:
 class Response:
     status_code: int
     history: list[PackageResponse]
-    error: Exception | None
+    error: HTTPError | None
     _content: bytes
     def __new__(cls, *args: Any, **kwargs: Any) -> Any: ...
     @property
@@ -215,17 +219,17 @@ class Transport:
 @disjoint_base
 class BaseClient:
     auth: AuthTypes
-    proxy: Any
-    timeout: Any
+    proxy: ProxyTypes
+    timeout: TimeoutTypes
     follow_redirects: bool
     max_redirects: int
     http2: ProtocolTypes
     verify: VerifyTypes | None
-    client_identifier: Any
+    client_identifier: IdentifierArgTypes
     protocol_racing: bool | None
     allow_http: bool | None
     stream_id: int | None
-    encoding: str | Callable[[bytes], str] | None
+    encoding: EncodingTypes
     raise_on_error: bool
     debug: bool | None
     _headers: Any

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .exceptions import HTTPError
 
@@ -112,7 +112,7 @@ class Retry:
         self.max_wait = max_wait
 
     @classmethod
-    def of(cls, value: Any) -> Retry | None:
+    def of(cls, value: Retry | int | None) -> Retry | None:
         """A policy from what `retries` may be: None or False, a number of tries, or a Retry."""
         if value is None or value is False:
             return None

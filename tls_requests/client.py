@@ -15,9 +15,11 @@ from .exceptions import HTTPError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from os import PathLike
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from ._core import BrowserProfile, NotGiven
     from ._events import AsyncEvents, Events
     from ._states import ClientState, ProtocolType
     from ._stream import AsyncStreamContext, StreamContext
@@ -30,6 +32,20 @@ if TYPE_CHECKING:
     from .models.tls import TLSConfig as TLSConfig
     from .models.urls import URL as URL
     from .models.urls import Proxy
+    from .types import (
+        AuthTypes,
+        CookieTypes,
+        HeaderTypes,
+        IdentifierArgTypes,
+        ProxyTypes,
+        RequestContent,
+        RequestData,
+        RequestFiles,
+        RequestJson,
+        TimeoutTypes,
+        URLParamTypes,
+        URLTypes,
+    )
 
     Self = TypeVar("Self", bound="BaseClient")
 
@@ -94,18 +110,18 @@ class Client(BaseClient):
     def request(
         self,
         method: str,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         protocol_racing: bool | None = None,
         allow_http: bool | None = None,
         stream_id: int | None = None,
@@ -144,15 +160,15 @@ class Client(BaseClient):
         given = given_arguments(
             (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs
         )
-        auth = given.pop("auth", None)
-        follow_redirects = given.pop("follow_redirects", None)
+        own_auth: AuthTypes = given.pop("auth", None)
+        follow: bool | None = given.pop("follow_redirects", None)
         request = self.build_request(
             method, url, protocol_racing=protocol_racing, allow_http=allow_http, stream_id=stream_id, **given
         )
-        return self.send(request, auth=auth, follow_redirects=follow_redirects)
+        return self.send(request, auth=own_auth, follow_redirects=follow)
 
     def send(
-        self, request: Request, *, auth: Any = None, follow_redirects: Any = None, stream: bool = False
+        self, request: Request, *, auth: AuthTypes = None, follow_redirects: bool | None = None, stream: bool = False
     ) -> Response:
         """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks.
 
@@ -288,7 +304,7 @@ class Client(BaseClient):
         self._after(request, response)
         return response
 
-    def stream(self, method: str, url: Any, **kwargs: Any) -> StreamContext:
+    def stream(self, method: str, url: URLTypes, **kwargs: Any) -> StreamContext:
         """Send a request and read its answer in pieces: `with client.stream("GET", url) as response`.
 
         Arguments as for `request`. The response comes when its head is there; leaving the block gives up what was not read.
@@ -299,7 +315,7 @@ class Client(BaseClient):
 
     def websocket(
         self,
-        url: Any,
+        url: URLTypes,
         *,
         subprotocols: Sequence[str] = (),
         max_message_size: int = 16 * 1024 * 1024,
@@ -329,7 +345,7 @@ class Client(BaseClient):
 
     def events(
         self,
-        url: Any,
+        url: URLTypes,
         *,
         last_event_id: str = "",
         reconnect: bool = True,
@@ -366,8 +382,8 @@ class Client(BaseClient):
 
     def download(
         self,
-        url: Any,
-        path: Any,
+        url: URLTypes,
+        path: str | PathLike[str],
         *,
         resume: bool = False,
         progress: Callable[[int, int | None], object] | None = None,
@@ -387,14 +403,14 @@ class Client(BaseClient):
 
     def get(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a GET request; see `request`."""
@@ -402,14 +418,14 @@ class Client(BaseClient):
 
     def options(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send an OPTIONS request; see `request`."""
@@ -417,14 +433,14 @@ class Client(BaseClient):
 
     def head(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a HEAD request; see `request`."""
@@ -432,14 +448,14 @@ class Client(BaseClient):
 
     def delete(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a DELETE request; see `request`."""
@@ -447,18 +463,18 @@ class Client(BaseClient):
 
     def post(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a POST request; see `request`."""
@@ -468,18 +484,18 @@ class Client(BaseClient):
 
     def put(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a PUT request; see `request`."""
@@ -489,18 +505,18 @@ class Client(BaseClient):
 
     def patch(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a PATCH request; see `request`."""
@@ -521,18 +537,18 @@ class AsyncClient(BaseClient):
     async def request(
         self,
         method: str,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         protocol_racing: bool | None = None,
         allow_http: bool | None = None,
         stream_id: int | None = None,
@@ -571,23 +587,23 @@ class AsyncClient(BaseClient):
         given = given_arguments(
             (params, headers, cookies, auth, follow_redirects, timeout, data, files, json, content), kwargs
         )
-        auth = given.pop("auth", None)
-        follow_redirects = given.pop("follow_redirects", None)
+        own_auth: AuthTypes = given.pop("auth", None)
+        follow: bool | None = given.pop("follow_redirects", None)
         request = await self.abuild_request(
             method, url, protocol_racing=protocol_racing, allow_http=allow_http, stream_id=stream_id, **given
         )
-        return await self.send(request, auth=auth, follow_redirects=follow_redirects)
+        return await self.send(request, auth=own_auth, follow_redirects=follow)
 
     async def get(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a GET request; see `request`."""
@@ -595,14 +611,14 @@ class AsyncClient(BaseClient):
 
     async def options(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send an OPTIONS request; see `request`."""
@@ -610,14 +626,14 @@ class AsyncClient(BaseClient):
 
     async def head(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a HEAD request; see `request`."""
@@ -625,14 +641,14 @@ class AsyncClient(BaseClient):
 
     async def delete(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a DELETE request; see `request`."""
@@ -640,18 +656,18 @@ class AsyncClient(BaseClient):
 
     async def post(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a POST request; see `request`."""
@@ -661,18 +677,18 @@ class AsyncClient(BaseClient):
 
     async def put(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a PUT request; see `request`."""
@@ -682,18 +698,18 @@ class AsyncClient(BaseClient):
 
     async def patch(
         self,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = NOT_GIVEN,
-        files: Any = NOT_GIVEN,
-        json: Any = NOT_GIVEN,
-        content: Any = NOT_GIVEN,
-        params: Any = NOT_GIVEN,
-        headers: Any = NOT_GIVEN,
-        cookies: Any = NOT_GIVEN,
-        auth: Any = NOT_GIVEN,
-        follow_redirects: Any = NOT_GIVEN,
-        timeout: Any = NOT_GIVEN,
+        data: RequestData | NotGiven | None = NOT_GIVEN,
+        files: RequestFiles | NotGiven | None = NOT_GIVEN,
+        json: RequestJson = NOT_GIVEN,
+        content: RequestContent | NotGiven | None = NOT_GIVEN,
+        params: URLParamTypes | NotGiven = NOT_GIVEN,
+        headers: HeaderTypes | NotGiven = NOT_GIVEN,
+        cookies: CookieTypes | NotGiven = NOT_GIVEN,
+        auth: AuthTypes | NotGiven = NOT_GIVEN,
+        follow_redirects: bool | NotGiven | None = NOT_GIVEN,
+        timeout: TimeoutTypes | NotGiven = NOT_GIVEN,
         **kwargs: Any,
     ) -> Response:
         """Send a PATCH request; see `request`."""
@@ -702,7 +718,7 @@ class AsyncClient(BaseClient):
         )
 
     async def send(
-        self, request: Request, *, stream: bool = False, auth: Any = None, follow_redirects: Any = None
+        self, request: Request, *, stream: bool = False, auth: AuthTypes = None, follow_redirects: bool | None = None
     ) -> Response:
         """Send a request made by `build_request` or by hand: authentication, hooks, transfer, response hooks.
 
@@ -847,7 +863,7 @@ class AsyncClient(BaseClient):
         self._after(request, response)
         return response
 
-    def stream(self, method: str, url: Any, **kwargs: Any) -> AsyncStreamContext:
+    def stream(self, method: str, url: URLTypes, **kwargs: Any) -> AsyncStreamContext:
         """Send a request and read its answer in pieces: `async with client.stream("GET", url) as response`.
 
         Arguments as for `request`. The response comes when its head is there; leaving the block gives up what was not read.
@@ -858,7 +874,7 @@ class AsyncClient(BaseClient):
 
     def websocket(
         self,
-        url: Any,
+        url: URLTypes,
         *,
         subprotocols: Sequence[str] = (),
         max_message_size: int = 16 * 1024 * 1024,
@@ -888,7 +904,7 @@ class AsyncClient(BaseClient):
 
     def events(
         self,
-        url: Any,
+        url: URLTypes,
         *,
         last_event_id: str = "",
         reconnect: bool = True,
@@ -925,8 +941,8 @@ class AsyncClient(BaseClient):
 
     async def download(
         self,
-        url: Any,
-        path: Any,
+        url: URLTypes,
+        path: str | PathLike[str],
         *,
         resume: bool = False,
         progress: Callable[[int, int | None], object] | None = None,
@@ -940,7 +956,7 @@ class AsyncClient(BaseClient):
 
     # ------------------------------------------------------------------------------------------ asynchronous twins
 
-    async def aprepare_headers(self, headers: Any = None, user_agent: str | None = None) -> Headers:
+    async def aprepare_headers(self, headers: HeaderTypes = None, user_agent: str | None = None) -> Headers:
         """`prepare_headers` by the rotators' asynchronous side."""
         if is_rotator(headers):
             return self._merge_headers(await headers.anext(user_agent=user_agent), None)
@@ -948,26 +964,26 @@ class AsyncClient(BaseClient):
         base = self._headers if rotator is None else await rotator.anext(user_agent=user_agent)
         return self._merge_headers(base, headers)
 
-    async def aprepare_proxy(self, proxy: Any) -> Proxy | None:
+    async def aprepare_proxy(self, proxy: ProxyTypes) -> Proxy | None:
         """`prepare_proxy` by the rotators' asynchronous side."""
         return self.prepare_proxy(await proxy.anext() if is_rotator(proxy) else proxy)
 
-    async def aprepare_client_identifier(self, identifier: Any) -> Any:
+    async def aprepare_client_identifier(self, identifier: IdentifierArgTypes) -> str | BrowserProfile:
         """`prepare_client_identifier` by the rotators' asynchronous side."""
         return self.prepare_client_identifier(await identifier.anext() if is_rotator(identifier) else identifier)
 
     async def abuild_request(
         self,
         method: str,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = None,
-        files: Any = None,
-        json: Any = None,
-        params: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        timeout: Any = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: RequestJson = None,
+        params: URLParamTypes = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
+        timeout: TimeoutTypes = None,
         protocol_racing: bool | None = None,
         allow_http: bool | None = None,
         stream_id: int | None = None,

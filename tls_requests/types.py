@@ -9,7 +9,7 @@ They are for the annotations of programs, and are those of this package's own si
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from http.cookiejar import CookieJar
 from io import BufferedReader, BytesIO
@@ -35,15 +35,19 @@ __all__ = [
     "BufferTypes",
     "ByteOrStr",
     "CookieTypes",
+    "CookieValueTypes",
     "CookiesTypes",
+    "EncodingTypes",
     "FieldValueTypes",
     "FileContent",
+    "HeaderSetTypes",
     "HeaderTypes",
     "HookTypes",
     "IdentifierArgTypes",
     "IdentifierLiterals",
     "IdentifierTypes",
     "MethodTypes",
+    "ParamValueTypes",
     "Payload",
     "ProtocolTypes",
     "ProxyTypes",
@@ -72,6 +76,12 @@ class _Items(Protocol[_Key, _Value]):
     def items(self) -> AbstractSet[tuple[_Key, _Value]]: ...
 
 
+class _Readable(Protocol):
+    """What gives bytes by `read`."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 ByteOrStr = Union[bytes, str]
 _Scalar = Union[str, bytes, int, float, bool]
 FieldValueTypes = Optional[Union[_Scalar, Sequence[_Scalar], AbstractSet[_Scalar]]]
@@ -98,11 +108,12 @@ ProxyTypes = Optional[
 ]
 """One proxy, several in a rotator or a list, or one for each scheme (and `no_proxy`) in a mapping."""
 URL_ALLOWED_PARAMS = Union[str, bytes, int, float, bool]
-_ParamValue = Union[URL_ALLOWED_PARAMS, Sequence[URL_ALLOWED_PARAMS], AbstractSet[URL_ALLOWED_PARAMS]]
+ParamValueTypes = Union[URL_ALLOWED_PARAMS, Sequence[URL_ALLOWED_PARAMS], AbstractSet[URL_ALLOWED_PARAMS]]
+"""Query parameters: the value of a name, or several."""
 URLParamTypes = Optional[
     Union[
         "URLParams",
-        _Items[Union[str, bytes], _ParamValue],
+        _Items[Union[str, bytes], ParamValueTypes],
     ]
 ]
 """Query parameters by name; several values of a name as a list, tuple or set."""
@@ -151,17 +162,24 @@ HeaderTypes = Optional[
     ]
 ]
 """Header fields by name, or as pairs in order."""
+HeaderSetTypes = Union[HeaderTypes, list[dict[str, str]], list["Headers"]]
+"""Headers of a client: header fields, or a list of sets that a rotator gives out."""
+CookieValueTypes = Optional[_Scalar]
+"""The value of a cookie; None: without it."""
 CookieTypes = Optional[
     Union[
         "Cookies",
         CookieJar,
-        _Items[Union[str, bytes], Optional[_Scalar]],
+        _Items[Union[str, bytes], CookieValueTypes],
         _Pairs,
     ]
 ]
 """Cookies by name, as pairs, or a jar."""
+EncodingTypes = Optional[Union[str, Callable[["Response"], Optional[str]]]]
+"""The encoding of texts whose answer names none: a name, what tells it from the Response, or None: by the look of the bytes."""
 TimeoutTypes = Optional[Union[int, float, Mapping[str, Optional[float]], tuple[Optional[float], Optional[float]]]]
-"""Seconds for a transfer, or a dict with any of connect, tls, pool, write, read, total; None in it: no limit."""
+"""Seconds for a transfer; a Timeout or a dict with any of pool, connect, tls, write, first_byte, read, total (None: no limit); or seconds
+(connect, read)."""
 VerifyTypes = Union[bool, str, PathLike[str], "SSLContext"]
 """False: no certificate is checked. A path: the file or directory of the trusted ones."""
 BufferTypes = Union[BinaryIO, BytesIO, BufferedReader]
@@ -172,6 +190,7 @@ RequestFileValue = Union[
     tuple[Optional[str], FileContent, Optional[str]],
 ]
 """A file to upload: its content, or (file name, content), or (file name, content, content type)."""
+_Piece = Union[bytes, bytearray, memoryview]
 RequestData = Union[
     _Items[Union[str, bytes], FieldValueTypes],
     _Pairs,
@@ -180,11 +199,16 @@ RequestData = Union[
     bytearray,
     memoryview,
     IO[bytes],
-    Iterable[bytes],
+    IO[str],
+    _Readable,
+    Iterable[_Piece],
+    AsyncIterable[_Piece],
 ]
-"""A form (by name, or pairs), or a raw body."""
-RequestContent = Union[str, bytes, bytearray, memoryview]
-"""A raw body."""
+"""A form (by name, or pairs), or a raw body; files and iterables are sent in pieces."""
+RequestContent = Union[
+    str, bytes, bytearray, memoryview, IO[bytes], IO[str], _Readable, Iterable[_Piece], AsyncIterable[_Piece]
+]
+"""A raw body; files and iterables are sent in pieces."""
 RequestJson = object
 """A value of JSON: mappings with text as keys, lists, tuples, text, numbers, booleans, None. Dates, UUIDs, enumerations
 and dataclasses are converted. What cannot be encoded raises TypeError."""

@@ -96,7 +96,7 @@ def to_plain(value: Any) -> Any:
     return str(value)
 
 
-def to_str(value: Any, encoding: str = "utf-8", *, lower: bool = False) -> str:
+def to_str(value: object, encoding: str = "utf-8", *, lower: bool = False) -> str:
     """Turn a value into text: None is empty, bytes are decoded, containers become compact JSON, booleans `true`/`false`.
 
     Raises UnicodeDecodeError for bytes that are not valid in the encoding.
@@ -117,14 +117,14 @@ def to_str(value: Any, encoding: str = "utf-8", *, lower: bool = False) -> str:
     return text.lower() if lower else text
 
 
-def to_bytes(value: Any, encoding: str = "utf-8", *, lower: bool = False) -> bytes:
+def to_bytes(value: object, encoding: str = "utf-8", *, lower: bool = False) -> bytes:
     """Turn a value into bytes: bytes and bytearrays as they are, everything else by `to_str`. `lower` has no effect."""
     if isinstance(value, (bytes, bytearray)):
         return value  # type: ignore[return-value]  # a bytearray is handed back unchanged, as callers expect
     return to_str(value).encode(encoding)
 
 
-def to_base64(value: Any, encoding: str = "utf-8") -> str:
+def to_base64(value: object, encoding: str = "utf-8") -> str:
     """Base64 text of a value's bytes."""
     return base64.b64encode(to_bytes(value, encoding)).decode("ascii")
 
@@ -134,14 +134,14 @@ def b64decode(value: str | bytes) -> bytes:
     return base64.b64decode(value)
 
 
-def to_json(value: Any, **kwargs: Any) -> Any:
+def to_json(value: str | bytes | bytearray | dict[str, Any], **kwargs: Any) -> Any:
     """Parse JSON text; a dict is returned as it is. Keywords go to `json.loads`. Raises json.JSONDecodeError."""
     if isinstance(value, dict):
         return value
     return json.loads(value, **kwargs)
 
 
-def json_dumps(value: Any, **kwargs: Any) -> str:
+def json_dumps(value: object, **kwargs: Any) -> str:
     """JSON text, compact and with non-ASCII characters as they are, unless keywords of `json.dumps` say otherwise.
 
     Raises TypeError for objects that cannot be encoded.

@@ -28,11 +28,14 @@ from tls_requests import (
     ClientStats,
     Cookies,
     CustomTLSClientConfig,
+    Difference,
     HeaderRotator,
     Headers,
     JsonEncoder,
     Limits,
     MultipartEncoder,
+    Profile,
+    ProfileInfo,
     Proxy,
     ProxyRotator,
     Request,
@@ -49,6 +52,7 @@ from tls_requests import (
     TLSResponse,
     UrlencodedEncoder,
     URLParams,
+    api,
     exceptions,
     models,
     settings,
@@ -169,7 +173,7 @@ def answer(response: Response) -> None:
     assert_type(response.history, list[Response])
     assert_type(response.request, Request)
     assert_type(response.next, Optional[Request])
-    assert_type(response.error, Optional[Exception])
+    assert_type(response.error, Optional[tls_requests.HTTPError])
     assert_type(response.raw_headers, list[tuple[bytes, bytes]])
     assert_type(response.timing, Timing)
     assert_type(response.timing.first_byte, Optional[float])
@@ -345,7 +349,15 @@ number_lists: dict[str, list[int]] = {"a": [1]}
 more_params: Sequence[types.URLParamTypes] = [text_params, number_lists]
 some_headers: Sequence[types.HeaderTypes] = [headers, {"a": "1"}, text_params, [("a", "1")], [["a", "1"]], {"a": None}]
 some_cookies: Sequence[types.CookieTypes] = [cookies, jar, text_params, [("a", "1")], None]
-some_timeouts: Sequence[types.TimeoutTypes] = [3, 0.5, {"read": 10, "total": None}, {"connect": 1.5}, None]
+some_timeouts: Sequence[types.TimeoutTypes] = [
+    3,
+    0.5,
+    {"read": 10, "total": None},
+    {"connect": 1.5},
+    Timeout(5, read=1),
+    (3, 10),
+    None,
+]
 some_files: Sequence[types.RequestFiles] = [
     {"f": b"content"},
     {"f": ("name.txt", "text", "text/plain")},
@@ -360,7 +372,15 @@ some_data: Sequence[types.RequestData] = [
     BytesIO(),
     [b"a", b"b"],
 ]
-some_content: Sequence[types.RequestContent] = ["text", b"raw", bytearray(), memoryview(b"")]
+some_content: Sequence[types.RequestContent] = [
+    "text",
+    b"raw",
+    bytearray(),
+    memoryview(b""),
+    BytesIO(),
+    iter([b"a", b"b"]),
+    StreamEncoder.from_bytes(b"raw"),
+]
 some_json: Sequence[types.RequestJson] = [{"a": 1}, [1], "text", 1.5, None, datetime.date(2026, 1, 1)]
 some_hooks: Sequence[types.HookTypes] = [{"request": [print]}, {"response": (print, len)}, {"request": print}, None]
 some_verify: Sequence[types.VerifyTypes] = [True, False, "ca.pem", Path("ca.pem")]
@@ -379,6 +399,10 @@ payload: types.Payload = {"a": 1}
 method: types.MethodTypes = "GET"
 parameter: types.URL_ALLOWED_PARAMS = 1
 wire_cookies: types.CookiesTypes = [{"name": "a", "value": "1"}]
+some_encodings: Sequence[types.EncodingTypes] = ["latin-1", lambda response: response.charset, None]
+header_sets: Sequence[types.HeaderSetTypes] = [{"a": "1"}, [{"a": "1"}, {"a": "2"}], headers]
+cookie_values: Sequence[types.CookieValueTypes] = ["1", b"1", 1, None]
+param_values: Sequence[types.ParamValueTypes] = ["1", 2, True, [1, "2"]]
 pairs: types.AnyList = [["a", "b"]]
 history: types.ResponseHistory = []
 
@@ -388,6 +412,7 @@ bad_headers: types.HeaderTypes = "a: 1"  # type: ignore[assignment]  # pyright: 
 bad_cookies: types.CookieTypes = 7  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 bad_timeout: types.TimeoutTypes = "3"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 bad_hooks: types.HookTypes = {"requests": [print]}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]
+bad_content: types.RequestContent = {"a": "1"}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]
 bad_protocol: types.ProtocolTypes = "http3"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 assert_type(settings.DEFAULT_TIMEOUT, float)
@@ -415,3 +440,150 @@ Client(
 assert_type(Retry(1).wait_for(1), Optional[float])
 Limits(max_connections="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Timeout(read="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# --------------------------------------------------------------------------------------------- settings of clients, steps
+
+
+def settings_of(client: Client) -> None:
+    client.headers = {"a": "1"}
+    client.cookies = {"a": "1"}
+    client.params = {"a": 1}
+    client.hooks = {"response": [print]}
+    client.hooks["response"].append(print)
+    client.proxy = ["http://127.0.0.1:8080"]
+    client.timeout = Timeout(3)
+    client.timeout = "3"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    client.retries = 2
+    client.client_identifier = "firefox_153"
+    client.mode = "fetch"
+    assert_type(client.fingerprint().diff("chrome_133"), list[Difference])
+    assert_type(client.fingerprint().texts(), dict[str, Optional[str]])
+    assert_type((client.follow_redirects, client.raise_on_error), tuple[bool, bool])
+    assert_type(client.max_redirects, int)
+    assert_type(client.debug, Optional[bool])
+    assert_type(client.protocol_racing, Optional[bool])
+    assert_type(client.allow_http, Optional[bool])
+    assert_type(client.stream_id, Optional[int])
+    some_settings: tuple[types.AuthTypes, types.ProtocolTypes, types.VerifyTypes | None, types.EncodingTypes] = (
+        client.auth,
+        client.http2,
+        client.verify,
+        client.encoding,
+    )
+    assert len(some_settings) == 4
+    client.get("https://example.com/", timeout="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.get("https://example.com/", params=[("a", "1")])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.get(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.post("https://example.com/", content={"a": "1"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    client.gett("https://example.com/")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    Client(follow_redirects="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with client.stream("GET", "https://example.com/") as response:
+        print(response.status)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def steps(client: Client, request: Request, response: Response) -> None:
+    assert_type(client.prepare_headers({"a": "1"}), Headers)
+    assert_type(client.prepare_cookies(), Cookies)
+    assert_type(client.prepare_params({"a": 1}), URLParams)
+    assert_type(client.prepare_proxy("http://127.0.0.1:8080"), Optional[Proxy])
+    identifier: str | Profile = "chrome_133"
+    client.prepare_client_identifier(identifier)
+    assert_type(client.prepare_config(request), TLSConfig)
+    client.prepare_auth(request, ("user", "password"))
+    client.build_hook_request(request)
+    client.build_hook_response(response)
+    assert_type(Response.from_tls_response(low_level), Response)
+    assert_type(response.next, Optional[Request])
+    assert_type(response.is_permanent_redirect, bool)
+    assert_type(response.charset, Optional[str])
+    assert_type((response.id, request.id), tuple[str, str])
+    response.default_encoding = lambda answer: answer.charset
+
+
+async def asynchronous_steps(client: AsyncClient, response: Response) -> None:
+    assert_type(await client.aprepare_headers(), Headers)
+    assert_type(await client.aprepare_proxy(None), Optional[Proxy])
+    await client.aprepare_client_identifier("chrome_133")
+    async with client.stream("GET", "https://example.com/") as answer:
+        async for text in answer.aiter_text(10):
+            assert_type(text, str)
+        async for piece in answer.aiter_raw():
+            assert_type(piece, bytes)
+    with client.stream("GET", "https://example.com/"):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+
+
+assert_type(api.get("https://example.com/"), Response)
+
+# ------------------------------------------------------------------------------------------------- mappings, cookie files
+
+assert_type(headers.get("a"), Optional[str])
+assert_type(headers.get("a", "b"), str)
+assert_type(dict(headers.items()), dict[str, str])
+headers["a"] = ["1", "2"]
+headers.update([("a", "1")])
+headers["a"] = {"b": "c"}  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+assert_type(url.params["a"], "str | list[str]")
+assert_type(cookies.save(Path("cookies.txt"), "netscape", session=False), int)
+assert_type(cookies.load("cookies.json"), int)
+assert_type(cookies.get("a"), Optional[str])
+assert_type(cookies.get("a", ""), str)
+assert_type(cookies.pop("a"), str)
+assert_type(cookies.cookiejar.get("a", 1), "str | int")
+assert_type(list(cookies.items()), list[tuple[str, str]])
+cookies.set("a", "1", domain="example.com")
+cookies.update(jar)
+
+# ------------------------------------------------------------------------------------------------------ proxies, rotators
+
+assert_type(Proxy.from_string("http://127.0.0.1:8080|2.0|US"), Proxy)
+assert_type(Proxy.from_dict({"url": "http://127.0.0.1:8080"}), Proxy)
+assert_type(ProxyRotator.from_file("proxies.txt", strategy="weighted"), ProxyRotator)
+assert_type(TLSIdentifierRotator.from_file(["chrome_133"]), TLSIdentifierRotator)
+assert_type(ProxyRotator([{"url": "http://127.0.0.1:8080"}]).available, list[Proxy])
+ProxyRotator([7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+Proxy(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Client(proxy=models.proxies.ProxyMap({"all": proxy}), proxy_retries=2, no_proxy=["localhost"], trust_env=True)
+
+# -------------------------------------------------------------------------------------------------------------- profiles
+
+assert_type(tls_requests.profiles(), list[ProfileInfo])
+assert_type(tls_requests.profiles()[0].aliases, tuple[str, ...])
+profile = Profile.load({"inherits": "firefox_153"})
+assert_type(profile, Profile)
+assert_type(Profile.load(Path("own.json"), allow_unsupported=True), Profile)
+assert_type(Profile.named("chrome_133").diff(profile), list[Difference])
+assert_type(Profile.from_ja3("771,4865,0,29,0", headers={"user-agent": "own"}), Profile)
+assert_type(Profile.from_custom(custom, random_order=True), Profile)
+assert_type((profile.id, profile.family, profile.version, profile.platform), tuple[str, str, str, str])
+assert_type((profile.ja3, profile.ja3_hash, profile.ja4, profile.ja4_r), tuple[str, str, str, str])
+assert_type(profile.akamai, Optional[str])
+assert_type(profile.akamai_hash, Optional[str])
+assert_type(profile.user_agent, Optional[str])
+assert_type(profile.fields(), dict[str, str])
+profile.save(Path("own.json"))
+Client(client_identifier=profile, customTlsClient=custom)
+assert_type(Difference("a", None, "b").mine, Optional[str])
+
+# -------------------------------------------------------------------------------------------- retries, what happened, low level
+
+assert_type(Retry.of(3), Optional[Retry])
+assert_type(Retry(3, jitter=0).count, int)
+Retry("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def happened(response: Response, stats: ClientStats) -> None:
+    timing = response.timing
+    assert_type(timing.dns, Optional[float])
+    assert_type(timing.total, Optional[float])
+    assert_type(timing.peer, Optional[str])
+    assert_type((timing.reused, timing.tls_resumed), tuple[bool, bool])
+    assert_type(timing.replays, int)
+    assert_type((stats.requests, stats.replays, stats.waiting), tuple[int, int, int])
+
+
+assert_type(configuration.copy_with(timeout=3), TLSConfig)
+assert_type(configuration.to_dict(), dict[str, Any])
+assert_type(TLSClient.request(configuration.to_dict()), TLSResponse)
+assert_type(TLSClient.get_cookies("id", "https://example.com/"), TLSResponse)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields as dataclass_fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..exceptions import ProfileError
@@ -21,6 +21,9 @@ from .kinds import KINDS, SAME
 from .registry import FLAGS
 from .report import Difference, differences, facts
 from .rows import Ext, FieldError, Node, Rows, build, merge, shown, to_json
+
+if TYPE_CHECKING:
+    from ..models.tls import CustomTLSClientConfig
 
 # The whole of a capture with samples and all variants has 150 KB.
 MAX_FILE = 4 * 1024 * 1024
@@ -234,7 +237,13 @@ class Profile(_core.BrowserProfile):
             raise error_of(error) from None
 
     @classmethod
-    def from_custom(cls, options: Any, *, random_order: bool | None = None, allow_unsupported: bool = False) -> Profile:
+    def from_custom(
+        cls,
+        options: CustomTLSClientConfig | Mapping[str, Any],
+        *,
+        random_order: bool | None = None,
+        allow_unsupported: bool = False,
+    ) -> Profile:
         """Make a profile of a CustomTLSClientConfig or a mapping with its names. Raises ProfileError.
 
         random_order: shuffle the extensions for each connection (withRandomTLSExtensionOrder).

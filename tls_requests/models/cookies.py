@@ -12,14 +12,23 @@ import time
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import urlsplit
 
 from .. import _core
 from ..exceptions import CookieConflictError, CookieError, URLError
 from .headers import Headers
 
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from ..types import CookieTypes, CookieValueTypes
+    from .request import Request
+    from .response import Response
+
 __all__ = ["Cookies"]
+
+_D = TypeVar("_D")
 
 _SECURE, _HTTP_ONLY, _HOST_ONLY = 1, 2, 4
 _SAME_SITE = {8: "Lax", 16: "Strict", 32: "None"}
@@ -214,7 +223,7 @@ else:
 class RequestsCookieJar(CookieJar, _NameMapping):
     """A `http.cookiejar.CookieJar` that is also a mapping from names to values, as that of the requests library."""
 
-    def __init__(self, policy: CookiePolicy | None = None, *, store: Any = None) -> None:
+    def __init__(self, policy: CookiePolicy | None = None, *, store: _core.CookieJar | None = None) -> None:
         super().__init__(policy)
         self._store = _core.CookieJar() if store is None else store
         self._lock = threading.RLock()  # of _given
@@ -315,14 +324,20 @@ class RequestsCookieJar(CookieJar, _NameMapping):
 
     # ------------------------------------------------------------------------------------------------------- mapping
 
-    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+    @overload
+    def get(
+        self, name: str, default: None = None, domain: str | None = None, path: str | None = None
+    ) -> str | None: ...
+    @overload
+    def get(self, name: str, default: _D, domain: str | None = None, path: str | None = None) -> str | _D: ...
+    def get(self, name: str, default: object = None, domain: str | None = None, path: str | None = None) -> object:
         """The value of a name, or the default. Raises CookieConflictError when several cookies fit."""
         try:
             return self._find_no_duplicates(name, domain, path)
         except KeyError:
             return default
 
-    def set(self, name: str, value: Any, **kwargs: Any) -> Cookie | None:
+    def set(self, name: str, value: str | Morsel[Any] | None, **kwargs: Any) -> Cookie | None:
         """Store a value (or a Morsel); None removes. Returns the cookie, or None when it removed."""
         if value is None:
             remove_cookie_by_name(self, name, domain=kwargs.get("domain"), path=kwargs.get("path"))
@@ -343,13 +358,13 @@ class RequestsCookieJar(CookieJar, _NameMapping):
         for cookie in iter(self):
             yield cookie.name, cookie.value
 
-    def keys(self) -> Any:
+    def keys(self) -> list[str]:
         return list(self.iterkeys())
 
-    def values(self) -> Any:
+    def values(self) -> list[str | None]:
         return list(self.itervalues())
 
-    def items(self) -> Any:
+    def items(self) -> list[tuple[str, str | None]]:
         return list(self.iteritems())
 
     def list_domains(self) -> list[str]:
@@ -378,16 +393,16 @@ class RequestsCookieJar(CookieJar, _NameMapping):
     def __contains__(self, name: object) -> bool:
         return any(cookie.name == name for cookie in iter(self))
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> str | None:
         return self._find_no_duplicates(name)
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: str | Morsel[Any] | None) -> None:
         self.set(name, value)
 
     def __delitem__(self, name: str) -> None:
         remove_cookie_by_name(self, name)
 
-    def update(self, other: Any = None, **kwargs: Any) -> None:
+    def update(self, other: CookieJar | Mapping[str, Any] | None = None, **kwargs: str | None) -> None:
         """Take over the cookies of a jar, or the pairs of a mapping."""
         if isinstance(other, RequestsCookieJar):
             given = {key: _copy.copy(cookie) for key, cookie in list(other._given.items())}
@@ -485,7 +500,7 @@ def cookiejar_from_dict(
     return jar
 
 
-def merge_cookies(cookiejar: CookieJar, cookies: Any) -> CookieJar:
+def merge_cookies(cookiejar: CookieJar, cookies: CookieJar | Mapping[str, Any]) -> CookieJar:
     """Add cookies to a jar: those of a mapping where the name is missing, those of a jar always.
 
     Raises ValueError when the first argument is no jar.
@@ -511,13 +526,13 @@ def _set_cookie_values(headers: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def extract_cookies_to_jar(jar: RequestsCookieJar, response: Any, request: Any) -> None:
+def extract_cookies_to_jar(jar: RequestsCookieJar, response: Response, request: Request) -> None:
     """Store what the response's Set-Cookie fields say, each on its own."""
     for value in _set_cookie_values(response.headers):
         jar._store.receive(str(request.url), value)
 
 
-def get_cookie_header(jar: RequestsCookieJar, request: Any) -> str | None:
+def get_cookie_header(jar: RequestsCookieJar, request: Request) -> str | None:
     """The Cookie header for that request, or None."""
     return jar._store.header_for(str(request.url)) or None
 
@@ -561,7 +576,7 @@ class Cookies(MutableMapping[str, str]):
     '1'
     """
 
-    def __init__(self, cookies: Any = None, *, store: Any = None) -> None:
+    def __init__(self, cookies: CookieTypes = None, *, store: _core.CookieJar | None = None) -> None:
         if isinstance(cookies, Cookies):
             self.cookiejar: RequestsCookieJar = cookies.cookiejar
         else:
@@ -591,11 +606,17 @@ class Cookies(MutableMapping[str, str]):
             if isinstance(item, (list, tuple)) and len(item) >= 2 and item[1] is not None:
                 yield self._text(item[0]), self._text(item[1])
 
-    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+    @overload
+    def get(
+        self, name: str, default: None = None, domain: str | None = None, path: str | None = None
+    ) -> str | None: ...
+    @overload
+    def get(self, name: str, default: _D, domain: str | None = None, path: str | None = None) -> str | _D: ...
+    def get(self, name: str, default: object = None, domain: str | None = None, path: str | None = None) -> object:
         """The value of a name, or the default. Raises CookieConflictError when several cookies fit."""
         return self.cookiejar.get(name, default, domain, path)
 
-    def set(self, name: str, value: Any, **kwargs: Any) -> Cookie | None:
+    def set(self, name: str, value: CookieValueTypes | Morsel[Any], **kwargs: Any) -> Cookie | None:
         """Store a value (or a Morsel) with the keywords of `create_cookie`; None removes."""
         if value is not None and not isinstance(value, Morsel):
             value = self._text(value)
@@ -612,7 +633,7 @@ class Cookies(MutableMapping[str, str]):
         else:
             self.cookiejar.clear(domain, path)
 
-    def update(self, cookies: Any = None) -> None:  # type: ignore[override]  # no keyword form, as in the original
+    def update(self, cookies: CookieTypes = None) -> None:  # type: ignore[override]  # no keyword form, as in the original
         """Take over cookies of any kind that the constructor takes."""
         self._take(cookies)
 
@@ -631,7 +652,7 @@ class Cookies(MutableMapping[str, str]):
         value = self.cookiejar.get(name, "")
         return value if value is not None else ""
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: CookieValueTypes | Morsel[Any]) -> None:
         self.set(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -649,18 +670,22 @@ class Cookies(MutableMapping[str, str]):
     def __bool__(self) -> bool:
         return len(self.cookiejar) > 0
 
-    def items(self) -> Any:
+    def items(self) -> ItemsView[str, str]:
         return _Items(self)
 
-    def keys(self) -> Any:
+    def keys(self) -> KeysView[str]:
         return _Keys(self)
 
-    def values(self) -> Any:
+    def values(self) -> ValuesView[str]:
         return _Values(self)
 
     _MISSING = object()
 
-    def pop(self, name: str, default: Any = _MISSING) -> Any:
+    @overload
+    def pop(self, name: str) -> str: ...
+    @overload
+    def pop(self, name: str, default: _D) -> str | _D: ...
+    def pop(self, name: str, default: object = _MISSING) -> object:
         """Remove a name and return its value. Raises KeyError when it is missing and no default is given."""
         if name not in self:
             if default is Cookies._MISSING:
@@ -670,7 +695,7 @@ class Cookies(MutableMapping[str, str]):
         del self[name]
         return value
 
-    def setdefault(self, name: str, default: Any = "") -> Any:
+    def setdefault(self, name: str, default: CookieValueTypes = "") -> str:
         """The value of a name; when it is missing, store the default and return it."""
         if name not in self:
             self[name] = default
@@ -683,15 +708,15 @@ class Cookies(MutableMapping[str, str]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def extract_cookies(self, response: Any, request: Any) -> None:
+    def extract_cookies(self, response: Response, request: Request) -> None:
         """Store what a response's Set-Cookie fields say."""
         extract_cookies_to_jar(self.cookiejar, response, request)
 
-    def get_cookie_header(self, request: Any) -> str | None:
+    def get_cookie_header(self, request: Request) -> str | None:
         """The Cookie header for that request, or None."""
         return get_cookie_header(self.cookiejar, request)
 
-    def save(self, path: Any, format: str | None = None, *, session: bool = True) -> int:
+    def save(self, path: str | PathLike[str], format: str | None = None, *, session: bool = True) -> int:
         """Write the cookies to a file that only its owner can read (mode 0600), at once or not at all.
 
         path: str or path object. format: "netscape" (cookies.txt of curl, wget and browsers), "json" (described in
@@ -713,7 +738,7 @@ class Cookies(MutableMapping[str, str]):
 
         return _cookie_files.save(self.cookiejar, path, format, session)
 
-    def load(self, path: Any, format: str | None = None, *, session: bool = True) -> int:
+    def load(self, path: str | PathLike[str], format: str | None = None, *, session: bool = True) -> int:
         """Take over the cookies of a file; those of the same name, domain and path are replaced.
 
         path: str or path object. format: as for `save`, and JSON lists as browser extensions, Selenium and Puppeteer

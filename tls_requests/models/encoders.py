@@ -9,11 +9,16 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..settings import CHUNK_SIZE
 from ..utils import to_plain, to_str
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard
+
+    from ..types import RequestData, RequestFiles, RequestFileValue, RequestJson
 
 __all__ = ["JsonEncoder", "MultipartEncoder", "StreamEncoder", "UrlencodedEncoder"]
 
@@ -77,7 +82,7 @@ def _seekable(buffer: Any) -> bool:
 class BaseField:
     """One part of a multipart body."""
 
-    def __init__(self, name: Any, value: Any) -> None:
+    def __init__(self, name: object, value: object) -> None:
         self._name = to_str(name)
         self._headers: dict[bytes, bytes] = {}
 
@@ -112,7 +117,7 @@ class BaseField:
 class DataField(BaseField):
     """A form field; its value becomes UTF-8 text."""
 
-    def __init__(self, name: Any, value: Any) -> None:
+    def __init__(self, name: object, value: object) -> None:
         super().__init__(name, value)
         self.value = to_str(value)
 
@@ -129,7 +134,7 @@ class FileField(BaseField):
     Raises ValueError for other types.
     """
 
-    def __init__(self, name: Any, value: Any) -> None:
+    def __init__(self, name: object, value: RequestFileValue) -> None:
         super().__init__(name, value)
         self.filename, self._buffer, self.content_type = self._unpack(value)
         self._headers = {b"Content-Type": self.content_type.encode("utf-8")}
@@ -236,7 +241,7 @@ class BaseEncoder:
         self.close()
 
 
-def encode_json(data: Any) -> bytes:
+def encode_json(data: RequestJson) -> bytes:
     """The bytes of a JSON body. Text and bytes at the top are taken as JSON already; None is empty.
 
     Raises TypeError for what cannot be encoded (lone surrogates, keys that are no text or number).
@@ -259,7 +264,7 @@ def encode_json(data: Any) -> bytes:
 class JsonEncoder(BaseEncoder):
     """A JSON body: compact, UTF-8."""
 
-    def __init__(self, data: Any, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any) -> None:
+    def __init__(self, data: RequestJson, *, chunk_size: int = CHUNK_SIZE, **kwargs: object) -> None:
         super().__init__(chunk_size=chunk_size)
         self._buffer = BytesIO(encode_json(data))
 
@@ -281,7 +286,7 @@ def _pairs(data: Any) -> list[tuple[str, list[str]]]:
     return [(to_str(key), _form_values(value)) for key, value in items if value is not None]
 
 
-def _is_pairs(data: Any) -> bool:
+def _is_pairs(data: object) -> TypeGuard[Any]:
     return isinstance(data, (list, tuple)) and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in data)
 
 
@@ -289,7 +294,7 @@ class UrlencodedEncoder(BaseEncoder):
     """A form (application/x-www-form-urlencoded) of a mapping or a list of pairs; bytes, text and readable objects are sent
     as they are."""
 
-    def __init__(self, data: Any, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any) -> None:
+    def __init__(self, data: RequestData | None, *, chunk_size: int = CHUNK_SIZE, **kwargs: object) -> None:
         super().__init__(chunk_size=chunk_size)
         self._content_type: bytes | None = b"application/x-www-form-urlencoded"
         self._pieces: Iterable[bytes] | None = None  # in place of _buffer
@@ -303,10 +308,10 @@ class UrlencodedEncoder(BaseEncoder):
             self._buffer = BytesIO(bytes(data))
         elif hasattr(data, "read"):
             self._content_type = None
-            self._buffer = data
+            self._buffer = data  # type: ignore[assignment]  # it reads
         elif isinstance(data, Iterable):
             self._content_type = None
-            self._pieces = data
+            self._pieces = data  # type: ignore[assignment]  # of bytes, or the request fails
         elif hasattr(data, "__aiter__"):
             raise TypeError("an asynchronous iterator is given as content or data of a request, not to an encoder")
         elif data is not None:
@@ -328,12 +333,12 @@ class MultipartEncoder(BaseEncoder):
 
     def __init__(
         self,
-        data: Any = None,
-        files: Any = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
         boundary: bytes | None = None,
         *,
         chunk_size: int = CHUNK_SIZE,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(chunk_size=chunk_size)
         self.boundary = boundary if boundary and isinstance(boundary, bytes) else get_boundary()
@@ -383,7 +388,13 @@ class StreamEncoder(BaseEncoder):
     """The body of a request, whatever it is made of: files beat data, data beats json."""
 
     def __init__(
-        self, data: Any = None, files: Any = None, json: Any = None, *, chunk_size: int = CHUNK_SIZE, **kwargs: Any
+        self,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: RequestJson = None,
+        *,
+        chunk_size: int = CHUNK_SIZE,
+        **kwargs: object,
     ) -> None:
         super().__init__(chunk_size=chunk_size)
         self._encoder: BaseEncoder

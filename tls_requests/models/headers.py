@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .._base import REMOVED
 from ..exceptions import HeaderError
 from ..utils import to_str
 
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
+
+    from ..types import FieldValueTypes, HeaderTypes
+
 __all__ = ["HeaderAlias", "Headers"]
+
+_D = TypeVar("_D")
+_F = TypeVar("_F", bound="FieldValueTypes")
 
 _SECRET = frozenset({"authorization", "proxy-authorization"})
 
@@ -45,7 +53,7 @@ class Headers(MutableMapping[str, str]):
     'text/html'
     """
 
-    def __init__(self, headers: Any = None, *, alias: str = "lower") -> None:
+    def __init__(self, headers: HeaderTypes = None, *, alias: str = "lower") -> None:
         self.alias: str = alias if HeaderAlias.contains(alias) else "lower"
         self._items: list[tuple[str, list[str]]] = []
         for key, values in self._pairs(headers):
@@ -117,7 +125,7 @@ class Headers(MutableMapping[str, str]):
             raise KeyError(key)
         return ",".join(self._items[index][1])
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def __setitem__(self, key: str, value: FieldValueTypes) -> None:
         values = self._values(value)
         index = self._find(key)
         if index < 0:
@@ -142,7 +150,11 @@ class Headers(MutableMapping[str, str]):
     def _snapshot(self) -> dict[str, str]:
         return {key: ",".join(values) for key, values in self._items}
 
-    def get(self, key: str, default: Any = None) -> Any:
+    @overload
+    def get(self, key: str, default: None = None) -> str | None: ...
+    @overload
+    def get(self, key: str, default: _D) -> str | _D: ...
+    def get(self, key: str, default: object = None) -> object:
         """The joined values of a name, or the default."""
         index = self._find(key)
         return default if index < 0 else ",".join(self._items[index][1])
@@ -152,13 +164,13 @@ class Headers(MutableMapping[str, str]):
         index = self._find(key)
         return [] if index < 0 else list(self._items[index][1])
 
-    def items(self) -> Any:
+    def items(self) -> dict_items[str, str]:
         return self._snapshot().items()
 
-    def keys(self) -> Any:
+    def keys(self) -> dict_keys[str, str]:
         return self._snapshot().keys()
 
-    def values(self) -> Any:
+    def values(self) -> dict_values[str, str]:
         return self._snapshot().values()
 
     def popitem(self) -> tuple[str, str]:
@@ -168,6 +180,10 @@ class Headers(MutableMapping[str, str]):
         key, values = self._items.pop(0)
         return key, ",".join(values)
 
+    @overload
+    def setdefault(self, key: str, default: None = None) -> str | None: ...
+    @overload
+    def setdefault(self, key: str, default: _F) -> str | _F: ...
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value of a name; when it is missing, insert the default and return it as it was given."""
         index = self._find(key)
@@ -176,7 +192,7 @@ class Headers(MutableMapping[str, str]):
         self[key] = default
         return default
 
-    def update(self, headers: Any) -> None:  # type: ignore[override]  # no keyword form, as in the original
+    def update(self, headers: HeaderTypes) -> None:  # type: ignore[override]  # no keyword form, as in the original
         """Take over header fields; a name that is there already moves to the end with its new value."""
         pairs = self._pairs(headers)
         names = {key for key, _ in pairs}

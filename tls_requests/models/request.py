@@ -14,6 +14,17 @@ from .headers import FieldList, Headers
 from .urls import URL, Proxy
 
 if TYPE_CHECKING:
+    from ..types import (
+        CookieTypes,
+        HeaderTypes,
+        RequestContent,
+        RequestData,
+        RequestFiles,
+        RequestJson,
+        TimeoutTypes,
+        URLParamTypes,
+        URLTypes,
+    )
     from .response import Response
 
 __all__ = ["Request"]
@@ -43,17 +54,17 @@ class Request:
     def __init__(
         self,
         method: str,
-        url: Any,
+        url: URLTypes,
         *,
-        data: Any = None,
-        files: Any = None,
-        json: Any = None,
-        content: Any = None,
-        params: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        proxy: Any = None,
-        timeout: Any = None,
+        data: RequestData | None = None,
+        files: RequestFiles | None = None,
+        json: RequestJson = None,
+        content: RequestContent | None = None,
+        params: URLParamTypes = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
+        proxy: URLTypes | None = None,
+        timeout: TimeoutTypes = None,
         protocol_racing: bool | None = None,
         allow_http: bool | None = None,
         stream_id: int | None = None,

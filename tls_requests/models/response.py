@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .._retry import Attempt
     from .._timing import Timing
+    from ..types import CookieTypes, EncodingTypes, HeaderTypes
     from .cookies import Cookies
     from .encoders import StreamEncoder
     from .headers import Headers
@@ -51,13 +52,13 @@ class Response(_core.Response):
         self,
         status_code: int,
         *,
-        headers: Any = None,
-        cookies: Any = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
         request: Request | None = None,
         history: list[Response] | None = None,
         body: bytes | str | None = None,
         stream: StreamEncoder | None = None,
-        default_encoding: Any = "utf-8",
+        default_encoding: EncodingTypes = "utf-8",
     ) -> None:
         from .cookies import Cookies
         from .encoders import StreamEncoder
@@ -86,13 +87,26 @@ class Response(_core.Response):
 
     # ----------------------------------------------------------------------------------------------------- attributes
 
-    def __getattr__(self, name: str) -> Any:
-        # Attributes that an answer of the engine has, made when first looked at.
-        if name.startswith("__") or name not in _LAZY:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = _LAZY[name](self)
-        self.__dict__[name] = value
-        return value
+    if TYPE_CHECKING:
+        # Of _LAZY: a checker that saw __getattr__ would take every misspelt name.
+        _headers: Headers
+        _trailers: Headers
+        _url: URL
+        _cookies: Cookies
+        _next: Request | None
+        _encoding: str
+        _text: str
+        _id: str
+        _elapsed: datetime.timedelta
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            # Attributes that an answer of the engine has, made when first looked at.
+            if name.startswith("__") or name not in _LAZY:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = _LAZY[name](self)
+            self.__dict__[name] = value
+            return value
 
     @property
     def headers(self) -> Headers:
@@ -101,7 +115,7 @@ class Response(_core.Response):
         return headers
 
     @headers.setter
-    def headers(self, value: Any) -> None:
+    def headers(self, value: HeaderTypes) -> None:
         from .headers import Headers
 
         self._headers = Headers(value)
@@ -139,7 +153,7 @@ class Response(_core.Response):
         return following
 
     @next.setter
-    def next(self, value: Any) -> None:
+    def next(self, value: Request | None) -> None:
         from .request import Request
 
         if isinstance(value, Request):
@@ -154,7 +168,7 @@ class Response(_core.Response):
         return cookies
 
     @cookies.setter
-    def cookies(self, value: Any) -> None:
+    def cookies(self, value: CookieTypes) -> None:
         from .cookies import Cookies
 
         self._cookies = Cookies(value)
@@ -199,12 +213,12 @@ class Response(_core.Response):
         self._http_version = value
 
     @property
-    def default_encoding(self) -> Any:
+    def default_encoding(self) -> EncodingTypes:
         """Encoding where the answer names none: a name, None (detect), or a callable."""
         return self._default_encoding
 
     @default_encoding.setter
-    def default_encoding(self, value: Any) -> None:
+    def default_encoding(self, value: EncodingTypes) -> None:
         self._default_encoding = value
         self.__dict__.pop("_encoding", None)
         self.__dict__.pop("_text", None)

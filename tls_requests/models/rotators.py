@@ -9,19 +9,23 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Union
 
 from .._core import BrowserProfile
 from ..exceptions import HTTPError, ProxyError, RotatorError
 from .headers import Headers
 from .urls import Proxy
 
+if TYPE_CHECKING:
+    from ..types import HeaderTypes, IdentifierTypes
+
 __all__ = ["BaseRotator", "HeaderRotator", "ProxyRotator", "RotatorError", "TLSIdentifierRotator"]
 
 T = TypeVar("T")
+_R = TypeVar("_R", bound="BaseRotator[Any]")
 
 CLIENT_IDENTIFIER_TEMPLATES: list[str] = [
     "chrome_120",
@@ -111,7 +115,7 @@ class BaseRotator(ABC, Generic[T]):
 
     default_strategy: ClassVar[str] = "random"
 
-    def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
+    def __init__(self, items: Iterable[Any] | None = None, strategy: str = "random") -> None:
         self.items: list[Any] = list(_sequence(items))
         self.strategy = strategy
         self._lock = threading.Lock()
@@ -196,7 +200,7 @@ class BaseRotator(ABC, Generic[T]):
         raise NotImplementedError
 
     @classmethod
-    def from_file(cls, source: str | Path | list[Any], strategy: str = "random") -> Any:
+    def from_file(cls: type[_R], source: str | Path | list[Any], strategy: str = "random") -> _R:
         """Make a rotator of a list, a JSON file (an array), or a text file (one item a line, `#` starts a comment).
 
         Raises FileNotFoundError, and RotatorError for other types. Items that cannot be used are dropped.
@@ -238,7 +242,7 @@ class ProxyRotator(BaseRotator[Proxy]):
 
     def __init__(
         self,
-        items: list[Any] | None = None,
+        items: Iterable[Proxy | str | Mapping[str, object]] | None = None,
         strategy: str = "random",
         *,
         cooldown: float = 0.0,
@@ -274,7 +278,9 @@ class ProxyRotator(BaseRotator[Proxy]):
 
     # ------------------------------------------------------------------------------------------------------- choosing
 
-    def next(self, *args: Any, key: Any = None, exclude: Any = (), **kwargs: Any) -> Proxy:
+    def next(
+        self, *args: Any, key: Hashable | None = None, exclude: Collection[Proxy | None] = (), **kwargs: Any
+    ) -> Proxy:
         """The next proxy. key: anything hashable: the same proxy for the same key, as long as it is there and not resting.
         exclude: proxies not to give, if there is another. Raises ValueError("Rotator is empty.")."""
         with self._lock:
@@ -333,7 +339,7 @@ class ProxyRotator(BaseRotator[Proxy]):
             now = time.monotonic()
             return {item: self._rests[item] - now for item in self.items if self._is_resting(item)}
 
-    def release(self, key: Any) -> None:
+    def release(self, key: Hashable) -> None:
         """Forget which proxy belongs to a key; silent when none does."""
         with self._lock:
             self._sticky.pop(key, None)
@@ -374,7 +380,7 @@ def _has(items: Any, wanted: Any) -> bool:
 class TLSIdentifierRotator(BaseRotator[Union[str, BrowserProfile]]):
     """Rotates client identifiers: names, Profiles, paths of profiles; without items, a built-in list of thirteen names."""
 
-    def __init__(self, items: list[Any] | None = None, strategy: str = "round_robin") -> None:
+    def __init__(self, items: Iterable[IdentifierTypes] | None = None, strategy: str = "round_robin") -> None:
         super().__init__(items or CLIENT_IDENTIFIER_TEMPLATES, strategy)
 
     @classmethod
@@ -387,7 +393,7 @@ class TLSIdentifierRotator(BaseRotator[Union[str, BrowserProfile]]):
 class HeaderRotator(BaseRotator[Headers]):
     """Rotates header sets; without items, built-in ones. `next` gives a copy, its user-agent replaced when asked."""
 
-    def __init__(self, items: list[Any] | None = None, strategy: str = "random") -> None:
+    def __init__(self, items: Iterable[HeaderTypes] | None = None, strategy: str = "random") -> None:
         super().__init__(items or HEADER_TEMPLATES, strategy)
 
     @classmethod

@@ -28,6 +28,7 @@ from .urls import URL
 
 if TYPE_CHECKING:
     from .._base import BaseClient
+    from ..types import HeaderTypes, ProtocolTypes, TimeoutTypes, VerifyTypes
     from .request import Request
 
 __all__ = ["CustomTLSClientConfig", "TLSClient", "TLSConfig", "TLSRequestCookiesConfig", "TLSResponse"]
@@ -207,16 +208,16 @@ class TLSConfig(_BaseConfig):
     def from_kwargs(  # the documented keywords, then options
         cls,
         session_id: str | None = None,
-        headers: Any = None,
-        cookies: Any = None,
+        headers: HeaderTypes = None,
+        cookies: list[Any] | tuple[Any, ...] | Mapping[str, Any] | None = None,
         method: str | None = None,
         url: str | None = None,
-        body: Any = None,
+        body: str | bytes | bytearray | None = None,
         is_byte_request: bool = False,
         proxy: str | None = None,
-        http2: Any = "auto",
-        timeout: float = DEFAULT_TIMEOUT,
-        verify: Any = True,
+        http2: ProtocolTypes = "auto",
+        timeout: TimeoutTypes = DEFAULT_TIMEOUT,
+        verify: VerifyTypes | None = True,
         client_identifier: str | None = None,
         debug: bool = False,
         protocol_racing: bool = False,
@@ -255,16 +256,16 @@ class TLSConfig(_BaseConfig):
     def copy_with(
         self,
         session_id: str | None = None,
-        headers: Any = None,
-        cookies: Any = None,
+        headers: HeaderTypes = None,
+        cookies: list[Any] | tuple[Any, ...] | Mapping[str, Any] | None = None,
         method: str | None = None,
         url: str | None = None,
-        body: Any = None,
+        body: str | bytes | bytearray | None = None,
         is_byte_request: bool | None = None,
         proxy: str | None = None,
-        http2: Any = None,
-        timeout: float | None = None,
-        verify: Any = None,
+        http2: ProtocolTypes = None,
+        timeout: TimeoutTypes = None,
+        verify: VerifyTypes | None = None,
         client_identifier: str | None = None,
         debug: bool | None = None,
         protocol_racing: bool | None = None,

@@ -5,11 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import ParseResult, quote, unquote, urlencode, urlsplit
 
 from ..exceptions import ProxyError, URLError, URLParamsError
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
+
+    from ..types import URL_ALLOWED_PARAMS, HeaderTypes, ParamValueTypes, URLParamTypes, URLTypes
 
 __all__ = ["URL", "Proxy", "URLParams"]
 
@@ -26,10 +31,10 @@ class URLParams(MutableMapping[str, Any]):
     'q=a+b&page=1&page=2'
     """
 
-    def __init__(self, params: Any = None, **kwargs: Any) -> None:
+    def __init__(self, params: URLParamTypes = None, **kwargs: ParamValueTypes) -> None:
         self._data: dict[str, str | list[str]] = self._prepare(params, **kwargs)
 
-    def normalize(self, s: Any) -> str:
+    def normalize(self, s: URL_ALLOWED_PARAMS) -> str:
         """The text of one value: booleans as `true`/`false`, bytes decoded. Raises URLParamsError."""
         if isinstance(s, bool):
             return "true" if s else "false"
@@ -68,10 +73,10 @@ class URLParams(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.items()!r}>"
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> str | list[str]:
         return self._data[key]
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def __setitem__(self, key: str, value: ParamValueTypes) -> None:
         self._data[self._name(key)] = self._value(value)
 
     def __delitem__(self, key: str) -> None:
@@ -86,16 +91,16 @@ class URLParams(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._data)
 
-    def keys(self) -> Any:
+    def keys(self) -> dict_keys[str, str | list[str]]:
         return self._data.keys()
 
-    def values(self) -> Any:
+    def values(self) -> dict_values[str, str | list[str]]:
         return self._data.values()
 
-    def items(self) -> Any:
+    def items(self) -> dict_items[str, str | list[str]]:
         return self._data.items()
 
-    def update(self, params: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
+    def update(self, params: URLParamTypes = None, **kwargs: ParamValueTypes) -> None:  # type: ignore[override]
         """Take over parameters; the same name is replaced."""
         self._data.update(self._prepare(params, **kwargs))
 
@@ -217,7 +222,7 @@ class URL:
     username: str
     password: str
 
-    def __init__(self, url: Any, params: Any = None, **kwargs: Any) -> None:
+    def __init__(self, url: URLTypes, params: URLParamTypes = None, **kwargs: object) -> None:
         self._parse(url)
         self._params = URLParams(params)
 
@@ -274,7 +279,7 @@ class URL:
         return self._params
 
     @params.setter
-    def params(self, value: Any) -> None:
+    def params(self, value: URLParamTypes) -> None:
         self._params = URLParams(value)
 
     @property
@@ -297,7 +302,7 @@ class URL:
         return self._build()
 
     @url.setter
-    def url(self, value: Any) -> None:
+    def url(self, value: URLTypes) -> None:
         self._parse(value)
 
     def _full_query(self) -> str:
@@ -362,18 +367,18 @@ class Proxy(URL):
 
     def __init__(
         self,
-        url: Any,
-        params: Any = None,
+        url: URLTypes,
+        params: URLParamTypes = None,
         *,
         weight: float | None = 1.0,
         region: str | None = None,
         latency: float | None = None,
         success_rate: float | None = None,
         meta: dict[str, Any] | None = None,
-        via: Any = None,
+        via: URLTypes | Sequence[URLTypes] | None = None,
         forward: bool | None = None,
-        connect_headers: Any = None,
-        **kwargs: Any,
+        connect_headers: HeaderTypes = None,
+        **kwargs: object,
     ) -> None:
         given = url if isinstance(url, Proxy) else None
         if forward not in (None, True, False):
@@ -465,7 +470,7 @@ class Proxy(URL):
         return self._weight or 1.0
 
     @weight.setter
-    def weight(self, value: Any) -> None:
+    def weight(self, value: float | str) -> None:
         self._weight = self._to_weight(value)
 
     def mark_used(self) -> None:
