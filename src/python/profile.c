@@ -521,7 +521,7 @@ static PyGetSetDef profile_getset[] = {
 };
 
 static PyType_Slot profile_slots[] = {
-    {Py_tp_doc, (void *)"A browser profile that the engine can use."},
+    {Py_tp_doc, (void *)"BrowserProfile(source, /)\n--\n\nA browser profile that the engine can use."},
     {Py_tp_new, (void *)profile_new},
     {Py_tp_dealloc, (void *)profile_dealloc},
     {Py_tp_traverse, (void *)profile_traverse},
