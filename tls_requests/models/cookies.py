@@ -347,30 +347,38 @@ class RequestsCookieJar(CookieJar, _NameMapping):
         return cookie
 
     def iterkeys(self) -> Iterator[str]:
+        """The names, one by one."""
         for cookie in iter(self):
             yield cookie.name
 
     def itervalues(self) -> Iterator[str | None]:
+        """The values, one by one."""
         for cookie in iter(self):
             yield cookie.value
 
     def iteritems(self) -> Iterator[tuple[str, str | None]]:
+        """Names and values, one by one."""
         for cookie in iter(self):
             yield cookie.name, cookie.value
 
     def keys(self) -> list[str]:
+        """The names as a list."""
         return list(self.iterkeys())
 
     def values(self) -> list[str | None]:
+        """The values as a list."""
         return list(self.itervalues())
 
     def items(self) -> list[tuple[str, str | None]]:
+        """Names and values as a list of pairs."""
         return list(self.iteritems())
 
     def list_domains(self) -> list[str]:
+        """The domains that have cookies, each once."""
         return list(dict.fromkeys(cookie.domain for cookie in iter(self)))
 
     def list_paths(self) -> list[str]:
+        """The paths that have cookies, each once."""
         return list(dict.fromkeys(cookie.path for cookie in iter(self)))
 
     def multiple_domains(self) -> bool:
@@ -671,12 +679,15 @@ class Cookies(MutableMapping[str, str]):
         return len(self.cookiejar) > 0
 
     def items(self) -> ItemsView[str, str]:
+        """Names and values of all cookies, those of the same name included."""
         return _Items(self)
 
     def keys(self) -> KeysView[str]:
+        """The names, repeated for cookies of the same name."""
         return _Keys(self)
 
     def values(self) -> ValuesView[str]:
+        """The values of all cookies."""
         return _Values(self)
 
     _MISSING = object()

@@ -92,6 +92,7 @@ class BaseField:
         return self.render_headers()
 
     def get_headers(self) -> dict[bytes, bytes]:
+        """The header fields of this part."""
         return {b"Content-Disposition": self.render_parts(), **self._headers}
 
     def render_parts(self) -> bytes:
@@ -99,9 +100,11 @@ class BaseField:
         return b"form-data; " + format_header("name", self._name)
 
     def render_headers(self) -> bytes:
+        """The header fields as they are sent, with the blank line behind them."""
         return b"\r\n".join(name + b": " + value for name, value in self.get_headers().items()) + b"\r\n\r\n"
 
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """The content in pieces of at most chunk_size bytes."""
         raise NotImplementedError
 
     def length(self) -> int | None:
@@ -122,9 +125,11 @@ class DataField(BaseField):
         self.value = to_str(value)
 
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """The text as UTF-8."""
         yield self.value.encode("utf-8")
 
     def length(self) -> int | None:
+        """Bytes of the text."""
         return len(self.value.encode("utf-8"))
 
 
@@ -181,13 +186,16 @@ class FileField(BaseField):
         return content, own_name
 
     def render_parts(self) -> bytes:
+        """The value of Content-Disposition, with the file name if there is one."""
         parts = super().render_parts()
         return parts if self.filename is None else parts + b"; " + format_header("filename", self.filename)
 
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """The content in pieces, from its start where it can seek."""
         yield from iter_buffer(self._buffer, chunk_size)
 
     def length(self) -> int | None:
+        """Bytes of the content; None: it cannot seek, or is text."""
         from .._upload import file_length
 
         return file_length(self._buffer)
@@ -206,10 +214,12 @@ class BaseEncoder:
 
     @property
     def headers(self) -> dict[bytes, bytes]:
+        """The header fields that describe the body."""
         return self.get_headers()
 
     @property
     def closed(self) -> bool:
+        """Whether it was closed."""
         return self._closed
 
     def get_headers(self) -> dict[bytes, bytes]:
@@ -224,6 +234,7 @@ class BaseEncoder:
         yield b""
 
     def close(self) -> None:
+        """Close it, and the file that it reads. Any number of times."""
         self._closed = True
         self._buffer.close()
 
@@ -269,6 +280,7 @@ class JsonEncoder(BaseEncoder):
         self._buffer = BytesIO(encode_json(data))
 
     def get_headers(self) -> dict[bytes, bytes]:
+        """The content type."""
         return {b"Content-Type": b"application/json"}
 
 
@@ -318,9 +330,11 @@ class UrlencodedEncoder(BaseEncoder):
             raise TypeError(f"data must be a mapping, pairs, text, bytes or a file, not {type(data).__name__}.")
 
     def get_headers(self) -> dict[bytes, bytes]:
+        """The content type, unless the body is bytes or a file."""
         return {b"Content-Type": self._content_type} if self._content_type else {}
 
     def render(self) -> Iterator[bytes]:
+        """The body in pieces, then one empty piece. Raises ValueError when closed."""
         if self._pieces is None:
             yield from super().render()
             return
@@ -352,9 +366,11 @@ class MultipartEncoder(BaseEncoder):
 
     @property
     def headers(self) -> dict[bytes, bytes]:
+        """The content type with the boundary; empty without fields."""
         return self.get_headers() if self.fields else {}
 
     def get_headers(self) -> dict[bytes, bytes]:
+        """The content type with the boundary."""
         return {b"Content-Type": b"multipart/form-data; boundary=" + self.boundary}
 
     def length(self) -> int | None:
@@ -373,6 +389,7 @@ class MultipartEncoder(BaseEncoder):
         return all(not isinstance(field, FileField) or isinstance(field._buffer, BytesIO) for field in self.fields)
 
     def render(self) -> Iterator[bytes]:
+        """The parts in pieces, then one empty piece. Raises ValueError when closed."""
         if self._buffer.closed:
             raise ValueError("I/O operation on closed file.")
         if self.fields:
@@ -409,16 +426,20 @@ class StreamEncoder(BaseEncoder):
 
     @property
     def headers(self) -> dict[bytes, bytes]:
+        """The header fields that describe the body."""
         return self._encoder.headers
 
     def get_headers(self) -> dict[bytes, bytes]:
+        """The header fields that describe the body."""
         return self._encoder.get_headers()
 
     def render(self) -> Iterator[bytes]:
+        """The body in pieces, then one empty piece. Raises ValueError when closed."""
         yield from self._encoder.render()
         self._closed = True
 
     def close(self) -> None:
+        """Close it, and the file that it reads. Any number of times."""
         self._closed = True
         self._encoder.close()
 

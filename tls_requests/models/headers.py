@@ -165,12 +165,15 @@ class Headers(MutableMapping[str, str]):
         return [] if index < 0 else list(self._items[index][1])
 
     def items(self) -> dict_items[str, str]:
+        """Names and joined values, of this moment."""
         return self._snapshot().items()
 
     def keys(self) -> dict_keys[str, str]:
+        """Names, of this moment."""
         return self._snapshot().keys()
 
     def values(self) -> dict_values[str, str]:
+        """Joined values, of this moment."""
         return self._snapshot().values()
 
     def popitem(self) -> tuple[str, str]:

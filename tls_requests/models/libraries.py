@@ -40,6 +40,7 @@ class Release(BaseRelease):
 
     @classmethod
     def from_kwargs(cls, **kwargs: Any) -> Release:
+        """Make one of keywords; its assets, too. Unknown ones are ignored."""
         release = super().from_kwargs(**kwargs)
         release.assets = [
             item if isinstance(item, ReleaseAsset) else ReleaseAsset.from_kwargs(**item) for item in release.assets
@@ -79,6 +80,7 @@ class TLSLibrary:
 
     @classmethod
     def find_all(cls) -> list[str]:
+        """`find()` in a list."""
         return [cls.find()]
 
     @classmethod
@@ -93,6 +95,7 @@ class TLSLibrary:
 
     @classmethod
     def update(cls) -> str:
+        """Nothing is downloaded; returns `find()`."""
         return cls.find()
 
     upgrade = update

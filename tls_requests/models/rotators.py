@@ -164,6 +164,7 @@ class BaseRotator(ABC, Generic[T]):
         return item
 
     async def anext(self, *args: Any, **kwargs: Any) -> T:
+        """`next` for asynchronous code."""
         return self.next(*args, **kwargs)
 
     def add(self, item: Any) -> None:
@@ -173,6 +174,7 @@ class BaseRotator(ABC, Generic[T]):
             self._rebuild_iterator()
 
     async def aadd(self, item: Any) -> None:
+        """`add` for asynchronous code."""
         self.add(item)
 
     def remove(self, item: Any) -> None:
@@ -182,6 +184,7 @@ class BaseRotator(ABC, Generic[T]):
             self._rebuild_iterator()
 
     async def aremove(self, item: Any) -> None:
+        """`remove` for asynchronous code."""
         self.remove(item)
 
     def __len__(self) -> int:
@@ -271,6 +274,7 @@ class ProxyRotator(BaseRotator[Proxy]):
 
     @classmethod
     def rebuild_item(cls, item: Any) -> Proxy | None:
+        """A Proxy of a Proxy, its text or a mapping; None for what is no proxy."""
         try:
             return cls._convert(item)
         except (HTTPError, TypeError, ValueError):
@@ -370,6 +374,7 @@ class ProxyRotator(BaseRotator[Proxy]):
                     self._rests[proxy] = time.monotonic() + rest
 
     async def amark_result(self, proxy: Proxy, success: bool, latency: float | None = None) -> None:
+        """`mark_result` for asynchronous code."""
         self.mark_result(proxy, success, latency)
 
 
@@ -385,6 +390,7 @@ class TLSIdentifierRotator(BaseRotator[Union[str, BrowserProfile]]):
 
     @classmethod
     def rebuild_item(cls, item: Any) -> str | BrowserProfile | None:
+        """A name, or a Profile; the text of a path; None for anything else."""
         if isinstance(item, PathLike):
             item = str(item)
         return item if isinstance(item, (str, BrowserProfile)) else None
@@ -398,6 +404,7 @@ class HeaderRotator(BaseRotator[Headers]):
 
     @classmethod
     def rebuild_item(cls, item: Any) -> Headers | None:
+        """Headers of what `Headers` takes; None for what it does not."""
         if isinstance(item, Headers):
             return item
         try:
@@ -406,10 +413,12 @@ class HeaderRotator(BaseRotator[Headers]):
             return None
 
     def next(self, user_agent: str | None = None, *args: Any, **kwargs: Any) -> Headers:
+        """A copy of the next set. user_agent: takes the place of its user-agent. Raises ValueError("Rotator is empty.")."""
         headers = Headers(super().next())
         if user_agent:
             headers["User-Agent"] = user_agent
         return headers
 
     async def anext(self, user_agent: str | None = None, *args: Any, **kwargs: Any) -> Headers:
+        """`next` for asynchronous code."""
         return self.next(user_agent)

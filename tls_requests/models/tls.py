@@ -184,6 +184,7 @@ class TLSConfig(_BaseConfig):
     withoutCookieJar: bool = False
 
     def to_dict(self) -> dict[str, Any]:
+        """The payload that TLSClient.request takes: bodies of bytes in base64, None left out. It can be repeated."""
         values = {**self._field_values(), **self._extra_config, "followRedirects": False}
         custom = values["customTlsClient"]
         if custom:
@@ -326,6 +327,7 @@ class TLSResponse(_BaseConfig):
 
     @property
     def reason(self) -> str:
+        """The name of the status, "Unknown Error" for 0."""
         return StatusCodes.get_reason(self.status)
 
     def __repr__(self) -> str:

@@ -92,12 +92,15 @@ class URLParams(MutableMapping[str, Any]):
         return len(self._data)
 
     def keys(self) -> dict_keys[str, str | list[str]]:
+        """The names."""
         return self._data.keys()
 
     def values(self) -> dict_values[str, str | list[str]]:
+        """The values as text, or lists of it."""
         return self._data.values()
 
     def items(self) -> dict_items[str, str | list[str]]:
+        """Names with values as text, or lists of it."""
         return self._data.items()
 
     def update(self, params: URLParamTypes = None, **kwargs: ParamValueTypes) -> None:  # type: ignore[override]
@@ -105,6 +108,7 @@ class URLParams(MutableMapping[str, Any]):
         self._data.update(self._prepare(params, **kwargs))
 
     def copy(self) -> URLParams:
+        """An independent copy."""
         return type(self)(self)
 
     def __hash__(self) -> int:
@@ -276,6 +280,7 @@ class URL:
 
     @property
     def params(self) -> URLParams:
+        """Parameters beside the query of the text. Setting raises URLParamsError."""
         return self._params
 
     @params.setter
@@ -467,6 +472,7 @@ class Proxy(URL):
 
     @property
     def weight(self) -> float:
+        """The chance in a weighted rotation, a float; 1.0 for 0. Setting what is no number raises ProxyError."""
         return self._weight or 1.0
 
     @weight.setter
