@@ -135,7 +135,7 @@ class BaseClient(_core.BaseClient):
     retries: a Retry, or a number of tries beyond the first; none by default.
     How connections are made (docs/connections.md): cert, ca, keylog, certificatePinningHosts, serverNameOverwrite,
     resolve, local_address, interface, family, disableIPV4, disableIPV6, uds, tcp_keepalive, dns_ttl, allow_private,
-    limits, transportOptions. They raise TypeError or ValueError naming the option, TLSError for a bad certificate.
+    limits, transportOptions; early_data=False: no request goes with the ClientHello. They raise TypeError or ValueError naming the option, TLSError for a bad certificate.
     mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
     Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...), of proxies among
     them: no_proxy (text or list), connect_headers, is_rotating_proxy (a new connection for each request), proxy_key (anything: the rotator's
