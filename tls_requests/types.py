@@ -50,6 +50,7 @@ __all__ = [
     "ParamValueTypes",
     "Payload",
     "ProtocolTypes",
+    "ProxyEntryTypes",
     "ProxyTypes",
     "RequestContent",
     "RequestData",
@@ -92,20 +93,11 @@ AuthTypes = Optional[
 ]
 """User and password (Basic), a callable that changes the request (it may be `async def` for AsyncClient), or an Auth."""
 URLTypes = Union["URL", str, bytes]
-ProxyTypes = Optional[
-    Union[
-        str,
-        bytes,
-        "Proxy",
-        "URL",
-        "ProxyRotator",
-        "ProxyMap",
-        list[str],
-        list["Proxy"],
-        list[Union[str, "Proxy"]],
-        Mapping[str, Union[str, "Proxy", "URL", "ProxyRotator", list[str], list["Proxy"], None]],
-    ]
+ProxyEntryTypes = Optional[
+    Union[str, bytes, "Proxy", "URL", "ProxyRotator", list[str], list["Proxy"], list[Union[str, "Proxy"]]]
 ]
+"""A proxy, or several in a rotator or a list; None: none."""
+ProxyTypes = Union[ProxyEntryTypes, "ProxyMap", Mapping[str, ProxyEntryTypes]]
 """One proxy, several in a rotator or a list, or one for each scheme (and `no_proxy`) in a mapping."""
 URL_ALLOWED_PARAMS = Union[str, bytes, int, float, bool]
 ParamValueTypes = Union[URL_ALLOWED_PARAMS, Sequence[URL_ALLOWED_PARAMS], AbstractSet[URL_ALLOWED_PARAMS]]

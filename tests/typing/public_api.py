@@ -334,6 +334,7 @@ some_auth: Sequence[types.AuthTypes] = [
     None,
 ]
 some_urls: Sequence[types.URLTypes] = ["https://example.com/", b"https://example.com/", url]
+proxy_entries: Sequence[types.ProxyEntryTypes] = ["http://127.0.0.1:8080", proxy, [proxy], None]
 some_proxies: Sequence[types.ProxyTypes] = [
     "http://127.0.0.1:8080",
     proxy,

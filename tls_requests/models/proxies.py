@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..types import ProxyEntryTypes, URLTypes
+
 __all__ = ["ProxyMap"]
 
 _KEYS = {
@@ -72,7 +74,7 @@ class ProxyMap:
     True
     """
 
-    def __init__(self, proxies: Mapping[str, Any], no_proxy: Any = None) -> None:
+    def __init__(self, proxies: Mapping[str, ProxyEntryTypes], no_proxy: str | Iterable[str] | None = None) -> None:
         self.http: Any = None
         self.https: Any = None
         self.no_proxy = ""
@@ -124,7 +126,7 @@ class ProxyMap:
         one.http, one.https, one.no_proxy, one._made = http, https, self.no_proxy, None
         return one
 
-    def choose(self, url: Any) -> Any:
+    def choose(self, url: URLTypes) -> Any:
         """The entry for a URL; None: no proxy. Raises URLError."""
         text = str(url)
         entry = self.https if text[:8].lower() == "https://" else self.http
