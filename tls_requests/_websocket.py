@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from .client import AsyncClient, Client
     from .models.response import Response
+    from .types import MessageTypes, RequestJson
 
 __all__ = ["AsyncWebSocket", "AsyncWebSocketContext", "WebSocket", "WebSocketContext"]
 
@@ -162,9 +163,7 @@ def _need_package() -> None:
     try:
         import websockets.protocol  # noqa: F401
     except ImportError:
-        raise WebSocketError(
-            "WebSockets need the package `websockets`: pip install 'wrapper-tls-requests[websocket]'"
-        ) from None
+        raise WebSocketError("WebSockets need the package `websockets`: pip install websockets") from None
 
 
 # -------------------------------------------------------------------------------------------------------------- the handshake
@@ -709,7 +708,7 @@ class AsyncWebSocket:
         if self._writers:
             self._wake_writers()
 
-    async def send(self, data: Any) -> None:
+    async def send(self, data: MessageTypes) -> None:
         """Send a message: str as text, bytes, bytearray or memoryview as binary; an iterable or asynchronous iterable of one of
         these as one message in fragments. Returns when it was handed to the connection's buffer, and waits while that is full.
 
@@ -769,7 +768,7 @@ class AsyncWebSocket:
             raise TypeError(f"data must be bytes, not {type(data).__name__}")
         await self.send(data)
 
-    async def send_json(self, value: Any) -> None:
+    async def send_json(self, value: RequestJson) -> None:
         """Send a value as JSON in a text message. Raises TypeError and ValueError for what JSON cannot say."""
         await self.send(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
@@ -984,7 +983,7 @@ class WebSocket:
                 raise
             yield message
 
-    def send(self, data: Any) -> None:
+    def send(self, data: MessageTypes) -> None:
         """See AsyncWebSocket.send; an iterable is read on the calling thread, piece by piece."""
         if isinstance(data, (str, bytes, bytearray, memoryview)):
             self._run(self._socket.send(data))
@@ -1045,7 +1044,7 @@ class WebSocket:
         """See AsyncWebSocket.send_bytes."""
         self._run(self._socket.send_bytes(data))
 
-    def send_json(self, value: Any) -> None:
+    def send_json(self, value: RequestJson) -> None:
         """See AsyncWebSocket.send_json."""
         self._run(self._socket.send_json(value))
 

@@ -46,6 +46,7 @@ __all__ = [
     "IdentifierArgTypes",
     "IdentifierLiterals",
     "IdentifierTypes",
+    "MessageTypes",
     "MethodTypes",
     "ParamValueTypes",
     "Payload",
@@ -201,6 +202,9 @@ RequestContent = Union[
     str, bytes, bytearray, memoryview, IO[bytes], IO[str], _Readable, Iterable[_Piece], AsyncIterable[_Piece]
 ]
 """A raw body; files and iterables are sent in pieces."""
+_Message = Union[str, bytes, bytearray, memoryview]
+MessageTypes = Union[_Message, Iterable[_Message], AsyncIterable[_Message]]
+"""A message of a WebSocket: text, or bytes; an iterable of either sends one message in fragments."""
 RequestJson = object
 """A value of JSON: mappings with text as keys, lists, tuples, text, numbers, booleans, None. Dates, UUIDs, enumerations
 and dataclasses are converted. What cannot be encoded raises TypeError."""

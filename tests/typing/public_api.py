@@ -382,6 +382,7 @@ some_content: Sequence[types.RequestContent] = [
     iter([b"a", b"b"]),
     StreamEncoder.from_bytes(b"raw"),
 ]
+some_messages: Sequence[types.MessageTypes] = ["text", b"raw", ["a", "b"], iter([b"a"])]
 some_json: Sequence[types.RequestJson] = [{"a": 1}, [1], "text", 1.5, None, datetime.date(2026, 1, 1)]
 some_hooks: Sequence[types.HookTypes] = [{"request": [print]}, {"response": (print, len)}, {"request": print}, None]
 some_verify: Sequence[types.VerifyTypes] = [True, False, "ca.pem", Path("ca.pem")]
