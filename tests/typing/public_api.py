@@ -19,6 +19,8 @@ import tls_requests
 from tls_requests import (
     URL,
     AsyncClient,
+    AsyncEvents,
+    AsyncWebSocket,
     Attempt,
     Auth,
     BaseClient,
@@ -29,6 +31,8 @@ from tls_requests import (
     Cookies,
     CustomTLSClientConfig,
     Difference,
+    Event,
+    Events,
     HeaderRotator,
     Headers,
     JsonEncoder,
@@ -52,6 +56,7 @@ from tls_requests import (
     TLSResponse,
     UrlencodedEncoder,
     URLParams,
+    WebSocket,
     api,
     exceptions,
     models,
@@ -307,6 +312,14 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.URLParamsError,
     exceptions.UnsupportedProtocol,
     exceptions.WriteTimeout,
+    exceptions.EventStreamError,
+    exceptions.WebSocketClosed,
+    exceptions.WebSocketError,
+    exceptions.WebSocketHandshakeError,
+    exceptions.WebSocketInvalidText,
+    exceptions.WebSocketProtocolError,
+    exceptions.WebSocketTimeout,
+    exceptions.WebSocketTooBig,
 )
 warned: tuple[type[UserWarning], ...] = (exceptions.ContradictionWarning, exceptions.UnknownOptionWarning)
 
@@ -589,3 +602,34 @@ assert_type(configuration.copy_with(timeout=3), TLSConfig)
 assert_type(configuration.to_dict(), dict[str, Any])
 assert_type(TLSClient.request(configuration.to_dict()), TLSResponse)
 assert_type(TLSClient.get_cookies("id", "https://example.com/"), TLSResponse)
+
+# ---------------------------------------------------------------------------------------------------- WebSockets and events
+
+
+def talking(client: Client) -> None:
+    with client.websocket("wss://example.com/", subprotocols=["chat"], ping_interval=20) as socket:
+        assert_type(socket, WebSocket)
+        socket.send("text")
+        socket.send_json({"a": 1})
+        socket.send(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert_type(socket.receive(), "str | bytes")
+        assert_type(socket.receive_json(), Any)
+        assert_type(socket.close_code, Optional[int])
+    with client.events("https://example.com/", max_failures=3) as events:
+        assert_type(events, Events)
+        for event in events:
+            assert_type(event, Event)
+            assert_type(event.data, str)
+
+
+async def asynchronous_talking(client: AsyncClient) -> None:
+    async with client.websocket("wss://example.com/") as socket:
+        assert_type(socket, AsyncWebSocket)
+        await socket.send(b"raw")
+        assert_type(await socket.receive(timeout=3), "str | bytes")
+        async for message in socket:
+            assert_type(message, "str | bytes")
+    async with client.events("https://example.com/") as events:
+        assert_type(events, AsyncEvents)
+        async for event in events:
+            assert_type(event.id, str)
