@@ -214,9 +214,11 @@ draw_order(tr_hello_t *hello, tr_err_t *err)
 size_t
 tr_hello__raw_share_len(const tr_profile_ext_t *ext, size_t index)
 {
+    if (ext->values[index] == TR_GREASE || ext->data.len != 2 * (size_t)ext->num_values || tr_kex_supported(ext->values[index])) {
+        return 0;
+    }
     const uint8_t *at = ext->data.data + 2 * index;
-    bool raw = ext->values[index] != TR_GREASE && ext->data.len == 2 * (size_t)ext->num_values && !tr_kex_supported(ext->values[index]);
-    return raw ? (size_t)(at[0] << 8 | at[1]) : 0;
+    return (size_t)(at[0] << 8 | at[1]);
 }
 
 /* Shares of groups that the engine cannot do, which a profile made at run time may insist on sending: random bytes. */
