@@ -107,6 +107,22 @@ can_offer_session(const tr_hello_t *hello, const tr_session_ticket_t *session)
 
 /* --- drawing --- */
 
+/* RFC 8446 4.2: no extension twice. GREASE values there are two of (draw_values). */
+static bool
+repeats_ext(const tr_profile_t *profile)
+{
+    unsigned num_grease = 0;
+    for (size_t i = 0; i < profile->num_exts; i++) {
+        uint16_t type = profile->exts[i].type;
+        if (type == TR_GREASE) {
+            num_grease++;
+        } else if (tr_profile_ext(profile, type) != &profile->exts[i]) {
+            return true;
+        }
+    }
+    return num_grease > 2;
+}
+
 static tr_code_t
 check_profile(const tr_hello_t *hello, tr_err_t *err)
 {
@@ -116,6 +132,8 @@ check_profile(const tr_hello_t *hello, tr_err_t *err)
         why = "too many extensions";
     } else if ((size_t)profile->num_pinned_first + profile->num_pinned_last > profile->num_exts) {
         why = "more pinned extensions than extensions";
+    } else if (repeats_ext(profile)) {
+        why = "an extension twice";
     } else if (profile->session_id_len > sizeof(hello->session_id)) {
         why = "a session id longer than 32 bytes";
     } else if (profile->num_suites == 0 || profile->num_suites > 256) {
