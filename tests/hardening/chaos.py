@@ -23,18 +23,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE))
-
+import tls_requests
 from left import differences, rss, state
 from peers import free_port, start
 from peers.certs import Authority
 from peers.servers import start_go, start_nginx
-
-import tls_requests
 from tls_requests import exceptions
 
+HERE = Path(__file__).resolve().parent
 CONCURRENT = 64
 MARGIN = 3.0  # seconds beyond its limit that a request may take on a machine that does other things, too
 SIZES = (0, 1, 1000, 16_000, 100_000, 1_000_000, 3_000_000)

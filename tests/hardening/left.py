@@ -44,7 +44,9 @@ def state() -> dict[str, Any]:
     while True:
         gc.collect()
         stats = _core.stats()
-        quiet = stats["conns_open"] == 0 and stats["ops_submitted"] == stats["ops_completed"] and stats["abandoned"] == 0
+        quiet = (
+            stats["conns_open"] == 0 and stats["ops_submitted"] == stats["ops_completed"] and stats["abandoned"] == 0
+        )
         if quiet or time.monotonic() > deadline:
             break
         time.sleep(0.05)

@@ -21,7 +21,7 @@ def run(root: Path, program: str, *arguments: str) -> dict[str, Any]:
         text=True,
         timeout=200,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(HERE.parent)])},
     )
     assert done.stdout, done.stderr[-3000:]
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
