@@ -308,7 +308,7 @@ def main() -> int:
                 moods = json.loads(relay.log().splitlines()[-1])
     faults = first.faults + chaos.faults
     # What lives on purpose: names and trust that the process keeps. A request that left something would leave hundreds.
-    left = differences(before, after, blocks=64)
+    left = differences(before, after, blocks=128)
     third = max(1, len(samples) // 3)
     grown = (max(samples[-third:]) - max(samples[: 2 * third])) / (1 << 20) if len(samples) >= 3 else 0.0
     if grown > 16:

@@ -39,12 +39,15 @@ def objects() -> dict[str, int]:
 
 
 def state() -> dict[str, Any]:
-    """Counted when nothing is under way any more, or 10 seconds are over."""
+    """Counted when nothing is under way or is being freed any more, or 10 seconds are over."""
     deadline = time.monotonic() + 10
+    blocks, since = -1, time.monotonic()
     while True:
         gc.collect()
         stats = _core.stats()
-        quiet = (
+        if stats["blocks"] != blocks:
+            blocks, since = stats["blocks"], time.monotonic()
+        quiet = time.monotonic() - since > 0.5 and (
             stats["conns_open"] == 0 and stats["ops_submitted"] == stats["ops_completed"] and stats["abandoned"] == 0
         )
         if quiet or time.monotonic() > deadline:

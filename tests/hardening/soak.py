@@ -249,7 +249,7 @@ def main() -> int:
             soak.run()
             seconds = time.monotonic() - start
             after = state()
-    left = differences(before, after, blocks=64)
+    left = differences(before, after, blocks=128)
     half = len(soak.windows) // 2
     # The second half of the run against the first: what a request leaves behind would be there a hundred thousand times.
     grown = max(soak.windows[half:]) - max(soak.windows[:half])
