@@ -1,7 +1,8 @@
 # make demo, make test: see README.md. The rest is for contributors: README.md, "Development".
 #
 # Variables: BUILD (output folder), MODE (plain, asan, tsan, fuzz), MODULES (the layers to build, lowest first),
-# TEST (a prefix of C test names, or pytest arguments), URL (make demo URL=https://...), SECONDS (make fuzz).
+# TEST (a prefix of C test names, or pytest arguments), URL (make demo URL=https://...), SECONDS (each fuzzer; make chaos),
+# REQUESTS (make soak), SEED (make chaos; 0: drawn).
 
 PYTHON ?= python3
 CC ?= cc
@@ -10,6 +11,8 @@ MODE ?= plain
 MODULES ?= core crypto profile tls http http1 http2 net client
 VENV ?= .venv
 SECONDS ?= 60
+REQUESTS ?= 1000000
+SEED ?= 0
 NEEDS := libcrypto libnghttp2 libevent_core libevent_pthreads libbrotlidec libzstd zlib libpsl
 
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -170,7 +173,7 @@ test-c:
 	$(MAKE) --no-print-directory check-oom
 
 test-sanitizers:
-	$(MAKE) --no-print-directory MODE=asan check-c tools
+	$(MAKE) --no-print-directory MODE=asan check-c tools test-fuzz
 	$(MAKE) --no-print-directory MODE=tsan check-c TEST=/net
 	$(MAKE) --no-print-directory MODE=tsan check-c TEST=/client
 
@@ -207,6 +210,14 @@ SOAK_MIB ?= 2048
 soak-stream: venv ext
 	SOAK_MIB=$(SOAK_MIB) $(VENV)/bin/python -m pytest tests/streaming/test_streaming_memory.py -s -q
 .PHONY: soak-stream
+
+# Requests through a relay that cuts, stalls, delays and resets connections, 64 at once, for SECONDS; and very many requests in one
+# process (tests/hardening).
+chaos: venv ext
+	PYTHONPATH=tests $(VENV)/bin/python tests/hardening/chaos.py --seconds $(SECONDS) --seed $(SEED)
+soak: venv ext
+	PYTHONPATH=tests $(VENV)/bin/python tests/hardening/soak.py --requests $(REQUESTS)
+.PHONY: chaos soak
 
 bench: ext
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

@@ -156,7 +156,10 @@ read_source(void *arg, uint8_t *out, size_t max, size_t *out_len, tr_err_t *err)
             *err = flow->up_err;
             code = err->code;
         } else {
-            while (len < max && flow->up.len > 0) {
+            /* The last bytes of a declared length wait for the end: were they sent, the server could answer before it shows that the body is
+             * too long. */
+            bool waits = flow->up_len >= 0 && !flow->up_ended && flow->up_written == (uint64_t)flow->up_len && flow->up.len <= max;
+            while (!waits && len < max && flow->up.len > 0) {
                 tr_slice_t part = tr_bufq_peek(&flow->up);
                 part.len = TR_MIN(part.len, max - len);
                 if (part.len > 0) {

@@ -25,6 +25,8 @@
  * new one costs 14 us, twenty times what decoding a small answer does (measured; the others cost 1 to 3 us and
  * cannot be reset as cheaply). */
 #define ZSTD_KEEP (512 * 1024)
+/* RFC 8878 3.1.1: magic number, descriptor, window, dictionary, content size. */
+#define ZSTD_HEAD_MAX (4 + 1 + 1 + 4 + 8)
 /* Frames or members without any output, in a row: each costs a reset, and nobody honest sends them. */
 #define EMPTY_MEMBERS_MAX 1024
 
@@ -56,6 +58,9 @@ typedef struct stage {
         BrotliDecoderState *br;
         ZSTD_DCtx *zstd;
     } u;
+    uint8_t frame_head[ZSTD_HEAD_MAX]; /* zstd: the first bytes of the current frame, at least its header when it is that long */
+    size_t frame_head_len;
+    uint64_t frame_out; /* zstd: bytes of the current frame that came out */
     uint8_t *between; /* owned; output of a stage that is not the last */
 } stage_t;
 
@@ -244,6 +249,27 @@ turn_br(stage_t *stage, turn_t *turn, tr_err_t *err)
     return TR_OK;
 }
 
+/* A frame that says how long its content is has to keep its word (RFC 8878 3.1.1.4). libzstd looks at that only when it gets the whole frame
+ * in one piece. */
+static bool
+is_frame_whole(stage_t *stage, const uint8_t *in, size_t in_len, size_t out_len, bool end)
+{
+    size_t len = TR_MIN(sizeof(stage->frame_head) - stage->frame_head_len, in_len);
+    if (len > 0) {
+        memcpy(stage->frame_head + stage->frame_head_len, in, len);
+        stage->frame_head_len += len;
+    }
+    stage->frame_out += out_len;
+    if (!end) {
+        return true;
+    }
+    unsigned long long declared = ZSTD_getFrameContentSize(stage->frame_head, stage->frame_head_len);
+    bool whole = declared == ZSTD_CONTENTSIZE_UNKNOWN || declared == ZSTD_CONTENTSIZE_ERROR || declared == stage->frame_out;
+    stage->frame_head_len = 0;
+    stage->frame_out = 0;
+    return whole;
+}
+
 static tr_code_t
 turn_zstd(stage_t *stage, turn_t *turn, tr_err_t *err)
 {
@@ -255,6 +281,9 @@ turn_zstd(stage_t *stage, turn_t *turn, tr_err_t *err)
             return tr_err_nomem(err, where_decode);
         }
         return corrupt(stage, ZSTD_getErrorName(result), err);
+    }
+    if (!is_frame_whole(stage, turn->in.data, in.pos, out.pos, result == 0)) {
+        return corrupt(stage, "a frame's content is not as long as it says", err);
     }
     turn->in = tr_slice(turn->in.data + in.pos, turn->in.len - in.pos);
     turn->out_len = out.pos;

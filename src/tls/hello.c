@@ -107,6 +107,22 @@ can_offer_session(const tr_hello_t *hello, const tr_session_ticket_t *session)
 
 /* --- drawing --- */
 
+/* RFC 8446 4.2: no extension twice. GREASE values there are two of (draw_values). */
+static bool
+repeats_ext(const tr_profile_t *profile)
+{
+    unsigned num_grease = 0;
+    for (size_t i = 0; i < profile->num_exts; i++) {
+        uint16_t type = profile->exts[i].type;
+        if (type == TR_GREASE) {
+            num_grease++;
+        } else if (tr_profile_ext(profile, type) != &profile->exts[i]) {
+            return true;
+        }
+    }
+    return num_grease > 2;
+}
+
 static tr_code_t
 check_profile(const tr_hello_t *hello, tr_err_t *err)
 {
@@ -116,6 +132,8 @@ check_profile(const tr_hello_t *hello, tr_err_t *err)
         why = "too many extensions";
     } else if ((size_t)profile->num_pinned_first + profile->num_pinned_last > profile->num_exts) {
         why = "more pinned extensions than extensions";
+    } else if (repeats_ext(profile)) {
+        why = "an extension twice";
     } else if (profile->session_id_len > sizeof(hello->session_id)) {
         why = "a session id longer than 32 bytes";
     } else if (profile->num_suites == 0 || profile->num_suites > 256) {
@@ -214,9 +232,11 @@ draw_order(tr_hello_t *hello, tr_err_t *err)
 size_t
 tr_hello__raw_share_len(const tr_profile_ext_t *ext, size_t index)
 {
+    if (ext->values[index] == TR_GREASE || ext->data.len != 2 * (size_t)ext->num_values || tr_kex_supported(ext->values[index])) {
+        return 0;
+    }
     const uint8_t *at = ext->data.data + 2 * index;
-    bool raw = ext->values[index] != TR_GREASE && ext->data.len == 2 * (size_t)ext->num_values && !tr_kex_supported(ext->values[index]);
-    return raw ? (size_t)(at[0] << 8 | at[1]) : 0;
+    return (size_t)(at[0] << 8 | at[1]);
 }
 
 /* Shares of groups that the engine cannot do, which a profile made at run time may insist on sending: random bytes. */

@@ -192,6 +192,14 @@ TR_TEST_OOM(coding_zstd, "/http/coding/zstd")
     expect("zstd", tr_slice(body, two), "hello hello hello world");
 }
 
+/* A frame says 112 bytes and has none; 2 and has 3. However it arrives it is refused. */
+TR_TEST(coding_zstd_size, "/http/coding/zstd_content_size_that_lies")
+{
+    expect_bad("zstd", TR_SLICE_LIT("\x28\xb5\x2f\xfd\x20\x70\x01\x00\x00"), false);
+    expect_bad("zstd", TR_SLICE_LIT("\x28\xb5\x2f\xfd\x20\x02\x19\x00\x00xyz"), false);
+    expect("zstd", TR_SLICE_LIT("\x28\xb5\x2f\xfd\x20\x03\x19\x00\x00xyz"), "xyz");
+}
+
 TR_TEST(coding_none, "/http/coding/none_and_unknown")
 {
     static const struct {

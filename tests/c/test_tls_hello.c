@@ -725,6 +725,20 @@ TR_TEST(hello_bad_profiles, "/tls_hello/profiles_that_cannot_be_used")
     profile.ech.payload = TR_ECH_PAYLOAD_DRAWN;
     TR_CHECK_INT(start(&fix, &profile, 0, "example.org", 1, false, false), TR_ERR_PROFILE_INVALID);
     finish(&fix);
+    profile = small_profile();
+    profile.exts = exts;
+    for (size_t i = 0; i < 3; i++) {
+        exts[i] = (tr_profile_ext_t){i == 1 ? TR_EXT_SCT : TR_EXT_STATUS_REQUEST, 0, NULL, {NULL, 0}};
+        profile.num_exts = (uint16_t)(i + 1);
+        TR_CHECK_INT(start(&fix, &profile, 0, "example.org", 1, false, false), i < 2 ? TR_OK : TR_ERR_PROFILE_INVALID);
+        finish(&fix);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        exts[i].type = TR_GREASE;
+        profile.num_exts = (uint16_t)(i + 1);
+        TR_CHECK_INT(start(&fix, &profile, 0, "example.org", 1, false, false), i < 2 ? TR_OK : TR_ERR_PROFILE_INVALID);
+        finish(&fix);
+    }
 }
 
 static tr_code_t

@@ -17,6 +17,7 @@ import asyncio, gc, os, signal, sys, threading, time
 import tls_requests
 from tls_requests import _core
 BASE = sys.argv[1]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 """
 
 

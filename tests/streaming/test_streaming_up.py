@@ -148,6 +148,21 @@ def test_a_wrong_length_is_an_error_and_spoils_the_connection(api, go, version, 
     check(api.call("post", url, client=client, content=WHOLE), declared=len(WHOLE))
 
 
+@pytest.mark.parametrize("declared", [1, 20_000])
+def test_what_comes_late_is_still_too_much(api, go, version, declared):
+    """The server would have answered long ago, had it been sent what was declared."""
+
+    def slow():
+        yield b"x" * declared
+        time.sleep(0.3)
+        yield b"more"
+
+    client = api.open(**version)
+    with pytest.raises(ProtocolError, match="longer") as caught:
+        api.call("post", go.url("/digest"), client=client, content=slow(), headers={"Content-Length": str(declared)})
+    assert caught.value.code == "REQUEST_BODY"
+
+
 def test_an_iterator_that_raises(api, go, version):
     def bad():
         yield b"some"
