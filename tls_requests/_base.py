@@ -687,13 +687,14 @@ class BaseClient(_core.BaseClient):
         """The rotator that learns how a request went, or None."""
         if request.proxy is None:
             return None
-        rotator = request._proxy_rotator
-        if rotator is None and request._client is not self and is_rotator(self.proxy):
+        known = vars(request)  # what a stand-in for a Request does not have is not asked for
+        rotator = known.get("_proxy_rotator")
+        if rotator is None and known.get("_client") is not self and is_rotator(self.proxy):
             rotator = self.proxy
         return rotator
 
     def _proxy_retries(self, request: Request) -> int:
-        value = self._option(request._extra_config, "proxyretries")
+        value = self._option(vars(request).get("_extra_config") or {}, "proxyretries")
         return min(value, _MAX_PROXY_RETRIES) if isinstance(value, int) and value > 0 else 0
 
     @staticmethod

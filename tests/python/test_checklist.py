@@ -140,6 +140,21 @@ def test_proxy_rotators_are_told(status, success):
     assert rotator.amark_result.mock_calls == [expected]
 
 
+def test_feedback_with_stand_ins():
+    """Test suites put stand-ins in the places of request, response and rotator: only public attributes are there."""
+    for kind, verb in ((tls_requests.Client, "mark_result"), (tls_requests.AsyncClient, "amark_result")):
+        rotator = mock.MagicMock(spec=ProxyRotator)
+        request = mock.MagicMock(spec=tls_requests.Request)
+        request.proxy = Proxy("http://127.0.0.1:1")
+        response = mock.MagicMock(spec=tls_requests.Response, status_code=500, elapsed=datetime.timedelta(seconds=2))
+        client = kind(proxy=rotator)
+        with mock.patch.object(kind, "_send", return_value=response):
+            sent = client.send(request)
+            if kind is tls_requests.AsyncClient:
+                asyncio.run(sent)
+        assert getattr(rotator, verb).mock_calls == [mock.call(proxy=request.proxy, success=False, latency=2.0)]
+
+
 # ----------------------------------------------------------------------------------------------------- hooks, auth, steps
 
 
