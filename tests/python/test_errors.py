@@ -134,7 +134,7 @@ class Case:
 E = exceptions
 CASES = {
     "connect-refused": Case("CONNECT_REFUSED", E.ConnectError, "connect", words=("refused",)),
-    "tls-timeout": Case("TIMEOUT_TLS", E.ConnectTimeout, "tls", silent, scheme="https", words=("timeout",), options={"timeout": {"tls": 0.2}}),
+    "tls-timeout": Case("TIMEOUT_TLS", E.TLSTimeout, "tls", silent, scheme="https", words=("timeout",), options={"timeout": {"tls": 0.2}}),
     "tls-alert": Case("TLS_ALERT", E.TLSError, "tls", alert, scheme="https"),
     "tls-not-tls": Case("TLS_NOT_TLS", E.TLSError, "tls", not_tls, scheme="https"),
     "tls-closed": Case("TLS_CLOSED", E.TLSError, "tls", closes_at_once, scheme="https", words=("EOF",)),
