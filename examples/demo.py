@@ -47,8 +47,11 @@ def start_server(folder: Path, profile: dict[str, Any]) -> Any:
                 (frame["headers"] for frame in frames if frame["type"] == "HEADERS"), []
             )
             found = []
-            if connection.record.get("http2") and names != [name for name, _ in expected]:
-                found.append({"field": "header order", "expected": [name for name, _ in expected], "got": names})
+            order = [name for name, _ in expected]
+            # Behind a redirect Chromium has its client hints in another place than on a visit, which is what profiles show.
+            same = sorted(names) == sorted(order) if request.path == "/landed" else names == order
+            if connection.record.get("http2") and not same:
+                found.append({"field": "header order", "expected": order, "got": names})
             seen = records.with_fingerprints(connection.record)["fingerprints"]
             body = {"ja4": seen.get("ja4"), "akamai": seen.get("akamai_text"), "headers": names, "differences": found}
             return server.Response(200, [("content-type", "application/json")], json.dumps(body).encode())

@@ -203,7 +203,12 @@ def test_calls(door: Door, name: str) -> None:
                     assert isinstance(error, exceptions.HTTPError)  # raise_on_error with a true value
                     continue
                 check(name, argument, value, error)
-                assert door.connections == before, (name, argument, repr(value)[:60], error)
+                if door.connections != before:
+                    # Perhaps one of the call before, which gave up meanwhile: now it must be quiet.
+                    before = door.connections
+                    with pytest.raises(type(error)):
+                        call(door.base, {argument: value})
+                    assert door.connections == before, (name, argument, repr(value)[:60], error)
             else:
                 assert response.status_code in (0, 204), (name, argument, value)
                 if response.status_code == 0:
