@@ -95,6 +95,8 @@ class Limits:
     ping_interval: seconds between PINGs on an idle HTTP/2 connection, which is closed when one is not answered; none, as
         browsers send none.
     keep_alive: False: each connection serves one request.
+    coalesce: False: an HTTP/2 connection serves its own host alone. Else it also serves hosts of the same site that
+        have its address and are named in its certificate, where the browser does that (RFC 9113 9.1.1).
     max_header_bytes: of a header section; 262144. max_decoded_bytes: of a body without its content coding; 4 GiB.
     max_ratio: decoded to received bytes, above 64 MiB; 200. `math.inf` switches these two off.
     Raises TypeError for what is no number, ValueError for one that is not above 0 or too large.
@@ -117,6 +119,7 @@ class Limits:
         idle_timeout: float | None = None,
         ping_interval: float | None = None,
         keep_alive: bool = True,
+        coalesce: bool = True,
         max_header_bytes: int | None = None,
         max_decoded_bytes: float | None = None,
         max_ratio: float | None = None,
@@ -131,6 +134,7 @@ class Limits:
             "idle_timeout": idle_timeout,
             "ping_interval": ping_interval,
             "keep_alive": None if keep_alive else False,
+            "coalesce": None if coalesce else False,
             "max_header_bytes": max_header_bytes,
             "max_decoded_bytes": max_decoded_bytes,
             "max_ratio": max_ratio,
@@ -144,6 +148,8 @@ class Limits:
         for name, value in self._values.items():
             if name == "keep_alive":
                 made["no_keep_alive"] = 1
+            elif name == "coalesce":
+                made["no_coalescing"] = 1
             elif name in ("idle_timeout", "ping_interval"):
                 made[f"{name}_ms"] = min(max(round(_seconds(name, value) * 1000), 1), _UINT32)
             elif name == "max_decoded_bytes":

@@ -93,7 +93,10 @@ class Timing:
 
     @property
     def certificates(self) -> list[bytes]:
-        """The chain that the server sent, its own first, in DER. Empty without TLS and for a resumed session."""
+        """The chain that the server sent, its own first, in DER; for a resumed session, in the handshake that it comes from.
+
+        Empty without TLS, and where that handshake was too long ago to be remembered.
+        """
         return [] if self._response is None else self._response._certificates
 
     def __repr__(self) -> str:

@@ -47,6 +47,15 @@ set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
     bool was_connecting = tr_link_linked(&hconn->link) && hconn->state == TR_HCONN_CONNECTING;
     bool was_open = tr_link_linked(&hconn->link);
     tr_list_remove(&hconn->link);
+    if (state != TR_HCONN_SHARED) {
+        tr_link_t *link;
+        tr_list_remove(&hconn->shared_link);
+        while ((link = tr_list_first(&hconn->borrowers)) != NULL) {
+            tr_origin__return(TR_CONTAINER_OF(link, tr_origin_t, borrow_link), false);
+        }
+    } else if (!tr_link_linked(&hconn->shared_link)) {
+        tr_list_push(&o->pool->shared, &hconn->shared_link);
+    }
     o->pool->num_conns -= was_open ? 1 : 0;
     o->pool->num_conns += state != TR_HCONN_DEAD ? 1 : 0;
     tr_session__count(&o->pool->session->stats.conns_open, (state != TR_HCONN_DEAD ? 1 : 0) - (was_open ? 1 : 0));
@@ -85,6 +94,21 @@ set_early(tr_hconn_t *hconn, bool early)
     if (hconn->early != early) {
         hconn->early = early;
         hconn->origin->num_early = early ? hconn->origin->num_early + 1 : hconn->origin->num_early - 1;
+    }
+}
+
+/* There may be room for a stream, or SETTINGS that make some. */
+static void
+tell_waiters(tr_hconn_t *hconn)
+{
+    if (hconn->origin->num_waiters > 0) {
+        tr_origin__dirty(hconn->origin);
+    }
+    for (tr_link_t *link = tr_list_first(&hconn->borrowers); link != NULL; link = tr_list_next(&hconn->borrowers, link)) {
+        tr_origin_t *borrower = TR_CONTAINER_OF(link, tr_origin_t, borrow_link);
+        if (borrower->num_waiters > 0) {
+            tr_origin__dirty(borrower);
+        }
     }
 }
 
@@ -334,9 +358,7 @@ feed_h2(tr_hconn_t *hconn)
             return;
         }
     }
-    if (hconn->origin->num_waiters > 0) {
-        tr_origin__dirty(hconn->origin); /* room for a stream, or SETTINGS that make some */
-    }
+    tell_waiters(hconn);
     if (tr_h2_wants_write(hconn->h2) || hconn->state == TR_HCONN_LEAVING) {
         tr_hconn__dirty(hconn);
     }
@@ -485,7 +507,14 @@ on_connected(void *arg)
     tr_err_t err = TR_ERR_INIT;
     if (info->has_tls) {
         tr_session_t *session = hconn->origin->pool->session;
+        tr_origin_t *origin = hconn->origin;
         hconn->chain = tr_chain__new(tr_conn_tls(hconn->conn), info->tls.num_certs);
+        if (hconn->chain != NULL) {
+            tr_chain__unref(origin->chain);
+            origin->chain = tr_chain__ref(hconn->chain);
+        } else if (info->tls.resumed) {
+            hconn->chain = tr_chain__ref(origin->chain); /* the session is that server's */
+        }
         tr_session__count(&session->stats.handshakes, 1);
         atomic_fetch_add_explicit(&engine->stats.handshakes, 1, memory_order_relaxed);
         if (info->tls.resumed) {
@@ -514,7 +543,23 @@ on_connected(void *arg)
     tr_engine__settle(engine);
 }
 
-static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed, on_early};
+/* Another connection may go to the same place. */
+static bool
+on_resolved(void *arg, const tr_address_t *addresses, size_t num)
+{
+    tr_hconn_t *hconn = arg;
+    tr_engine_t *engine = engine_of(hconn);
+    if (!tr_origin__borrow(hconn->origin, addresses, num)) {
+        return false;
+    }
+    tr_session__count(&hconn->origin->pool->session->stats.conns_opened, -1);
+    atomic_fetch_sub_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
+    tr_hconn__close(hconn);
+    tr_engine__settle(engine);
+    return true;
+}
+
+static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed, on_early, on_resolved};
 
 static tr_code_t
 fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_err_t *err)
@@ -586,6 +631,7 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
     hconn->http1_only = origin->needs_http1 || origin->apart || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
     hconn->opened_ns = tr_loop_now(engine->loop);
     hconn->early_held.secret = true;
+    tr_list_init(&hconn->borrowers);
     hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
     tr_timer_init(&hconn->idle_timer, on_idle_timer, hconn);
     tr_conn_options_t options = {.host = origin->host, .port = origin->port, .family = AF_UNSPEC};
@@ -874,6 +920,7 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
     }
     hconn->num_requests++;
     hconn->num_active++;
+    op->origin->num_away += op->origin != hconn->origin ? 1 : 0;
     set_resting(hconn, false);
     tr_session__count(&op->session->stats.ops_active, 1);
     tr_op__arm(op);
@@ -897,6 +944,10 @@ void
 tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete)
 {
     hconn->num_active--;
+    if (TR_UNLIKELY(op->origin != hconn->origin)) {
+        op->origin->num_away--;
+        tr_origin__dirty(op->origin); /* it may be unused now */
+    }
     tr_session__count(&op->session->stats.ops_active, -1);
     hconn->carried = hconn->carried || complete;
     if (hconn->op == op) {
@@ -918,6 +969,7 @@ tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
     }
     tr_h2_cancel(hconn->h2, stream);
     tr_origin__dirty(hconn->origin);
+    tell_waiters(hconn);
     tr_hconn__dirty(hconn); /* the RST_STREAM */
     if (is_single_use(hconn)) {
         tr_hconn__retire(hconn);

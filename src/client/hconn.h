@@ -30,6 +30,8 @@ typedef enum tr_hconn_state {
 typedef struct tr_hconn {
     tr_link_t link;       /* the origin's list of its state */
     tr_link_t dirty_link;
+    tr_link_t shared_link; /* the pool's shared */
+    tr_list_t borrowers;   /* other origins that it serves, by borrow_link */
     tr_origin_t *origin;
     tr_conn_t *conn; /* owned; NULL when dead */
     tr_h1_t *h1;     /* owned; one of the two once connected */

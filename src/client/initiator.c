@@ -105,6 +105,16 @@ tr_initiator__has_credentials(const tr_op_t *op, const tr_url_t *url)
     }
 }
 
+const tr_url_t *
+tr_initiator__other_site(const tr_op_t *op, const tr_url_t *url)
+{
+    const tr_initiator_t *initiator = op->initiator;
+    if (TR_LIKELY(initiator == NULL) || op->profile->kinds == NULL || op->kind == TR_KIND_NAVIGATE || op->kind == TR_KIND_FORM) {
+        return NULL; /* what fills the window has its own site */
+    }
+    return same_site(&initiator->page, url) ? NULL : &initiator->page;
+}
+
 bool
 tr_initiator__uses_jar(const tr_op_t *op)
 {

@@ -33,6 +33,9 @@ void tr_initiator__redirect(struct tr_op *op, const tr_url_t *from, const tr_url
 tr_code_t tr_initiator__compose(struct tr_op *op, tr_compose_t *out);
 /* tr_initiator__has_credentials says whether the present hop may carry and receive cookies of the jar. */
 bool tr_initiator__has_credentials(const struct tr_op *op, const tr_url_t *url);
+/* tr_initiator__other_site gives the page whose part of a browser the request belongs to when that is not the part of the URL's own site: browsers
+ * share no connection and no ticket between what different sites have them ask (network state partitioning). NULL: it is the URL's own. */
+const tr_url_t *tr_initiator__other_site(const struct tr_op *op, const tr_url_t *url);
 /* tr_initiator__uses_jar says whether the present hop sends and stores cookies of the jar at all. */
 bool tr_initiator__uses_jar(const struct tr_op *op);
 

@@ -6,6 +6,7 @@
 #include "client/engine.h"
 #include "client/flow.h"
 #include "client/initiator.h"
+#include "client/psl.h"
 #include "client/session.h"
 #include "client/sink.h"
 
@@ -208,6 +209,18 @@ put_hex(char *p, uint64_t value)
     return p;
 }
 
+/* scheme://site */
+static char *
+put_site(char *p, tr_slice_t scheme, tr_slice_t site)
+{
+    memcpy(p, scheme.data, scheme.len);
+    p += scheme.len;
+    memcpy(p, "://", 3);
+    p += 3;
+    memcpy(p, site.data, site.len);
+    return p + site.len;
+}
+
 tr_code_t
 tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
 {
@@ -217,20 +230,20 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
         flags |= KEY_WITHOUT_CREDENTIALS;
     }
     ask->proxy = op->routes == NULL ? NULL : tr_routes_pick(op->routes, url);
-    /* Four numbers and the port, 16 digits each at most, and their separators; the transport's id; a proxy's name and perhaps one more number. */
+    const tr_url_t *page = tr_initiator__other_site(op, url);
+    tr_slice_t page_site = page == NULL ? TR_SLICE_NULL : tr_psl_site(page->host);
+    /* Four numbers and the port, 16 digits each at most, and their separators; the transport's id; a proxy's name and perhaps one more number;
+     * the page's site. */
     size_t max = url->scheme.len + 3 + url->host.len + 5 * (2 * sizeof(uint64_t) + 1) + 1 + TR_TRANSPORT_ID_LEN + 1 +
-                 (ask->proxy == NULL ? 0 : TR_PROXY_DIGEST_LEN + 2 + 2 * sizeof(uint64_t));
+                 (ask->proxy == NULL ? 0 : TR_PROXY_DIGEST_LEN + 2 + 2 * sizeof(uint64_t)) +
+                 (page == NULL ? 0 : TR_KEY_PAGE_LEN + page->scheme.len + 3 + page_site.len);
     char *text = tr_arena_alloc(&op->arena, max);
     if (text == NULL) {
         return TR_ERR_NOMEM;
     }
     char *p = text;
-    memcpy(p, url->scheme.data, url->scheme.len);
-    p += url->scheme.len;
-    memcpy(p, "://", 3);
-    p += 3;
-    memcpy(p, url->host.data, url->host.len);
-    p += url->host.len;
+    p = put_site(p, url->scheme, url->host);
+    ask->key_rest = (size_t)(p - text);
     *p++ = ' ';
     p = put_hex(p, url->port);
     *p++ = ' ';
@@ -255,6 +268,12 @@ tr_op__set_key(tr_op_t *op, tr_ask_t *ask)
             *p++ = ' ';
             p = put_hex(p, (uintptr_t)atomic_fetch_add_explicit(&tunnels, 1, memory_order_relaxed));
         }
+    }
+    ask->key_page = (size_t)(p - text);
+    if (TR_UNLIKELY(page != NULL)) {
+        memcpy(p, TR_KEY_PAGE, TR_KEY_PAGE_LEN);
+        p += TR_KEY_PAGE_LEN;
+        p = put_site(p, page->scheme, page_site);
     }
     *p = 0;
     ask->key = tr_slice(text, (size_t)(p - text));

@@ -48,6 +48,8 @@ typedef struct tr_ask {
     tr_url_t url;
     tr_slice_t url_text; /* without userinfo, with fragment */
     tr_slice_t key;      /* the origin's, see tr_op__set_key */
+    size_t key_rest;     /* offset in key of what hosts that share a connection agree in: all behind the host */
+    size_t key_page;     /* offset of what is behind that: the page's site where that is another one; else the key's end */
     tr_proxy_t *proxy;   /* lent by the op's routes; NULL: none */
     tr_slice_t authorization; /* from the URL's userinfo; empty: none */
     const tr_field_t *headers;
@@ -161,6 +163,9 @@ tr_code_t tr_op__set_key(tr_op_t *op, tr_ask_t *ask);
 /* What the key of a connection for one WebSocket has behind that of an ordinary one. */
 #define TR_KEY_APART " websocket"
 #define TR_KEY_APART_LEN (sizeof(TR_KEY_APART) - 1)
+/* What stands before a page's site in a key. */
+#define TR_KEY_PAGE " page "
+#define TR_KEY_PAGE_LEN (sizeof(TR_KEY_PAGE) - 1)
 /* tr_op__go_apart has a WebSocket use a connection of its own from here on: its key changes. TR_ERR_NOMEM. */
 tr_code_t tr_op__go_apart(tr_op_t *op);
 /* tr_op__set_authorization makes Basic credentials from the URL's userinfo. TR_ERR_NOMEM. */

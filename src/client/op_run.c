@@ -444,12 +444,22 @@ list_hop(tr_op_t *op, tr_hop_t *hop)
     op->last = r;
 }
 
+/* The answer says that the same request may be answered elsewhere or later: 421 on a connection that is another host's (RFC 9110 15.5.20: on
+ * one of its own), 425 to early data (RFC 8470 5.2: once more, and the handshake is done by then). Once. */
+static bool
+wants_replay(const tr_op_t *op)
+{
+    int status = op->hop->response.status;
+    bool again = (status == 421 && op->hconn->origin != op->origin) || (status == 425 && op->is_early);
+    return TR_UNLIKELY(again) && op->num_replays == 0 && (op->flow == NULL || tr_flow__can_resend(op));
+}
+
 /* The answer is what the caller asked to have in pieces: hand it out. */
 static void
 publish(tr_op_t *op)
 {
     tr_response_t *r = &op->hop->response;
-    if ((op->flags & TR_OP_FOLLOW_REDIRECTS) != 0 && tr_redirect_is(r->status, &r->headers)) {
+    if (((op->flags & TR_OP_FOLLOW_REDIRECTS) != 0 && tr_redirect_is(r->status, &r->headers)) || wants_replay(op)) {
         return;
     }
     r->elapsed_ns = tr_loop_now(loop_of()) - op->start_ns;
@@ -612,6 +622,7 @@ on_end(void *arg, const tr_headers_t *trailers)
     hop->decoder = NULL;
 done:;
     tr_origin_t *origin = op->origin;
+    bool again = wants_replay(op);
     origin->calm_step_ns = 0;
     tr_hconn__op_ended(op->hconn, op, true);
     if (code != TR_OK) {
@@ -619,9 +630,12 @@ done:;
         tr_op__complete(op, &err);
         return;
     }
-    if (TR_UNLIKELY(hop->response.status == 425) && op->is_early && op->num_replays == 0) {
-        /* RFC 8470 5.2: Too Early; once more, and the handshake is done by now. */
+    if (again) {
+        if (hop->response.status == 421) {
+            tr_origin__return(origin, true);
+        }
         op->num_replays++;
+        tr_session__count(&op->session->stats.replays, 1);
         tr_origin__add(origin, op, true);
         tr_op__arm(op);
         return;
@@ -668,7 +682,10 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
         } else if (retry == TR_RETRY_HTTP1) {
             origin->needs_http1 = true;
             origin->proto = TR_PROTO_H1;
-            tr_hconn__retire(hconn);
+            tr_origin__return(origin, true);
+            if (hconn->origin == origin) {
+                tr_hconn__retire(hconn);
+            }
         } else if (hconn->h2 != NULL) {
             tr_hconn__retire(hconn);
         } else {

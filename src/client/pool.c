@@ -1,6 +1,8 @@
 #include "client/pool.h"
 
+#include "client/chain.h"
 #include "client/hconn.h"
+#include "client/psl.h"
 #include "core/mem.h"
 #include "crypto/rand.h"
 
@@ -39,6 +41,7 @@ tr_pool__new(tr_pool_t **out, tr_engine_t *engine, tr_session_t *session)
     pool->session = session;
     tr_map_init(&pool->origins, seeds[0], seeds[1]);
     tr_list_init(&pool->unused);
+    tr_list_init(&pool->shared);
     tr_list_init(&pool->starved);
     tr_list_push(&engine->sessions, &session->link);
     *out = pool;
@@ -66,12 +69,14 @@ free_origin(tr_origin_t *origin)
     tr_list_remove(&origin->dirty_link);
     tr_list_remove(&origin->unused_link);
     tr_list_remove(&origin->starved_link);
+    tr_list_remove(&origin->borrow_link);
     tr_timer_clear(engine->loop, &origin->calm_timer);
     tr_profile_unref(origin->profile);
     tr_trust_unref(origin->trust);
     tr_identity_unref(origin->identity);
     tr_transport_unref(origin->transport);
     tr_proxy_unref(origin->proxy);
+    tr_chain__unref(origin->chain);
     tr_free(origin->key);
     tr_free(origin->ticket_key);
     tr_free(origin->host);
@@ -127,6 +132,8 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     }
     o->pool = pool;
     o->key_len = ask->key.len;
+    o->key_rest = ask->key_rest;
+    o->key_page = ask->key_page;
     o->port = ask->url.port;
     o->https = tr_url_is_https(&ask->url);
     o->flags = op->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY | TR_OP_NEW_TUNNEL);
@@ -211,7 +218,7 @@ void
 tr_origin__check_unused(tr_origin_t *origin)
 {
     tr_pool_t *pool = origin->pool;
-    if (origin->num_conns > 0 || origin->num_waiters > 0 || tr_link_linked(&origin->unused_link) ||
+    if (origin->num_conns > 0 || origin->num_waiters > 0 || origin->num_away > 0 || tr_link_linked(&origin->unused_link) ||
         origin->calm_timer.deadline_ns != 0 || !tr_list_empty(&origin->leaving)) {
         return;
     }
@@ -311,19 +318,26 @@ is_too_old(const tr_hconn_t *hconn, const tr_op_t *op)
 typedef enum ws_answer { WS_NONE, WS_TAKEN, WS_HELD, WS_REFUSED } ws_answer_t;
 
 static ws_answer_t
+ask_one(const tr_origin_t *origin, tr_hconn_t *hconn, ws_answer_t so_far)
+{
+    if (!tr_h2_got_settings(hconn->h2)) {
+        return so_far == WS_NONE ? WS_HELD : so_far;
+    }
+    if (!tr_h2_has_connect(hconn->h2) || origin->needs_http1) {
+        return WS_REFUSED;
+    }
+    return tr_hconn__can_take(hconn) ? WS_TAKEN : so_far;
+}
+
+static ws_answer_t
 ask_shared(tr_origin_t *origin, tr_hconn_t **out)
 {
-    ws_answer_t answer = WS_NONE;
-    for (tr_link_t *link = tr_list_first(&origin->shared); link != NULL; link = tr_list_next(&origin->shared, link)) {
+    ws_answer_t answer = origin->lender == NULL ? WS_NONE : ask_one(origin, origin->lender, WS_NONE);
+    *out = answer == WS_TAKEN ? origin->lender : NULL;
+    for (tr_link_t *link = tr_list_first(&origin->shared); answer != WS_TAKEN && link != NULL; link = tr_list_next(&origin->shared, link)) {
         tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
-        if (!tr_h2_got_settings(hconn->h2)) {
-            answer = answer == WS_NONE ? WS_HELD : answer;
-        } else if (!tr_h2_has_connect(hconn->h2) || origin->needs_http1) {
-            answer = WS_REFUSED;
-        } else if (tr_hconn__can_take(hconn)) {
-            *out = hconn;
-            return WS_TAKEN;
-        }
+        answer = ask_one(origin, hconn, answer);
+        *out = answer == WS_TAKEN ? hconn : NULL;
     }
     return answer;
 }
@@ -341,6 +355,12 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
         if (!origin->needs_http1 && fits && tr_hconn__can_take(hconn) && !old && !websocket) {
             return hconn;
         }
+    }
+    if (TR_UNLIKELY(origin->lender != NULL) && !websocket) {
+        if (!is_too_old(origin->lender, op)) {
+            return tr_hconn__can_take(origin->lender) ? origin->lender : NULL;
+        }
+        tr_origin__return(origin, true); /* a replay does not trust it */
     }
     /* The one used last is the one that is most likely alive. */
     for (link = tr_list_first(&origin->idle); link != NULL; link = next) {
@@ -431,7 +451,7 @@ static size_t
 num_missing(const tr_origin_t *origin)
 {
     size_t max = max_conns(origin);
-    if (origin->num_held >= origin->num_waiters) {
+    if (origin->num_held >= origin->num_waiters || origin->lender != NULL) {
         return 0;
     }
     switch (origin->proto) {
@@ -591,6 +611,81 @@ tr_pool__trust_ready(tr_engine_t *engine, const tr_err_t *err)
     for (tr_link_t *link = tr_list_first(&engine->sessions); link != NULL; link = tr_list_next(&engine->sessions, link)) {
         tr_session_t *session = TR_CONTAINER_OF(link, tr_session_t, link);
         tr_map_each(&session->pool->origins, origin_trust_ready, (void *)(uintptr_t)err);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- borrowing */
+
+/* Whether the origin's connections, if they are HTTP/2, may serve others, and others' it. */
+static bool
+may_coalesce(const tr_origin_t *origin)
+{
+    return (origin->profile->flags & TR_PROFILE_COALESCES) != 0 && origin->https && !origin->apart && origin->proxy == NULL &&
+           origin->identity == NULL && (origin->flags & (TR_OP_HTTP1_ONLY | TR_OP_NO_VERIFY)) == 0 && !origin->needs_http1 &&
+           tr_transport_may_coalesce(origin->transport, origin->host);
+}
+
+/* The site for which the origin is asked: a page's, or its own. */
+static tr_slice_t
+site_of(const tr_origin_t *origin)
+{
+    size_t page = origin->key_page + TR_KEY_PAGE_LEN + sizeof("https://") - 1;
+    return page < origin->key_len ? tr_slice(origin->key + page, origin->key_len - page) : tr_psl_site(tr_slice_cstr(origin->host));
+}
+
+static tr_slice_t
+key_rest(const tr_origin_t *origin)
+{
+    return tr_slice(origin->key + origin->key_rest, origin->key_page - origin->key_rest);
+}
+
+static bool
+is_peer(const tr_hconn_t *hconn, const tr_address_t *addresses, size_t num)
+{
+    const tr_address_t *peer = tr_conn_peer(hconn->conn);
+    for (size_t i = 0; peer != NULL && i < num; i++) {
+        if (tr_address_equal(peer, &addresses[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+tr_origin__borrow(tr_origin_t *origin, const tr_address_t *addresses, size_t num)
+{
+    tr_pool_t *pool = origin->pool;
+    if (tr_list_empty(&pool->shared) || origin->num_conns > 1 || origin->alone || !may_coalesce(origin)) {
+        return false; /* one that has a connection beside the one that is being opened has had its reasons */
+    }
+    for (tr_link_t *link = tr_list_first(&pool->shared); link != NULL; link = tr_list_next(&pool->shared, link)) {
+        tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, shared_link);
+        const tr_origin_t *other = hconn->origin;
+        /* A resumed connection whose certificate nobody knows any more is not borrowed, nor one that has not proved itself yet. */
+        if (other == origin || hconn->early || hconn->chain == NULL || !is_peer(hconn, addresses, num) || !tr_slice_eq(key_rest(origin), key_rest(other)) ||
+            !may_coalesce(other) || !tr_slice_eq(site_of(origin), site_of(other)) ||
+            !tr_x509_has_name(hconn->chain->certs[0], origin->host)) {
+            continue;
+        }
+        TR_TRACE(TR_TOPIC_POOL, "%s: served by connection %p of %s", origin->host, (void *)hconn, other->host);
+        tr_origin__return(origin, false);
+        origin->lender = hconn;
+        origin->proto = TR_PROTO_H2;
+        tr_list_push(&hconn->borrowers, &origin->borrow_link);
+        tr_origin__dirty(origin);
+        return true;
+    }
+    return false;
+}
+
+void
+tr_origin__return(tr_origin_t *origin, bool alone)
+{
+    origin->alone = origin->alone || alone;
+    if (origin->lender != NULL) {
+        origin->lender = NULL;
+        tr_list_remove(&origin->borrow_link);
+        tr_origin__dirty(origin);
     }
 }
 

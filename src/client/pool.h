@@ -20,6 +20,7 @@ typedef struct tr_pool {
     size_t num_unused;
     size_t num_conns;      /* of all origins, those that are leaving included */
     size_t num_idle;       /* of these, without an exchange */
+    tr_list_t shared;      /* HTTP/2 connections that take more, of all origins, by shared_link */
     tr_list_t starved;     /* origins that wait for room below limits.max_total, longest first, by starved_link */
 } tr_pool_t;
 
@@ -29,7 +30,7 @@ typedef struct tr_origin {
     tr_link_t unused_link;
     tr_link_t starved_link;
     char *key; /* owned, with NUL */
-    size_t key_len;
+    size_t key_len, key_rest, key_page; /* see tr_ask_t */
     char *ticket_key; /* owned; an ordinary connection's key, where `key` is not: tickets are common */
     char *host; /* owned, with NUL */
     uint16_t port;
@@ -42,11 +43,16 @@ typedef struct tr_origin {
     tr_proxy_t *proxy;       /* referenced; NULL: none */
     bool forward;            /* the proxy makes no tunnel for plain http: it is given requests in absolute form */
     tr_proto_t proto;    /* what the last connection spoke */
+    struct tr_chain *chain; /* referenced: the certificates of the last full handshake; NULL: none */
     bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
     bool no_early;       /* a handshake with early data failed */
     size_t num_early;    /* connections in use whose handshake is not done */
     bool apart;          /* each connection is for one WebSocket: HTTP/1.1, uncounted once it is one */
     size_t num_held;     /* of the waiters: WebSockets until a connection has said whether it takes them */
+    struct tr_hconn *lender; /* another origin's shared connection that serves this one, too (RFC 9113 9.1.1); NULL: none */
+    tr_link_t borrow_link;   /* in the lender's borrowers */
+    size_t num_away;         /* exchanges under way on such a connection */
+    bool alone;              /* a server said that it is not the one for this host (421): nothing is borrowed again */
     bool trust_pending;
     tr_list_t waiters;   /* ops, by link, oldest first */
     size_t num_waiters;
@@ -85,6 +91,11 @@ void tr_origin__dispatch(tr_origin_t *origin);
 void tr_origin__failed(tr_origin_t *origin, struct tr_hconn *hconn, const tr_err_t *err);
 /* tr_origin__calm: the server said ENHANCE_YOUR_CALM. */
 void tr_origin__calm(tr_origin_t *origin);
+/* tr_origin__borrow looks among the pool's connections for one that the origin can use as its own, because one of these addresses is its
+ * peer's and its certificate has the host's name, as browsers do; true: the origin has it from now on. */
+bool tr_origin__borrow(tr_origin_t *origin, const tr_address_t *addresses, size_t num);
+/* tr_origin__return gives a borrowed connection up; alone: and borrows none again. */
+void tr_origin__return(tr_origin_t *origin, bool alone);
 /* tr_origin__drop_idle closes kept connections (one of them turned out dead). */
 void tr_origin__drop_idle(tr_origin_t *origin);
 /* tr_origin__check_unused moves the origin to its pool's unused list when nothing holds it. */

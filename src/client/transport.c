@@ -175,7 +175,7 @@ make_id(tr_transport_t *t, const tr_transport_options_t *o)
         t->socket.keepalive_s, t->socket.keepalive_interval_s, t->socket.keepalive_count, t->deny_private, l->max_total,
         l->max_h1_per_host,    l->max_h2_per_host,             l->max_streams,            l->max_idle,     l->max_idle_per_host,
         l->idle_timeout_ms,    l->max_header_bytes,            l->max_ratio,              l->no_keep_alive,
-        l->ping_interval_ms,
+        l->ping_interval_ms,   l->no_coalescing,
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(numbers); i++) {
         tr_wr_u32(&wr, numbers[i]);
@@ -337,4 +337,12 @@ tr_transport_pins(const tr_transport_t *t, const char *host, const uint8_t (**ou
     }
     *out = (const uint8_t(*)[32])&t->pins[found->first];
     return found->num;
+}
+
+bool
+tr_transport_may_coalesce(const tr_transport_t *t, const char *host)
+{
+    const uint8_t(*pins)[32];
+    return t == NULL || (!t->limits.no_coalescing && !t->limits.no_keep_alive && t->identity == NULL && t->server_name == NULL &&
+                         t->unix_address.len == 0 && tr_transport_pins(t, host, &pins) == 0);
 }

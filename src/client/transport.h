@@ -23,6 +23,7 @@ typedef struct tr_limits {
     uint32_t max_ratio;         /* decoded to received bytes; the session's; UINT32_MAX: none */
     uint64_t max_decoded;       /* bytes of a body; the session's; UINT64_MAX: none */
     bool no_keep_alive;         /* a connection serves one request */
+    bool no_coalescing;         /* an HTTP/2 connection serves its own host alone */
 } tr_limits_t;
 
 /* A pinned key: SHA-256 of a SubjectPublicKeyInfo. host may be "*.example.com": names below example.com, at any depth, not itself. */
@@ -72,6 +73,9 @@ const char *tr_transport_keylog(const tr_transport_t *transport);      /* NULL: 
 /* tr_transport_fill sets what a connection to the host wants of this; all of it lent for the transport's life. Only *out's fields of that kind
  * are touched. */
 void tr_transport_fill(const tr_transport_t *transport, const char *host, uint16_t port, tr_conn_options_t *out);
+/* tr_transport_may_coalesce says whether the host may be served by another's HTTP/2 connection: the certificate has the one name that counts,
+ * and no key is asked for. */
+bool tr_transport_may_coalesce(const tr_transport_t *transport, const char *host);
 /* tr_transport_pins lends the pins for a host; 0: the host is not pinned. */
 size_t tr_transport_pins(const tr_transport_t *transport, const char *host, const uint8_t (**out)[32]);
 

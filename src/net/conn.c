@@ -700,6 +700,9 @@ on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t
             return;
         }
     }
+    if (conn->way == NULL && conn->events.resolved != NULL && conn->events.resolved(conn->arg, addresses, num)) {
+        return;
+    }
     tr_code_t code = tr_eyeballs_new(&conn->race, conn->loop, addresses, num, conn->local.len == 0 ? NULL : &conn->local,
                                      on_race, conn, &err);
     if (code == TR_OK) {
@@ -990,6 +993,12 @@ tr_conn_info(tr_conn_t *conn)
         tr_tcp_local_text(conn->tcp, conn->info.local_text, sizeof(conn->info.local_text));
     }
     return &conn->info;
+}
+
+const tr_address_t *
+tr_conn_peer(const tr_conn_t *conn)
+{
+    return conn->tcp == NULL || conn->info.has_proxy ? NULL : tr_tcp_address(conn->tcp);
 }
 
 const tr_tls_t *

@@ -43,6 +43,9 @@ typedef struct tr_conn_events {
     /* The ClientHello was made and early data may follow it (TR_TLS_EARLY_DATA, tr_tls_early_room): tr_conn_write takes bytes from now on, in
      * the protocol of tr_tls_early_alpn; TR_AGAIN: not before `connected`. Only what may be repeated belongs there. NULL: not of interest. */
     void (*early)(void *arg);
+    /* The host's addresses are known and none is connected to yet (not with a proxy). True: the connection is not wanted any more, and was
+     * closed. NULL: not of interest. */
+    bool (*resolved)(void *arg, const tr_address_t *addresses, size_t num);
 } tr_conn_events_t;
 
 tr_code_t tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_options_t *options,
@@ -82,6 +85,8 @@ typedef struct tr_conn_info {
 } tr_conn_info_t;
 /* tr_conn_info lends what is known; valid until the next call on the connection. */
 const tr_conn_info_t *tr_conn_info(tr_conn_t *conn);
+/* tr_conn_peer lends the address that is connected to; NULL: none, or a proxy's. */
+const tr_address_t *tr_conn_peer(const tr_conn_t *conn);
 /* The engine under it; NULL without TLS. Lent. */
 const tr_tls_t *tr_conn_tls(const tr_conn_t *conn);
 

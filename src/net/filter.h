@@ -80,6 +80,8 @@ bool tr_address_parse(tr_address_t *out, const char *text, uint16_t port);
 /* tr_address_unix makes the address of a Unix socket; a path that begins with NUL (path_len counts it) is Linux's abstract name. False: the
  * path is empty or too long. */
 bool tr_address_unix(tr_address_t *out, const char *path, size_t path_len);
+/* tr_address_equal compares family, address, port and, for IPv6, scope. Unix sockets are never equal. */
+bool tr_address_equal(const tr_address_t *a, const tr_address_t *b);
 /* tr_address_is_private says whether an address is not one of the public Internet's: loopback, private, link-local, shared, multicast,
  * reserved, documentation (RFC 6890 and the registries it made), IPv4 ones also inside of IPv6 forms. Unix sockets are not. */
 bool tr_address_is_private(const tr_address_t *address);

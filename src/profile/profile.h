@@ -172,6 +172,8 @@ enum {
     TR_PROFILE_WS_PLAIN_CERT = 1u << 14,
     /* A redirected navigation has its sec-ch-ua fields behind sec-fetch-dest (Chromium). */
     TR_PROFILE_REDIRECT_MOVES_HINTS = 1u << 15,
+    /* A host whose address an HTTP/2 connection has, and whose name its certificate has, is served by that connection. */
+    TR_PROFILE_COALESCES = 1u << 16,
     /* Made by tr_profile_new, counted. */
     TR_PROFILE_COUNTED = 1u << 31
 };

@@ -123,6 +123,8 @@ take_limits(PyObject *dict, tr_limits_t *limits)
     limits->max_decoded = decoded == NULL ? 0 : PyLong_AsUnsignedLongLong(decoded);
     PyObject *single = PyDict_GetItemString(dict, "no_keep_alive");
     limits->no_keep_alive = single != NULL && PyObject_IsTrue(single) > 0;
+    PyObject *alone = PyDict_GetItemString(dict, "no_coalescing");
+    limits->no_coalescing = alone != NULL && PyObject_IsTrue(alone) > 0;
     return PyErr_Occurred() ? -1 : 0;
 }
 

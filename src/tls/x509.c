@@ -1010,6 +1010,18 @@ check_name(X509 *leaf, const char *host, uint8_t *out_alert, tr_err_t *err)
                       "the server's certificate is not for %.60s but for %.70s", host, names);
 }
 
+bool
+tr_x509_has_name(tr_slice_t der, const char *host)
+{
+    tr_err_t err = TR_ERR_INIT;
+    uint8_t alert;
+    X509 *cert = parse_cert(der);
+    bool has = cert != NULL && check_name(cert, host, &alert, &err) == TR_OK;
+    X509_free(cert);
+    ERR_clear_error();
+    return has;
+}
+
 /* Gives libcrypto all roots with this subject, and says whether there were new ones. Under the lock. */
 static bool
 give_roots(const tr_trust_t *trust, const X509_NAME *name)

@@ -40,6 +40,8 @@ bool tr_x509_allows_encipherment(tr_slice_t der);
  * 48), err is TLS_CERTIFICATE with detail X509_V_ERR_* or TLS_HOSTNAME, and the text says what a person can do. */
 tr_code_t tr_x509_verify(const tr_trust_t *trust, const tr_slice_t *certs, size_t num_certs, const char *host,
                          int64_t now_s, uint8_t *out_alert, tr_err_t *err);
+/* tr_x509_has_name says whether a DER certificate is for the host as well: the name check of tr_x509_verify alone. */
+bool tr_x509_has_name(tr_slice_t der, const char *host);
 /* tr_x509_spki_sha256 hashes the SubjectPublicKeyInfo of a DER certificate (pinning). */
 tr_code_t tr_x509_spki_sha256(tr_slice_t der, uint8_t out[32], tr_err_t *err);
 /* tr_x509_pinned says whether one of the pinned keys (SHA-256 of a SubjectPublicKeyInfo) stands behind the leaf: it is the leaf's

@@ -118,6 +118,7 @@ TR_TEST(transport_equal, "/client/transport/equal")
         {.limits = {.max_ratio = 1}},
         {.limits = {.max_decoded = 1}},
         {.limits = {.no_keep_alive = true}},
+        {.limits = {.no_coalescing = true}},
     };
     tr_transport_t *made[TR_ARRAY_LEN(all)];
     for (size_t i = 0; i < TR_ARRAY_LEN(all); i++) {
@@ -177,6 +178,27 @@ TR_TEST(address_private, "/net/address/private")
             tr_test_fail(__FILE__, __LINE__, "%s", rows[i].text);
         }
     }
+}
+
+TR_TEST(address_equal, "/net/address/equal")
+{
+    static const struct {
+        const char *a, *b;
+        uint16_t port_a, port_b;
+        bool equal;
+    } rows[] = {
+        {"192.0.2.1", "192.0.2.1", 443, 443, true},  {"192.0.2.1", "192.0.2.2", 443, 443, false},
+        {"192.0.2.1", "192.0.2.1", 443, 444, false}, {"2001:db8::1", "2001:db8:0::1", 443, 443, true},
+        {"2001:db8::1", "2001:db8::2", 443, 443, false}, {"2001:db8::1", "2001:db8::1", 443, 80, false},
+        {"192.0.2.1", "::ffff:192.0.2.1", 443, 443, false},
+    };
+    tr_address_t a, b;
+    for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
+        TR_CHECK(tr_address_parse(&a, rows[i].a, rows[i].port_a) && tr_address_parse(&b, rows[i].b, rows[i].port_b));
+        TR_CHECK_INT(tr_address_equal(&a, &b), rows[i].equal);
+        TR_CHECK_INT(tr_address_equal(&b, &a), rows[i].equal);
+    }
+    TR_CHECK(tr_address_unix(&a, "/x", 2) && !tr_address_equal(&a, &a)); /* not a place that a name leads to */
 }
 
 TR_TEST(address_text, "/net/address/text")

@@ -435,7 +435,7 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
     rig->closed_err = *err;
 }
 
-static const tr_conn_events_t events = {on_connected, on_nothing, on_nothing, on_closed, NULL};
+static const tr_conn_events_t events = {on_connected, on_nothing, on_nothing, on_closed, NULL, NULL};
 
 static int
 listen_any(uint16_t *port)

@@ -127,10 +127,11 @@ TR_TEST(profile_live, "/profile/what_the_live_captures_show")
 {
     const tr_profile_t *chromium = find("chromium_156"), *firefox = find("firefox_153");
     TR_CHECK_INT(chromium->flags, TR_PROFILE_RESUMES_13 | TR_PROFILE_RESUMES_12 | TR_PROFILE_PERMUTES |
-                                      TR_PROFILE_ALPS | TR_PROFILE_REDIRECT_MOVES_HINTS);
+                                      TR_PROFILE_ALPS | TR_PROFILE_REDIRECT_MOVES_HINTS | TR_PROFILE_COALESCES);
     TR_CHECK_INT(firefox->flags, TR_PROFILE_PSK_DROPS_TICKET | TR_PROFILE_RESUMES_13 | TR_PROFILE_RESUMES_12 |
                                      TR_PROFILE_TICKET12_ONCE | TR_PROFILE_SHARES_X25519 | TR_PROFILE_EARLY_DATA |
-                                     TR_PROFILE_H2_EMPTY_DATA | TR_PROFILE_WS_ORDINARY | TR_PROFILE_WS_PLAIN_CERT);
+                                     TR_PROFILE_H2_EMPTY_DATA | TR_PROFILE_WS_ORDINARY | TR_PROFILE_WS_PLAIN_CERT |
+                                     TR_PROFILE_COALESCES);
     TR_CHECK_INT(chromium->window_increment, 15663105);
     TR_CHECK_INT(chromium->priority_mode, TR_PRIORITY_CHROMIUM);
     TR_CHECK_INT(chromium->data_frame_max, 16375);

@@ -48,7 +48,7 @@ ENGINES: dict[str | None, Engine] = {
     "chromium": Engine(
         source="chromium_156_linux.json (notes, variants, requests); resumption as Chrome's derived files; opening"
                " frames: derived captures of 103 to 117; BoringSSL for the cookie's place and the ECH lengths",
-        flags=frozenset({"RESUMES_13", "RESUMES_12", "REDIRECT_MOVES_HINTS"}),
+        flags=frozenset({"RESUMES_13", "RESUMES_12", "REDIRECT_MOVES_HINTS", "COALESCES"}),
         hpack="CHROMIUM", data_frame_max=16375, priorities=((0, 256),), priority_mode="CHROMIUM",
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
                   (106, "1:65536;2:0;3:1000;4:6291456;6:262144|15663105"),
@@ -60,7 +60,8 @@ ENGINES: dict[str | None, Engine] = {
     "gecko": Engine(
         source="firefox_153_linux.json (notes, variants, requests); NSS for the cookie's place",
         flags=frozenset({"PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "SHARES_X25519",
-                         "EARLY_DATA", "H2_EMPTY_DATA", "WS_ORDINARY", "WS_PLAIN_CERT"}),
+                         "EARLY_DATA", "H2_EMPTY_DATA", "WS_ORDINARY", "WS_PLAIN_CERT",
+                         "COALESCES"}),
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
         hpack="FIREFOX", data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
         connection_behind="accept-encoding", kinds="firefox_153_linux", kinds_of="firefox_153_linux",
@@ -75,6 +76,7 @@ ENGINES: dict[str | None, Engine] = {
     "cfnetwork": Engine(source="as webkit; no headers are known", priorities=((0, None),), connection_behind=None),
     "okhttp": Engine(
         source="OkHttp's own headers in the order of its BridgeInterceptor; its resumption is not known",
+        flags=frozenset({"COALESCES"}),
         priorities=((0, None),), connection="Keep-Alive",
         places=(("content-length", ("host", "accept-encoding")), ("content-type", ("content-length",)),
                 ("origin", ("content-type",)), ("referer", ("content-type",)), ("cookie", ("user-agent",)))),
