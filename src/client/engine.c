@@ -325,6 +325,28 @@ leave_drive(tr_engine_t *e)
     }
 }
 
+bool
+tr_engine__do(tr_engine_t *e, tr_msg_t *msg)
+{
+    lock(e);
+    bool free = e->state == TR_ENGINE_RUNNING && !e->driving && tr_list_empty(&e->waiters) &&
+                !atomic_load_explicit(&e->yield, memory_order_relaxed) && atomic_load(&e->num_async) == 0;
+    if (!free) {
+        unlock(e);
+        return tr_engine__post(e, msg, false);
+    }
+    tr_queue_push(&e->queue, msg);
+    atomic_store_explicit(&e->filled, true, memory_order_release);
+    e->driving = true;
+    e->driver = pthread_self();
+    unlock(e);
+    run_turn(e, 0);
+    lock(e);
+    leave_drive(e);
+    unlock(e);
+    return true;
+}
+
 /* Under the lock. They look for themselves at what changed. */
 static void
 signal_waiters(tr_engine_t *e)

@@ -89,6 +89,9 @@ tr_engine_t *tr_engine__self(void);
 /* tr_engine__post queues a message for the loop. wait: a blocking caller comes for it, so nobody else needs to wake. False: the engine does
  * not run (nothing was queued). */
 bool tr_engine__post(tr_engine_t *engine, tr_msg_t *msg, bool wait);
+/* tr_engine__do is tr_engine__post for what is worth no switch of threads: where nobody drives, the caller does it, in one turn that waits for
+ * nothing. Not on the loop. */
+bool tr_engine__do(tr_engine_t *engine, tr_msg_t *msg);
 /* tr_engine__outlives_pools waits for a stop that is under way to end: then there are no pools any more (true). On the stopping thread
  * itself it returns false at once. For an engine that does not run. */
 bool tr_engine__outlives_pools(tr_engine_t *engine);

@@ -75,7 +75,11 @@ tr_session_unref(tr_session_t *session)
     if (session == NULL || atomic_fetch_sub_explicit(&session->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    /* Running ops hold references: there are none. The connections are closed on the loop. */
+    /* Running ops hold references: there are none. Connections are closed on the loop; when there is no pool any more, nothing is its. */
+    if (session->pool == NULL) {
+        free_session(session);
+        return;
+    }
     session->free_msg.fn = free_msg;
     if (atomic_load(&session->used) && tr_engine__post(tr_engine__self(), &session->free_msg, false)) {
         return;
@@ -122,7 +126,7 @@ tr_session_close(tr_session_t *session)
     }
     session->close_msg.fn = close_msg;
     tr_session_ref(session);
-    if (!tr_engine__post(tr_engine__self(), &session->close_msg, false)) {
+    if (!tr_engine__do(tr_engine__self(), &session->close_msg)) {
         tr_session_unref(session);
     }
 }

@@ -682,6 +682,51 @@ TR_TEST(client_threads, "/client/net/threads")
     finish(s);
 }
 
+static void *
+come_and_go(void *arg)
+{
+    hammer_t *h = arg;
+    for (unsigned i = 0; i < h->num; i++) {
+        tr_err_t err = TR_ERR_INIT;
+        hammer_t one = {NULL, 1, 0};
+        if (tr_session_new(&one.session, NULL, &err) != TR_OK) {
+            continue;
+        }
+        (void)hammer(&one);
+        if (i % 3 != 2) { /* else its last reference ends it */
+            tr_session_close(one.session);
+        }
+        h->ok += one.ok;
+        tr_session_unref(one.session);
+    }
+    return NULL;
+}
+
+/* Sessions are closed by their callers, who drive the loop for it when nobody else does. */
+TR_TEST(client_sessions, "/client/net/sessions")
+{
+    tr_session_t *s = begin(NULL);
+    tr_sink_t *sink = new_sink();
+    pthread_t threads[4];
+    hammer_t hammers[4];
+    char url[256];
+    tr_op_request_t request = ask(url, "GET", "/");
+    for (size_t i = 0; i < TR_ARRAY_LEN(threads); i++) {
+        hammers[i] = (hammer_t){NULL, 60, 0};
+        TR_CHECK(pthread_create(&threads[i], NULL, come_and_go, &hammers[i]) == 0);
+    }
+    for (int round = 0; round < 20; round++) { /* now and then there is somebody who waits for a sink */
+        tr_op_unref(submit(s, &request, sink));
+        TR_CHECK_INT(drain(sink, 1).ok, 1);
+    }
+    for (size_t i = 0; i < TR_ARRAY_LEN(threads); i++) {
+        (void)pthread_join(threads[i], NULL);
+        TR_CHECK_INT(hammers[i].ok, 60);
+    }
+    tr_sink_free(sink);
+    finish(s);
+}
+
 #ifndef __SANITIZE_THREAD__ /* which ends a child that starts threads */
 /* The child of a fork starts over with the same client; what the parent had under way is the parent's alone. */
 TR_TEST(client_fork, "/client/net/fork")
