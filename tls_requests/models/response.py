@@ -613,14 +613,21 @@ def _make_cookies(self: Response) -> Cookies:
     if not self._from_engine or not url:
         return cookies
     # Replay what the hops of this request set, then keep what belongs to the last URL.
+    received = [
+        (response._url_text, value)
+        for response in [*self.history, self]
+        for name, values in response.headers._items
+        if name == "set-cookie"
+        for value in values
+    ]
+    sent = list(_sent_cookies(self._sent))
+    if not received and not sent:
+        return cookies
     replay = _core.CookieJar()
     touched: set[str] = set()
-    for response in [*self.history, self]:
-        for name, values in response.headers._items:
-            if name == "set-cookie":
-                for value in values:
-                    replay.receive(response._url_text, value)
-                    touched.add(value.partition("=")[0].strip())
+    for address, value in received:
+        replay.receive(address, value)
+        touched.add(value.partition("=")[0].strip())
     store = cookies.cookiejar._store
     kept = replay.items(url) if touched else []
     for cookie in kept:
@@ -631,7 +638,7 @@ def _make_cookies(self: Response) -> Cookies:
     jar = self._op_jar
     known = {cookie[:2]: cookie for cookie in reversed(jar.items(url))} if jar is not None and len(jar) else {}
     host = self.url.host
-    for pair in _sent_cookies(self._sent):
+    for pair in sent:
         name, value = pair
         if name in names or (name in touched and pair not in known):
             continue
