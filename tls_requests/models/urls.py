@@ -134,6 +134,8 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _is_ip(text: str) -> bool:
+    if ":" not in text and not text[-1:].isdigit():
+        return False  # a name, nearly always
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -143,6 +145,8 @@ def _is_ip(text: str) -> bool:
 
 def _repair_ipv6(text: str) -> str:
     """Put brackets around an IPv6 address that was written without them."""
+    if text.count(":") < 3:
+        return text
     head, mark, rest = text.partition("://")
     if not mark:
         return text
@@ -161,6 +165,8 @@ def _repair_ipv6(text: str) -> str:
 
 def _check_brackets(text: str, url: str) -> None:
     """Raise URLError for an authority whose brackets are none of an IPv6 address. url: what the message shows."""
+    if "[" not in text and "]" not in text:
+        return
     _, mark, rest = text.partition("://")
     authority = re.split(r"[/?#]", rest if mark else "", maxsplit=1)[0].rpartition("@")[2]
     opening, closing = authority.count("["), authority.count("]")
