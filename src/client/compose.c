@@ -92,12 +92,27 @@ kind_of(tr_slice_t name, bool http2)
     }
 }
 
+/* Fetch Metadata and client hints go to potentially trustworthy URLs alone (https, and this machine), and there alone browsers take encodings that
+ * old proxies on the way did not know. All three engines: tests/fingerprint/test_browser_proxies.py shows two. */
+static const char *
+for_plain_http(const char *name, const char *value)
+{
+    tr_slice_t what = tr_slice_cstr(name);
+    if ((what.len > 7 && is_name(tr_slice(what.data, 7), "sec-ch-", 7)) || (what.len > 10 && is_name(tr_slice(what.data, 10), "sec-fetch-", 10))) {
+        return NULL;
+    }
+    return IS(what, "accept-encoding") && strncmp(value, "gzip, deflate,", 14) == 0 ? "gzip, deflate" : value;
+}
+
 static void
 add_entry(run_t *run, const char *name, const char *value)
 {
     size_t e = run->num_entries;
     if (e == ENTRIES_MAX) {
         return;
+    }
+    if (TR_UNLIKELY(run->in->untrustworthy) && value != NULL && run->in->profile->kinds != NULL) {
+        value = for_plain_http(name, value);
     }
     run->names[e] = tr_slice_cstr(name);
     run->kinds[e] = kind_of(run->names[e], run->in->http2);

@@ -24,6 +24,7 @@ typedef struct tr_compose {
     size_t num_order;
     tr_kind_t kind;          /* which of the profile's tables; TR_KIND_NAVIGATE: the navigation's */
     bool redirected;         /* this hop follows a redirect */
+    bool untrustworthy;      /* tr_url_is_trustworthy of the URL is false: browsers say less of themselves, and take no br and zstd */
     const char *site;        /* value of sec-fetch-site where the browser sends one; NULL: as in the table */
     tr_slice_t origin;       /* empty: none; a caller's wins. Not sent when exact */
     tr_slice_t referer;      /* likewise */

@@ -292,20 +292,6 @@ tr_cookie_default_path(tr_slice_t request_path)
 }
 
 bool
-tr_cookie_is_secure(const tr_url_t *url)
-{
-    const tr_slice_t suffix = TR_SLICE_LIT(".localhost");
-    tr_slice_t host = url->host;
-    if (tr_url_is_https(url) || tr_slice_eq(host, TR_SLICE_LIT("localhost")) || tr_slice_eq(host, TR_SLICE_LIT("::1"))) {
-        return true;
-    }
-    if (host.len > suffix.len && tr_slice_eq(tr_slice(host.data + host.len - suffix.len, suffix.len), suffix)) {
-        return true;
-    }
-    return starts_ieq(host, TR_SLICE_LIT("127.")) && tr_host_is_ip(host);
-}
-
-bool
 tr_cookie_prefix_holds(const tr_set_cookie_t *cookie, bool host_only, tr_slice_t path)
 {
     static const tr_slice_t secure = {(const uint8_t *)"__Secure-", 9}, host = {(const uint8_t *)"__Host-", 7};
@@ -326,7 +312,7 @@ tr_cookie_prefix_holds(const tr_set_cookie_t *cookie, bool host_only, tr_slice_t
 bool
 tr_cookie_matches(const tr_cookie_t *cookie, const tr_url_t *url)
 {
-    if ((cookie->flags & TR_COOKIE_SECURE) != 0 && !tr_cookie_is_secure(url)) {
+    if ((cookie->flags & TR_COOKIE_SECURE) != 0 && !tr_url_is_trustworthy(url)) {
         return false;
     }
     if (cookie->domain.len > 0) {

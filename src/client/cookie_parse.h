@@ -25,8 +25,6 @@ bool tr_cookie_domain_match(tr_slice_t host, tr_slice_t domain);
 /* RFC 6265bis 5.1.4. */
 bool tr_cookie_path_match(tr_slice_t request_path, tr_slice_t cookie_path);
 tr_slice_t tr_cookie_default_path(tr_slice_t request_path);
-/* tr_cookie_is_secure says whether cookies with Secure may be set and sent: https, or this machine (as browsers do). */
-bool tr_cookie_is_secure(const tr_url_t *url);
 /* tr_cookie_prefix_holds checks the promises of a name that starts with __Secure- or __Host- (RFC 6265bis 4.1.3). */
 bool tr_cookie_prefix_holds(const tr_set_cookie_t *cookie, bool host_only, tr_slice_t path);
 

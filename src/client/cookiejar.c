@@ -460,7 +460,7 @@ tr_cookiejar_receive(tr_cookiejar_t *jar, const tr_url_t *url, tr_slice_t set_co
     if (cookie.path.len > TR_COOKIE_MAX_ATTRIBUTE) {
         return TR_OK; /* a default path may be as long as a URL: such a cookie is not worth its memory */
     }
-    bool secure_url = tr_cookie_is_secure(url);
+    bool secure_url = tr_url_is_trustworthy(url);
     bool is_secure = (read.flags & TR_COOKIE_SECURE) != 0;
     if ((is_secure && !secure_url) || (!is_secure && (read.flags & TR_COOKIE_SAMESITE_NONE) != 0) ||
         !tr_cookie_prefix_holds(&read, (cookie.flags & TR_COOKIE_HOST_ONLY) != 0, cookie.path)) {

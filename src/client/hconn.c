@@ -718,6 +718,7 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
         .order = op->header_order,
         .num_order = op->num_header_order,
         .redirected = op->num_redirects > 0,
+        .untrustworthy = !tr_url_is_trustworthy(&ask->url),
     };
     if (tr_initiator__compose(op, &in) != TR_OK) {
         return tr_err_nomem(err, "hconn.compose");
@@ -803,6 +804,32 @@ rename_connection(const tr_op_t *op, tr_field_t *fields, size_t num)
 static tr_code_t start_exchange(tr_hconn_t *hconn, tr_op_t *op, tr_slice_t target, const tr_field_t *fields, size_t num,
                                 tr_err_t *err);
 
+/* Before which field browsers put the credentials for a proxy that they give to it with every request: Chromium behind what its network
+ * transaction writes itself, Firefox before Connection. Others: last. Seen in tests/fingerprint/test_browser_proxies.py. */
+static size_t
+place_of_credentials(const tr_op_t *op, const tr_field_t *fields, size_t num)
+{
+    static const char *const chromium[] = {"host", "proxy-connection", "content-length", "transfer-encoding", "pragma", "cache-control"};
+    const char *family = op->profile->family;
+    bool firefox = family != NULL && strcmp(family, "firefox") == 0;
+    size_t at = 0;
+    for (size_t i = 0; firefox && i < num; i++) {
+        if (tr_slice_ieq(fields[i].name, TR_SLICE_LIT("connection"))) {
+            return i;
+        }
+    }
+    if (!tr_connect_style_renames(family)) {
+        return num;
+    }
+    for (bool known = true; known && at < num; at += known ? 1 : 0) {
+        known = false;
+        for (size_t i = 0; i < TR_ARRAY_LEN(chromium); i++) {
+            known = known || tr_slice_ieq(fields[at].name, tr_slice_cstr(chromium[i]));
+        }
+    }
+    return at;
+}
+
 /* start_exchange with a proxy that is given requests in absolute form, with its credentials. These are in no record of what was sent. */
 static tr_code_t
 start_forwarded(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num, tr_err_t *err)
@@ -824,7 +851,10 @@ start_forwarded(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t
         if (tr_proxy_basic(&basic, &basic_len, hop) != TR_OK) {
             return tr_err_nomem(err, "hconn.forward");
         }
-        all[num++] = (tr_field_t){TR_SLICE_LIT("Proxy-Authorization"), tr_slice(basic, basic_len)};
+        size_t at = place_of_credentials(op, fields, num);
+        memmove(all + at + 1, all + at, (num - at) * sizeof(*all));
+        all[at] = (tr_field_t){TR_SLICE_LIT("Proxy-Authorization"), tr_slice(basic, basic_len)};
+        num++;
     }
     tr_code_t code = start_exchange(hconn, op, target, all, num, err);
     if (basic != NULL) {

@@ -778,3 +778,17 @@ tr_url_is_https(const tr_url_t *url)
 {
     return url->scheme.len == 5;
 }
+
+bool
+tr_url_is_trustworthy(const tr_url_t *url)
+{
+    const tr_slice_t suffix = TR_SLICE_LIT(".localhost"), loopback = TR_SLICE_LIT("127.");
+    tr_slice_t host = url->host;
+    if (tr_url_is_https(url) || tr_slice_eq(host, TR_SLICE_LIT("localhost")) || tr_slice_eq(host, TR_SLICE_LIT("::1"))) {
+        return true;
+    }
+    if (host.len > suffix.len && tr_slice_eq(tr_slice(host.data + host.len - suffix.len, suffix.len), suffix)) {
+        return true;
+    }
+    return host.len > loopback.len && tr_slice_eq(tr_slice(host.data, loopback.len), loopback) && tr_host_is_ip(host);
+}

@@ -32,6 +32,8 @@ tr_code_t tr_url_text(tr_slice_t *out, tr_arena_t *arena, const tr_url_t *url, b
 /* Same scheme, host and port. */
 bool tr_url_same_origin(const tr_url_t *a, const tr_url_t *b);
 bool tr_url_is_https(const tr_url_t *url);
+/* tr_url_is_trustworthy says whether browsers take the URL for a secure one (Secure Contexts 3.1): https, or this machine. */
+bool tr_url_is_trustworthy(const tr_url_t *url);
 /* tr_host_is_ip says whether a host text is an IPv4 or IPv6 address (no brackets). */
 bool tr_host_is_ip(tr_slice_t host);
 

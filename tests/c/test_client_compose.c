@@ -92,6 +92,28 @@ check_text(const tr_compose_t *in, const char *expected, bool values, int line)
     }
 }
 
+/* Seen with real browsers, whose fields these are in short: over plain http to other machines. */
+TR_TEST(compose_plain_http, "/client/compose/plain_http")
+{
+    static const tr_profile_header_t fields[] = {
+        {"Host", NULL},           {"sec-ch-ua", "ua"},          {"sec-ch-ua-platform", "p"}, {"User-Agent", "a browser"}, {"Sec-Fetch-Site", "none"},
+        {"Sec-Fetch-Dest", "document"}, {"Accept-Encoding", "gzip, deflate, br, zstd"}, {"Priority", "u=0, i"},
+    };
+    static const tr_profile_kind_t kinds[TR_KIND_COUNT] = {{0}};
+    const tr_profile_t browser = {.h1_headers = fields, .num_h1_headers = TR_ARRAY_LEN(fields), .kinds = kinds};
+    const tr_profile_t library = {.h1_headers = fields, .num_h1_headers = TR_ARRAY_LEN(fields)};
+    tr_compose_t in = request(&browser, false, "GET");
+    in.untrustworthy = true;
+    CHECK_FIELDS(&in, "Host=a.test:8443 User-Agent=a browser Accept-Encoding=gzip, deflate Priority=u=0, i");
+    tr_field_t own[] = {F("sec-fetch-site", "mine"), F("Sec-CH-UA", "mine"), F("accept-encoding", "br")};
+    in.headers = own;
+    in.num_headers = TR_ARRAY_LEN(own);
+    CHECK_FIELDS(&in, "Host=a.test:8443 sec-ch-ua=mine User-Agent=a browser Sec-Fetch-Site=mine Accept-Encoding=br Priority=u=0, i");
+    in = request(&library, false, "GET");
+    in.untrustworthy = true;
+    CHECK_NAMES(&in, "Host sec-ch-ua sec-ch-ua-platform User-Agent Sec-Fetch-Site Sec-Fetch-Dest Accept-Encoding Priority");
+}
+
 TR_TEST(compose_navigation, "/client/compose/navigation")
 {
     tr_compose_t in = request(&chromium, true, "GET");
