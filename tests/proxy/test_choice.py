@@ -325,8 +325,41 @@ def test_absolute_form(session, site) -> None:
         assert names[:2] == ["Host", "Proxy-Connection"] and "Connection" not in names
         assert "Proxy-Authorization: Basic YTpi" in rest and "Authorization: Basic dXNlcjpwdw==" in rest
         assert "YTpi" not in str(response.request.headers) + repr(response.request)
+        assert names[2] == "Proxy-Authorization", "Chromium's own fields come first"
+        body = session(proxy=proxy).request("POST", f"{base(site)}/echo", json={})
+        assert body.status_code == 200, body.text
+        names = [field.partition(":")[0] for field in fake.asked[1].decode().split("\r\n")[1:]]
+        assert names[:4] == ["Host", "Proxy-Connection", "Content-Length", "Proxy-Authorization"]
         session(proxy=proxy, client_identifier="firefox_153_linux").get(f"{base(site)}/echo")
-        assert b"\r\nConnection: keep-alive\r\n" in fake.asked[1]
+        assert b"\r\nProxy-Authorization: Basic YTpi\r\nConnection: keep-alive\r\n" in fake.asked[2]
+        session(proxy=proxy, client_identifier="safari_18_0_ios").get(f"{base(site)}/echo")
+        assert fake.asked[3].endswith(b"\r\nProxy-Authorization: Basic YTpi\r\n\r\n")
+
+
+def test_plain_http_to_other_machines(session, site) -> None:
+    """Over http:// browsers name no client hints and no fetch metadata, and take gzip and deflate alone; this machine counts as secure."""
+    with fake_proxy(socks5({"site.test": "127.0.0.1"})) as fake:
+        for identifier, keeps in (
+            ("chrome_133", False),
+            ("firefox_153_linux", False),
+            ("safari_18_0_ios", False),
+            ("okhttp_5", True),
+        ):
+            client = session(proxy=fake.url("socks5h"), client_identifier=identifier)
+            far = client.get(f"http://site.test:{site.server_port}/echo")
+            near = client.get(f"{base(site)}/echo")
+            assert far.status_code == near.status_code == 200, far.text + near.text
+            there, here = ({name.lower(): value for name, value in each.json()["headers"]} for each in (far, near))
+            special = [name for name in here if name.startswith("sec-")]
+            assert keeps or special
+            assert [name for name in there if name.startswith("sec-")] == []
+            assert list(there) == [name for name in here if name not in special]
+            assert there["accept-encoding"] == (here["accept-encoding"] if keeps else "gzip, deflate")
+            own = client.get(
+                f"http://site.test:{site.server_port}/echo", headers={"sec-fetch-site": "none", "accept-encoding": "br"}
+            )
+            given = {name.lower(): value for name, value in own.json()["headers"]}
+            assert (given["sec-fetch-site"], given["accept-encoding"]) == ("none", "br")
 
 
 # --------------------------------------------------------------------------------------------------------- kept apart

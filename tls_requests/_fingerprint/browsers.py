@@ -6,11 +6,14 @@ an exception in its profile. Neither changes what is sent. Nothing is written ou
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from .authority import Authority
 
@@ -64,43 +67,60 @@ def has_display() -> bool:
     )
 
 
-def firefox_profile(folder: Path, authority: Authority, host: str, port: int) -> None:
-    """Preferences, and the exception for the one certificate at the one address."""
+def firefox_profile(
+    folder: Path, authority: Authority, places: Iterable[tuple[str, int]], preferences: Mapping[str, Any]
+) -> None:
+    """Preferences, and the exceptions for the one certificate at these hosts and ports."""
     lines = []
-    for name, value in FIREFOX_PREFERENCES.items():
-        text = str(value).lower() if isinstance(value, bool) else '"%s"' % value
-        lines.append('user_pref("%s", %s);' % (name, text))
+    for name, value in {**FIREFOX_PREFERENCES, **preferences}.items():
+        lines.append('user_pref("%s", %s);' % (name, json.dumps(value)))
     (folder / "user.js").write_text("\n".join(lines) + "\n")
     # host:port:origin attributes, the hash's OID (SHA-256), the hash, which errors are accepted (none named: all)
-    exception = "%s:%d:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n" % (host, port, authority.fingerprint)
+    exceptions = [
+        "%s:%d:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n" % (host, port, authority.fingerprint) for host, port in places
+    ]
     (folder / "cert_override.txt").write_text(
-        "# PSM Certificate Override Settings file\n# This is a generated file!  Do not edit.\n" + exception
+        "# PSM Certificate Override Settings file\n# This is a generated file!  Do not edit.\n" + "".join(exceptions)
     )
 
 
 class Browser:
     """A started browser. `close` ends it and removes its folder."""
 
-    def __init__(self, program: str, authority: Authority, host: str, port: int, headless: bool | None = None) -> None:
-        """headless: without a window; None: where there is no display. Raises BrowserError."""
+    def __init__(
+        self,
+        program: str,
+        authority: Authority,
+        host: str,
+        port: int,
+        headless: bool | None = None,
+        *,
+        url: str | None = None,
+        arguments: Iterable[str] = (),
+        preferences: Mapping[str, Any] | None = None,
+        trusted: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        """headless: without a window; None: where there is no display. url: what it visits, the root of host and port by default.
+        arguments: more of them. preferences: more of Firefox's. trusted: more places where Firefox takes the authority's
+        certificate. Raises BrowserError."""
         path = shutil.which(program)
         if path is None:
             raise BrowserError("there is no program %s" % program)
         self.headless = not has_display() if headless is None else headless
         self.folder = tempfile.mkdtemp(prefix="tls_requests-browser-")
-        url = "https://%s:%d/" % (host, port)
+        url = "https://%s:%d/" % (host, port) if url is None else url
         if is_firefox(path):
-            firefox_profile(Path(self.folder), authority, host, port)
+            firefox_profile(Path(self.folder), authority, [(host, port), *trusted], preferences or {})
             command = [path, "--no-remote", "--new-instance", "--profile", self.folder]
             command += ["--headless"] if self.headless else []
-            command += [url]
+            command += [*arguments, url]
         else:
             command = [path, *CHROMIUM_SWITCHES, "--user-data-dir=" + self.folder]
             command += ["--ignore-certificate-errors-spki-list=" + authority.key_hash]
             command += ["--headless=new", "--disable-gpu"] if self.headless else []
             # Chromium's sandbox refuses to work for root.
             command += ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-            command += [url]
+            command += [*arguments, url]
         environment = {**os.environ, "MOZ_CRASHREPORTER_DISABLE": "1"}
         try:
             self.process = subprocess.Popen(
