@@ -1,4 +1,4 @@
-"""Proxies: squid, tinyproxy, dante, microsocks, proxy.py and pproxy, each on free ports of 127.0.0.1 (and ::1 where it can)."""
+"""Proxies: squid, tinyproxy, dante, microsocks, proxy.py, pproxy, OpenSSH and asyncssh, each on free ports of 127.0.0.1 (and ::1 where it can)."""
 
 from __future__ import annotations
 
@@ -200,3 +200,15 @@ def start_pproxy(auth: bool = False) -> Peer:
     )
     command = [sys.executable, "-c", program, "-l", f"http+socks4+socks5://127.0.0.1:{port}{rest}"]
     return start("pproxy", command, {"any": port})
+
+
+def start_ssh(kind: str) -> Peer:
+    """The dynamic forwarding of an SSH client, "openssh" or "asyncssh": SOCKS 4, 4A and 5 without log-in."""
+    folder = Path(tempfile.mkdtemp(prefix=f"peer-{kind}-"))
+    _module("asyncssh")
+    if kind == "openssh":
+        find_program("ssh")
+    ports = {"socks": free_port(), "ssh": free_port()}
+    program = str(Path(__file__).resolve().parent / "ssh_socks.py")
+    command = [sys.executable, program, kind, str(ports["ssh"]), str(ports["socks"]), str(folder)]
+    return start(kind, command, ports, folder)

@@ -19,7 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
 from echo_site import Site, running_site
 from peers import Peer
 from peers.certs import Pair
-from peers.proxies import start_dante, start_microsocks, start_pproxy, start_proxy_py, start_squid, start_tinyproxy
+from peers.proxies import (
+    start_dante,
+    start_microsocks,
+    start_pproxy,
+    start_proxy_py,
+    start_squid,
+    start_ssh,
+    start_tinyproxy,
+)
 
 
 class Session:
@@ -91,6 +99,8 @@ def proxies(server_pair: Pair) -> Iterator[Callable[[str], Peer]]:
         "proxy-py+auth": lambda: start_proxy_py(auth=True),
         "pproxy": start_pproxy,
         "pproxy+auth": lambda: start_pproxy(auth=True),
+        "openssh": lambda: start_ssh("openssh"),
+        "asyncssh": lambda: start_ssh("asyncssh"),
     }
     running: dict[str, Peer] = {}
 

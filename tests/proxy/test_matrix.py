@@ -41,6 +41,13 @@ ROWS = [
     ("proxy-py+auth", "http", "http", "127.0.0.1", PLAIN),
     *[("pproxy", scheme, "any", "127.0.0.1", "") for scheme in ("http", "socks4", "socks5", "socks5h")],
     *[("pproxy+auth", scheme, "any", "127.0.0.1", PLAIN) for scheme in ("http", "socks5", "socks5h")],
+    # pproxy's user id of SOCKS4 is user and password.
+    ("pproxy+auth", "socks4", "any", "127.0.0.1", f"{PLAIN_USER}%3A{PLAIN_PASSWORD}@"),
+    *[
+        (kind, scheme, "socks", "127.0.0.1", "")
+        for kind in ("openssh", "asyncssh")
+        for scheme in ("socks4", "socks4a", "socks5", "socks5h")
+    ],
 ]
 # (port of nginx, scheme, version, host)
 ORIGINS = [
@@ -69,7 +76,7 @@ def test_matrix(session, proxies: Callable[[str], Peer], nginx: Peer, row) -> No
     peer = proxies(row[0])
     client = session(proxy=proxy_url(peer, row))
     for port, scheme, version, host in ORIGINS:
-        if host == "[::1]" and (row[1] == "socks4" or row[0].startswith("proxy-py")):
+        if host == "[::1]" and (row[1].startswith("socks4") or row[0].startswith("proxy-py")):
             continue  # SOCKS4 has no such addresses; proxy.py looks "[::1]" up as a name, brackets and all
         for _ in range(2):
             response = client.get(nginx.url(port=port, scheme=scheme, host=host))
@@ -142,11 +149,19 @@ def test_target_that_refuses(session, proxies, closed_port: int) -> None:
 
 def test_names_are_the_proxys_to_resolve(session, proxies, nginx) -> None:
     """The name is in the proxy's own table only."""
-    peer = proxies("squid")
-    for scheme in ("http", "https"):
-        url = nginx.url(host="only-at-the-proxy.test", port="http", scheme="http")
-        response = session(proxy=f"{scheme}://127.0.0.1:{peer.ports[scheme]}").get(url)
-        assert (response.status_code, response.content) == (200, INDEX), response.text
+    ways = [f"{scheme}://127.0.0.1:{proxies('squid').ports[scheme]}" for scheme in ("http", "https")]
+    for name in ("openssh", "asyncssh"):
+        ways += [
+            f"{start}127.0.0.1:{proxies(name).ports['socks']}"
+            for start in ("socks4a://", "socks4a://user@", "socks5h://")
+        ]
+    for way in ways:
+        response = session(proxy=way).get(nginx.url(host="only-at-the-proxy.test", port="http", scheme="http"))
+        assert (response.status_code, response.content) == (200, INDEX), f"{way}: {response.text}"
+    for scheme in ("socks4", "socks5"):
+        way = f"{scheme}://127.0.0.1:{proxies('openssh').ports['socks']}"
+        error = session(proxy=way).get(nginx.url(host="only-at-the-proxy.test")).error
+        assert (error.code, error.request_sent) == ("DNS_NOT_FOUND", False), error
 
 
 def test_chain(session, proxies, nginx) -> None:
@@ -254,3 +269,14 @@ def test_module_functions(proxies, nginx, ca_file) -> None:
         response = tls_requests.get(nginx.url(), proxy=given, verify=ca_file)
         assert response.status_code == 200, response.text
         assert response.request.proxy.port == proxy.rpartition(":")[2]
+
+
+@pytest.mark.parametrize("name", ["openssh", "asyncssh"])
+def test_target_that_ssh_cannot_reach(session, proxies, closed_port: int, name: str) -> None:
+    """OpenSSH closes without an answer; asyncssh grants the request before it knows, and then closes, which looks like the origin's doing."""
+    codes = {"openssh": ("PROXY_CLOSED",), "asyncssh": ("TLS_CLOSED", "CONNECT_RESET")}
+    for scheme in ("socks4", "socks4a", "socks5h"):
+        client = session(proxy=f"{scheme}://127.0.0.1:{proxies(name).ports['socks']}")
+        error = client.get(f"https://127.0.0.1:{closed_port}/").error
+        assert error.code in codes[name], error
+        assert not error.request_sent and error.safe_to_retry
