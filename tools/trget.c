@@ -30,6 +30,10 @@ static const char usage[] =
     "  -L, --max-redirects N  follow redirects (default at most 9)\n"
     "  --profile ID, --http1, --http2-asked, --exact, --no-cookies, --no-decode\n"
     "  --no-verify, --cacert FILE, --cert FILE (chain and key)\n"
+    "  --proxy URL          http, https, socks4, socks4a, socks5, socks5h; given again: the next of a chain, in the order of travel\n"
+    "  --connect-header 'Name: value'  of CONNECT; 'Name:' removes the browser's\n"
+    "  --forward            plain http in absolute form; --no-forward: never (else where the proxy makes no tunnel for it)\n"
+    "  --no-proxy LIST      hosts, addresses and networks that are asked straight\n"
     "  --timeout MS, --connect-timeout, --tls-timeout, --read-timeout, --write-timeout, --pool-timeout MS\n"
     "  --max-h1 N, --idle-timeout MS, --max-ratio N, --max-decoded BYTES, --keylog FILE\n"
     "  -i                   show response headers; --json: one object instead of the body; --save FILE; --sha256\n"
@@ -51,6 +55,12 @@ typedef struct options {
     const char *cacert;
     const char *cert;
     const char *save;
+    tr_slice_t proxies[TR_PROXY_MAX_HOPS];
+    size_t num_proxies;
+    tr_proxy_field_t connect_headers[TR_PROXY_MAX_FIELDS];
+    size_t num_connect_headers;
+    const char *no_proxy;
+    bool forward, no_forward;
     tr_buf_t body;
     bool has_body;
     bool show_headers, json, wait, do_fork, fresh, sha256;
@@ -65,6 +75,7 @@ typedef struct options {
 static options_t opt = {.max_redirects = 9, .num = 1, .at_once = 1, .threads = 1};
 static tr_trust_t *trust;
 static tr_identity_t *identity;
+static tr_routes_t *routes;
 static const tr_profile_t *profile;
 static tr_session_t *session;
 
@@ -112,20 +123,50 @@ read_file(const char *path, tr_buf_t *out)
     return ok;
 }
 
+/* Name and value of a field; value NULL when there is none. */
+static bool
+split_field(const char *text, tr_slice_t *name, tr_slice_t *value)
+{
+    const char *colon = strchr(text, ':');
+    if (colon == NULL) {
+        return false;
+    }
+    const char *rest = colon + 1;
+    while (*rest == ' ') {
+        rest++;
+    }
+    *name = tr_slice(text, (size_t)(colon - text));
+    *value = *rest == 0 ? TR_SLICE_NULL : tr_slice_cstr(rest);
+    return true;
+}
+
 static bool
 add_header(const char *text)
 {
-    const char *colon = strchr(text, ':');
-    if (colon == NULL || opt.num_headers == MAX_HEADERS) {
+    if (opt.num_headers == MAX_HEADERS) {
         return false;
     }
-    const char *value = colon + 1;
-    while (*value == ' ') {
-        value++;
-    }
     tr_field_t *field = &opt.headers[opt.num_headers++];
-    field->name = tr_slice(text, (size_t)(colon - text));
-    field->value = *value == 0 ? TR_SLICE_NULL : tr_slice_cstr(value);
+    return split_field(text, &field->name, &field->value);
+}
+
+static bool
+add_connect_header(const char *text)
+{
+    if (opt.num_connect_headers == TR_PROXY_MAX_FIELDS) {
+        return false;
+    }
+    tr_proxy_field_t *field = &opt.connect_headers[opt.num_connect_headers++];
+    return split_field(text, &field->name, &field->value);
+}
+
+static bool
+add_proxy(const char *url)
+{
+    if (opt.num_proxies == TR_PROXY_MAX_HOPS) {
+        return false;
+    }
+    opt.proxies[opt.num_proxies++] = tr_slice_cstr(url);
     return true;
 }
 
@@ -165,8 +206,9 @@ take_flag(const char *name)
     const struct {
         const char *name;
         bool *value;
-    } switches[] = {{"-i", &opt.show_headers}, {"--json", &opt.json},   {"--wait", &opt.wait},
-                    {"--fork", &opt.do_fork},  {"--fresh", &opt.fresh}, {"--sha256", &opt.sha256}};
+    } switches[] = {{"-i", &opt.show_headers}, {"--json", &opt.json},     {"--wait", &opt.wait},
+                    {"--fork", &opt.do_fork},  {"--fresh", &opt.fresh},   {"--sha256", &opt.sha256},
+                    {"--forward", &opt.forward}, {"--no-forward", &opt.no_forward}};
     for (size_t i = 0; i < TR_ARRAY_LEN(flags); i++) {
         if (strcmp(name, flags[i].name) == 0) {
             opt.flags |= flags[i].flag;
@@ -189,7 +231,8 @@ take_value(const char *name, const char *value)
         const char *name;
         const char **value;
     } texts[] = {{"-X", &opt.method},         {"--profile", &opt.profile}, {"--cacert", &opt.cacert},
-                 {"--cert", &opt.cert},       {"--save", &opt.save},       {"--keylog", &opt.session.keylog_path}};
+                 {"--cert", &opt.cert},       {"--save", &opt.save},       {"--keylog", &opt.session.keylog_path},
+                 {"--no-proxy", &opt.no_proxy}};
     const struct {
         const char *name;
         uint32_t *value;
@@ -229,7 +272,8 @@ take_value(const char *name, const char *value)
         }
     }
     return (strcmp(name, "-H") == 0 && add_header(value)) || (strcmp(name, "-b") == 0 && add_cookie(value)) ||
-           (strcmp(name, "-d") == 0 && set_body(value));
+           (strcmp(name, "-d") == 0 && set_body(value)) || (strcmp(name, "--proxy") == 0 && add_proxy(value)) ||
+           (strcmp(name, "--connect-header") == 0 && add_connect_header(value));
 }
 
 static bool
@@ -249,7 +293,20 @@ parse(int argc, char **argv)
             i++;
         }
     }
-    return opt.num_urls > 0 && opt.threads >= 1 && opt.threads <= MAX_THREADS && opt.at_once >= 1;
+    return opt.num_urls > 0 && !(opt.forward && opt.no_forward) && opt.threads >= 1 && opt.threads <= MAX_THREADS && opt.at_once >= 1;
+}
+
+static tr_code_t
+load_proxies(tr_err_t *err)
+{
+    tr_proxy_t *proxy;
+    tr_proxy_forward_t forward = opt.forward ? TR_FORWARD_ALWAYS : opt.no_forward ? TR_FORWARD_NEVER : TR_FORWARD_REFUSED;
+    tr_code_t code = tr_proxy_new(&proxy, opt.proxies, opt.num_proxies, forward, opt.connect_headers, opt.num_connect_headers, err);
+    if (code == TR_OK) {
+        code = tr_routes_new(&routes, proxy, proxy, opt.no_proxy == NULL ? TR_SLICE_NULL : tr_slice_cstr(opt.no_proxy), err);
+        tr_proxy_unref(proxy);
+    }
+    return code;
 }
 
 static int
@@ -274,6 +331,9 @@ load_settings(void)
     if (opt.profile != NULL && (profile = tr_profile_find(tr_slice_cstr(opt.profile))) == NULL) {
         (void)fprintf(stderr, "trget: no profile is called %s\n", opt.profile);
         return 2;
+    }
+    if (opt.num_proxies > 0 && load_proxies(&err) != TR_OK) {
+        return complain("proxy", &err);
     }
     if (tr_session_new(&session, &opt.session, &err) != TR_OK) {
         return complain("session", &err);
@@ -301,6 +361,7 @@ prepare(const char *url, tr_err_t *err)
         .profile = profile,
         .trust = trust,
         .identity = identity,
+        .routes = routes,
         .timeouts = opt.timeouts,
         .flags = opt.flags,
         .max_redirects = opt.max_redirects,
@@ -756,6 +817,7 @@ main(int argc, char **argv)
     tr_engine_stop(true);
     tr_trust_unref(trust);
     tr_identity_unref(identity);
+    tr_routes_unref(routes);
     tr_buf_cleanup(&opt.body);
     return result;
 }
