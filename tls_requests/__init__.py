@@ -184,10 +184,20 @@ def _thread_waker(loop: Any, descriptor: int, drain: Any) -> Any:
     return ThreadWaker(loop, descriptor, drain)
 
 
-def _check_hints(agent: str | None, brands: str | None, platform: str | None, mobile: str | None) -> None:
+def _check_hints(*told: str | None) -> None:
     from ._options import check_hints
 
-    check_hints(agent, brands, platform, mobile)
+    check_hints(*told)
+
+
+def _persona_profile(identifier: Any, persona: Any) -> Any:
+    """The profile of an identifier under a client's persona; None where it cannot be: the chain says why."""
+    from ._fingerprint.profile import resolve, variant
+
+    try:
+        return variant(resolve(identifier), None, None, persona)
+    except exceptions.ProfileError:
+        return None
 
 
 def _plain_proxy(value: Any) -> Any:
@@ -215,6 +225,7 @@ _core._register(
         "thread_waker": _thread_waker,
         "removed": REMOVED,
         "check_hints": _check_hints,
+        "persona_profile": _persona_profile,
     },
     _CLASSES,
 )

@@ -12,7 +12,7 @@ from .exceptions import HTTPError, ProfileError, ProxyError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -85,7 +85,8 @@ def new_session_id(client: BaseClient) -> str:
 # Failures on the way to the server: another exit may do better, and nothing was sent.
 _EXIT_PHASES = frozenset({"proxy", "connect", "tls"})
 _MAX_PROXY_RETRIES = 100
-_PROFILE_OPTIONS = frozenset({"customtlsclient", "streamid", "withrandomtlsextensionorder"})
+_PERSONA_OPTIONS = frozenset({"locale", "platform"})
+_PROFILE_OPTIONS = _PERSONA_OPTIONS | {"customtlsclient", "streamid", "withrandomtlsextensionorder"}
 
 
 def method_text(method: Any) -> str:
@@ -113,6 +114,13 @@ def _is_profile(value: Any) -> bool:
     return _core.profile_known(value) if isinstance(value, str) else isinstance(value, _core.BrowserProfile)
 
 
+def _persona_of(options: dict[str, Any]) -> Any:
+    """A Persona of locale and platform, or None. Raises TypeError, ValueError."""
+    from ._fingerprint.profile import Persona
+
+    return Persona.of(options.get("locale"), options.get("platform"))
+
+
 def is_rotator(value: object) -> TypeGuard[Any]:
     return callable(getattr(value, "next", None)) and not isinstance(value, str)
 
@@ -137,6 +145,9 @@ class BaseClient(_core.BaseClient):
     resolve, local_address, interface, family, disableIPV4, disableIPV6, uds, tcp_keepalive, dns_ttl, allow_private,
     limits, transportOptions; early_data=False: no request goes with the ClientHello. They raise TypeError or ValueError naming the option, TLSError for a bad certificate.
     mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
+    locale, platform (further keywords): the languages that the browser prefers ("de-DE", or a sequence), and the platform that it is on
+    ("windows", "macos", "linux", "android", "ios", "ipados"); see "Language and platform" in the docs. They raise
+    TypeError, ValueError, and ProfileError where the browser is not on that platform.
     Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...), of proxies among
     them: no_proxy (text or list), connect_headers, is_rotating_proxy (a new connection for each request), proxy_key (anything: the rotator's
     same proxy for the same key), proxy_retries (int: on so many other proxies of the rotator, when nothing was sent).
@@ -229,11 +240,14 @@ class BaseClient(_core.BaseClient):
             self.encoding = encoding
         if raise_on_error:
             self.raise_on_error = True
+        if config and self._persona is not None:
+            self._check_persona()
 
     def _take_config(self, config: dict[str, Any], given: dict[str, Any]) -> None:
         """Options by keyword: settings under other names, those of requests, and those that only `config` shows."""
         options: dict[str, Any] = {}
         connection: dict[str, Any] = {}
+        persona: dict[str, Any] = {}
         for name, value in config.items():
             key = option_key(name)
             if name == "tls_identifier":
@@ -241,6 +255,8 @@ class BaseClient(_core.BaseClient):
                 self.client_identifier = value
             elif key == "mode":
                 self.mode = value
+            elif key in _PERSONA_OPTIONS:
+                persona[key] = value
             elif key == "trustenv":
                 if value and given["proxy"] is NOT_GIVEN:
                     self._use_environment()
@@ -266,6 +282,8 @@ class BaseClient(_core.BaseClient):
                 if key != "cert":  # its password is nobody else's
                     options[name] = value
         self._config_options = options or None
+        if any(value is not None for value in persona.values()):
+            self._persona = _persona_of(persona)
         if connection:
             from ._connection import Certificate, build_transport
 
@@ -406,6 +424,31 @@ class BaseClient(_core.BaseClient):
         from ._options import mode_index
 
         self._kind = mode_index(value)
+
+    @property
+    def locale(self) -> str | tuple[str, ...] | None:
+        """The languages that the browser prefers; None: those of the profile. A str: a browser in that language."""
+        return None if self._persona is None else self._persona.locale
+
+    @locale.setter
+    def locale(self, value: str | Iterable[str] | None) -> None:
+        self._persona = _persona_of({"locale": value, "platform": self.platform})
+        self._check_persona()
+
+    @property
+    def platform(self) -> str | None:
+        """The platform that the browser is on: "windows", "macos", "linux", "android", "ios" or "ipados"; None: the profile's."""
+        return None if self._persona is None else self._persona.platform
+
+    @platform.setter
+    def platform(self, value: str | None) -> None:
+        self._persona = _persona_of({"locale": self.locale, "platform": value})
+        self._check_persona()
+
+    def _check_persona(self) -> None:
+        """Raises ProfileError where the client's browser cannot be so. A rotator's are looked at when their turn comes."""
+        if self._persona is not None and not is_rotator(self.client_identifier):
+            self._profile_of(self._extra or {}, {}, self.client_identifier, None)
 
     def _identifier_name(self) -> str:
         identifier = self.client_identifier
@@ -1125,18 +1168,26 @@ class BaseClient(_core.BaseClient):
         mine = request._extra_config
         theirs = {} if chosen is not None else self._extra or {}
         stream_id = self.stream_id if request.stream_id is None else request.stream_id
-        if stream_id is None and not any(option_key(name) in _PROFILE_OPTIONS for name in (*mine, *theirs)):
+        options = {option_key(name) for name, value in (*mine.items(), *theirs.items()) if value is not None}
+        if stream_id is None and self._persona is None and not options & _PROFILE_OPTIONS:
             if chosen is None or is_rotator(chosen) or _is_profile(chosen):
                 return
         base = self.client_identifier if chosen is None else chosen
         if is_rotator(base):
             base = self.prepare_client_identifier(base)
         request._options["client_identifier"] = self._profile_of(theirs, mine, base, stream_id)
+        if "platform" in options:
+            request._options["platform_chosen"] = True
 
     def _profile_of(self, theirs: dict[str, Any], mine: dict[str, Any], identifier: Any, stream_id: Any) -> Any:
         """The identifier under the options of a client and, over them, of a request: customTlsClient,
-        withRandomTLSExtensionOrder, stream_id. Raises ProfileError."""
+        withRandomTLSExtensionOrder, stream_id, locale, platform. Raises ProfileError; TypeError, ValueError for what is no language and
+        no platform."""
         custom = order = None
+        persona = self._persona
+        told = {option_key(name): value for name, value in mine.items() if option_key(name) in _PERSONA_OPTIONS}
+        if any(value is not None for value in told.values()):
+            persona = _persona_of(told).over(persona)
         for source in (theirs, mine):
             for name, value in source.items():
                 key = option_key(name)
@@ -1149,15 +1200,15 @@ class BaseClient(_core.BaseClient):
         from ._fingerprint.profile import Profile, resolve, variant
 
         if custom is not None:
-            told = repr((custom, bool(order)))
-            if self._custom is None or self._custom[0] != told:
+            text = repr((custom, bool(order)))
+            if self._custom is None or self._custom[0] != text:
                 self._custom = (
-                    told,
+                    text,
                     Profile.from_custom(custom, random_order=bool(order), allow_unsupported=_insists(custom)),
                 )
             identifier, order = self._custom[1], None
         stream_id = self.stream_id if stream_id is None else stream_id
-        return variant(resolve(identifier), stream_id, order)
+        return variant(resolve(identifier), stream_id, order, persona)
 
     def _identifier_of(self, request: Request) -> Any:
         chosen = request._options.get("client_identifier")

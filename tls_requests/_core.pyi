@@ -241,6 +241,7 @@ class BaseClient:
     _spelled: Any
     _session_id: Any
     _transport: Transport | None
+    _persona: Any
     _jar: CookieJar
     _life: int
     _kind: int

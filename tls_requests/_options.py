@@ -17,6 +17,8 @@ CREDENTIALS = ("default", "omit", "same-origin", "include")
 
 # Options of this library, of a request or of a client.
 OWN = (
+    "locale",
+    "platform",
     "mode",
     "page",
     "referrer",
@@ -137,12 +139,21 @@ _PLATFORMS = (
 _ENGINE_BRANDS = ("Chromium", "Google Chrome", "Microsoft Edge", "Brave")
 
 
-def check_hints(agent: str | None, brands: str | None, platform: str | None, mobile: str | None) -> None:
-    """Warn once about client hints that contradict the User-Agent beside them."""
+def check_hints(
+    agent: str | None, brands: str | None, platform: str | None, mobile: str | None, chosen: str | None = None
+) -> None:
+    """Warn once about client hints that contradict the User-Agent beside them. chosen: the profile's platform, where `platform=` chose it."""
     import re
 
     if agent is None:
         return
+    if chosen is not None:
+        told = next((name for part, name in _PLATFORMS if part in agent), None)
+        wanted = {"windows": "Windows", "macos": "macOS", "linux": "Linux", "android": "Android"}.get(chosen, "iOS")
+        if told is not None and told != wanted:
+            _contradiction(f"platform={chosen!r}", f"the User-Agent, which says {told}")
+        if brands is None and platform is None and mobile is None:
+            return
     found = re.search(r"Chrom(?:e|ium)/(\d+)", agent)
     if found is None and "Mozilla/" in agent:
         _contradiction("sec-ch-ua", f"a browser that sends none ({agent[:120]!r})")

@@ -6,7 +6,7 @@ static const char *const attribute_names[ATTR_COUNT] = {
     "auth",      "proxy",           "timeout",  "follow_redirects", "max_redirects",  "http2",    "verify",
     "client_identifier", "protocol_racing", "allow_http", "stream_id", "encoding", "raise_on_error", "debug",
     "_headers", "_header_rotator", "_params",  "_hooks",           "_cookies",       "_extra",
-    "_spelled", "_session_id", "_transport",
+    "_spelled", "_session_id", "_transport", "_persona",
 };
 
 PyObject *
@@ -370,6 +370,7 @@ static PyGetSetDef client_getset[] = {
     ATTRIBUTE(_spelled, NULL),
     ATTRIBUTE(_session_id, NULL),
     ATTRIBUTE(_transport, NULL),
+    ATTRIBUTE(_persona, NULL),
     FLAG("_no_browser_headers", no_browser_headers),
     FLAG("_no_jar", no_jar),
     {"_jar", client_get_jar, client_set_jar, NULL, NULL},

@@ -31,6 +31,7 @@ typedef enum attribute {
     ATTR__spelled,
     ATTR__session_id,
     ATTR__transport,
+    ATTR__persona,
     ATTR_COUNT
 } attribute_t;
 
@@ -46,6 +47,7 @@ typedef struct settings {
     bool follow;
     uint32_t max_redirects;
     bool raise_on_error;
+    bool platform_chosen; /* by the persona */
     PyObject *proxy; /* Proxy of each request that takes the short way; reference, NULL: none */
     bool direct; /* nothing in the settings asks for the Python chain */
 } settings_t;

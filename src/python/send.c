@@ -102,6 +102,7 @@ typedef struct call {
     PyObject *routes; /* reference; NULL: no proxy */
     tr_op_request_t request;
     const tr_profile_t *profile; /* reference: the client may be given another one meanwhile */
+    bool platform_chosen; /* an option chose the profile's platform */
 } call_t;
 
 static void
@@ -232,6 +233,7 @@ call_take_settings(core_client_t *self, call_t *call)
     const settings_t *settings = &self->settings;
     tr_op_request_t *request = &call->request;
     call->profile = request->profile = tr_profile_ref(settings->profile);
+    call->platform_chosen = settings->platform_chosen;
     request->trust = settings->trust;
     request->transport = settings->transport;
     request->timeouts = settings->timeouts;
@@ -297,10 +299,12 @@ check_hints(core_client_t *self, const call_t *call, const hints_t *hints)
     if (agent.data == NULL && !self->no_browser_headers && profile->user_agent != NULL) {
         agent = tr_slice_cstr(profile->user_agent);
     }
-    PyObject *args[4] = {text_or_none(agent), text_or_none(hints->brands), text_or_none(hints->platform), text_or_none(hints->mobile)};
+    tr_slice_t chosen = call->platform_chosen ? tr_slice_cstr(profile->os) : TR_SLICE_NULL;
+    PyObject *args[5] = {text_or_none(agent), text_or_none(hints->brands), text_or_none(hints->platform), text_or_none(hints->mobile),
+                         text_or_none(chosen)};
     PyObject *done = NULL;
-    if (args[0] != NULL && args[1] != NULL && args[2] != NULL && args[3] != NULL) {
-        done = PyObject_Vectorcall(self->st->helpers.check_hints, args, 4, NULL);
+    if (args[0] != NULL && args[1] != NULL && args[2] != NULL && args[3] != NULL && args[4] != NULL) {
+        done = PyObject_Vectorcall(self->st->helpers.check_hints, args, 5, NULL);
     }
     for (size_t i = 0; i < TR_ARRAY_LEN(args); i++) {
         Py_XDECREF(args[i]);
@@ -347,7 +351,7 @@ call_prepare(core_client_t *self, call_t *call, core_op_t *op)
     if (self->no_browser_headers || hints.agent.data != NULL) {
         request->flags |= TR_OP_EXACT_HEADERS;
     }
-    if (hints.any && check_hints(self, call, &hints) < 0) {
+    if (TR_UNLIKELY(hints.any || (hints.agent.data != NULL && call->platform_chosen)) && check_hints(self, call, &hints) < 0) {
         return -1;
     }
     tr_code_t rc = tr_op_prepare(op->op, request, &err);
@@ -705,6 +709,9 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     }
     if ((value = option(options, "client_identifier")) != NULL) {
         request->profile = core_profile_from(self->st, value);
+    }
+    if ((value = option(options, "platform_chosen")) != NULL) {
+        call->platform_chosen = PyObject_IsTrue(value) > 0;
     }
     if ((value = option(options, "raise_on_error")) != NULL) {
         op->raise_on_error = PyObject_IsTrue(value) > 0;

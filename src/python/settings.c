@@ -213,6 +213,33 @@ core_redirects_from(PyObject *value)
     return overflow < 0 || num < 0 ? 0 : (uint32_t)num;
 }
 
+/* settings->profile: of the identifier, with what the persona changes. *known becomes false when the two do not go together. */
+static int
+take_persona(core_client_t *self, PyObject *identifier, bool *known)
+{
+    core_state_t *st = self->st;
+    settings_t *settings = &self->settings;
+    PyObject *persona = self->attrs[ATTR__persona], *made = NULL;
+    settings->platform_chosen = false;
+    if (core_is_given(st, persona)) {
+        PyObject *platform = PyObject_GetAttr(persona, st->names.platform);
+        settings->platform_chosen = platform != NULL && platform != Py_None;
+        Py_XDECREF(platform);
+        PyObject *args[2] = {core_is_given(st, identifier) ? identifier : Py_None, persona};
+        made = platform == NULL ? NULL : PyObject_Vectorcall(st->helpers.persona_profile, args, 2, NULL);
+        if (made == NULL) {
+            return -1;
+        }
+        *known = *known && made != Py_None;
+        identifier = made;
+    }
+    const tr_profile_t *profile = tr_profile_ref(core_profile_from(st, identifier));
+    tr_profile_unref(settings->profile);
+    settings->profile = profile;
+    Py_XDECREF(made);
+    return 0;
+}
+
 int
 core_client_refresh(core_client_t *self)
 {
@@ -250,14 +277,13 @@ core_client_refresh(core_client_t *self)
     }
     bool no_choice = settings->proxy != NULL || !core_is_given(st, attrs[ATTR_proxy]);
     PyObject *identifier = attrs[ATTR_client_identifier];
-    const tr_profile_t *profile = tr_profile_ref(core_profile_from(st, identifier));
-    tr_profile_unref(settings->profile);
-    settings->profile = profile;
+    bool is_one = identifier == NULL || PyUnicode_CheckExact(identifier) || identifier == Py_None || core_profile_of(st, identifier) != NULL;
+    if (take_persona(self, is_one ? identifier : NULL, &is_one) < 0) {
+        return -1;
+    }
     settings->direct = (!core_is_given(st, attrs[ATTR_auth]) || core_is_pair(attrs[ATTR_auth])) && no_choice &&
                        !core_is_given(st, attrs[ATTR_stream_id]) &&
-                       !core_is_given(st, attrs[ATTR__header_rotator]) && !core_is_given(st, attrs[ATTR__extra]) &&
-                       (identifier == NULL || PyUnicode_CheckExact(identifier) || identifier == Py_None ||
-                        core_profile_of(st, identifier) != NULL);
+                       !core_is_given(st, attrs[ATTR__header_rotator]) && !core_is_given(st, attrs[ATTR__extra]) && is_one;
     self->dirty = false;
     return 0;
 }

@@ -28,6 +28,7 @@
     X(user_agent, "user-agent")                                                                                        \
     X(connect, "connect")                                                                                              \
     X(first_byte, "first_byte")                                                                                        \
+    X(platform, "platform")                                                                                            \
     X(pool, "pool")                                                                                                    \
     X(read, "read")                                                                                                    \
     X(tls, "tls")                                                                                                      \
@@ -58,7 +59,9 @@
     X(plain_proxy)      /* (value) -> Proxy, or None when the choice of a proxy needs the Python chain */              \
     X(wake)             /* (future): its result is set unless it is done */                                            \
     X(thread_waker)     /* (loop, descriptor, drain): for loops without add_reader */                                 \
-    X(check_hints)      /* (user agent, sec-ch-ua, sec-ch-ua-platform, sec-ch-ua-mobile), each str or None: warns about contradictions */ \
+    X(check_hints)      /* (user agent, sec-ch-ua, sec-ch-ua-platform, sec-ch-ua-mobile, the platform that an option chose), each str or   \
+                            None: warns about contradictions */                                                       \
+    X(persona_profile)  /* (client_identifier, persona) -> BrowserProfile, or None: the chain says what is wrong */    \
     X(removed)          /* the value in Headers that means: do not send the browser's field of that name */
 
 /* The methods that a subclass or an instance may replace; then the whole chain runs in Python. X(name). */

@@ -90,7 +90,18 @@ def parameters(function: Callable[..., Any]) -> list[str]:
     ]
 
 
-OWN = ["mode", "page", "referrer", "origin", "credentials", "raise_on_error", "headerOrder", "withoutCookieJar"]
+OWN = [
+    "locale",
+    "platform",
+    "mode",
+    "page",
+    "referrer",
+    "origin",
+    "credentials",
+    "raise_on_error",
+    "headerOrder",
+    "withoutCookieJar",
+]
 CALL = [*parameters(tls_requests.Client.request), "verify", "http2", "client_identifier", "proxy", "encoding", *OWN]
 
 
@@ -155,7 +166,7 @@ MAKERS: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
 }  # fmt: skip
 # Arguments whose sentences must name them. The rest (bodies as chunks, a proxy's own settings) say what is wrong with the value.
 NAMED = {"url", "params", "headers", "method", "max_redirects", "encoding", "status_code", "body", "stream", "items", "source", "strategy",
-         "mode", "page", "referrer", "origin", "credentials", "headerOrder", "username", "verify"}  # fmt: skip
+         "mode", "page", "referrer", "origin", "credentials", "headerOrder", "username", "verify", "locale", "platform"}  # fmt: skip
 
 
 def check(name: str, argument: str, value: Any, error: BaseException) -> None:

@@ -84,6 +84,14 @@ def firefox_profile(
     )
 
 
+def chromium_profile(folder: Path, languages: str) -> None:
+    """Preferences where they are not those of an empty profile."""
+    if languages:
+        (folder / "Default").mkdir()
+        preferences = {"intl": {"accept_languages": languages, "selected_languages": languages}}
+        (folder / "Default" / "Preferences").write_text(json.dumps(preferences))
+
+
 class Browser:
     """A started browser. `close` ends it and removes its folder."""
 
@@ -96,13 +104,14 @@ class Browser:
         headless: bool | None = None,
         *,
         url: str | None = None,
+        languages: str = "",
         arguments: Iterable[str] = (),
         preferences: Mapping[str, Any] | None = None,
         trusted: Iterable[tuple[str, int]] = (),
     ) -> None:
         """headless: without a window; None: where there is no display. url: what it visits, the root of host and port by default.
-        arguments: more of them. preferences: more of Firefox's. trusted: more places where Firefox takes the authority's
-        certificate. Raises BrowserError."""
+        languages: those that its user prefers, with commas; "": as a new profile has them. arguments: more of them. preferences:
+        more of Firefox's. trusted: more places where Firefox takes the authority's certificate. Raises BrowserError."""
         path = shutil.which(program)
         if path is None:
             raise BrowserError("there is no program %s" % program)
@@ -110,11 +119,13 @@ class Browser:
         self.folder = tempfile.mkdtemp(prefix="tls_requests-browser-")
         url = "https://%s:%d/" % (host, port) if url is None else url
         if is_firefox(path):
-            firefox_profile(Path(self.folder), authority, [(host, port), *trusted], preferences or {})
+            more = {"intl.accept_languages": languages} if languages else {}
+            firefox_profile(Path(self.folder), authority, [(host, port), *trusted], {**more, **(preferences or {})})
             command = [path, "--no-remote", "--new-instance", "--profile", self.folder]
             command += ["--headless"] if self.headless else []
             command += [*arguments, url]
         else:
+            chromium_profile(Path(self.folder), languages)
             command = [path, *CHROMIUM_SWITCHES, "--user-data-dir=" + self.folder]
             command += ["--ignore-certificate-errors-spki-list=" + authority.key_hash]
             command += ["--headless=new", "--disable-gpu"] if self.headless else []

@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from .catalogue import Name, ProfileInfo, catalogue, texts_of
 from .custom import from_custom, from_ja3
 from .jsontext import pretty
 from .kinds import KINDS, SAME
+from .locales import accept_language, languages_of
+from .platforms import header, is_same_browser, move, platform_of, possible, set_headers, why_not
 from .registry import FLAGS
 from .report import Difference, differences, facts
 from .rows import Ext, FieldError, Node, Rows, build, merge, shown, to_json
@@ -256,6 +259,54 @@ class Profile(_core.BrowserProfile):
         except FieldError as error:
             raise error_of(error) from None
 
+    def variant(self, *, locale: str | Iterable[str] | None = None, platform: str | None = None) -> Profile:
+        """The same browser with other settings, as the options of that name on a client make it.
+
+        locale: languages as its user prefers them; text for one: a browser in that language; a sequence (or text with commas): exactly
+        these. platform: "windows", "macos", "linux", "android", "ios" or "ipados".
+        Raises TypeError and ValueError for what is no language and no platform; ProfileError where the browser sends no
+        accept-language, or is not on that platform.
+
+        >>> Profile.named("firefox_153").variant(platform="windows").user_agent
+        'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 Firefox/153.0'
+        """
+        settings = Persona.of(locale, platform)
+        return self if settings is None else settings.applied_to(self)
+
+    def _on(self, platform: str) -> Profile:
+        rows = self._rows_object()
+        if platform == rows.os:
+            return self
+        found = self._built_in_on(platform)
+        if found is not None:
+            return found
+        if not move(rows, platform):
+            known = possible(rows, lambda name: self._built_in_on(name) is not None)
+            reason = "%s cannot be on %s: %s; it can be on %s" % (
+                rows.id, platform, why_not(rows, platform), ", ".join(known) or "no platform that is named",
+            )  # fmt: skip
+            raise error_of(FieldError("platform", reason))
+        return self._make(rows, None, self._insists)
+
+    def _built_in_on(self, platform: str) -> Profile | None:
+        """The built-in profile of the same browser there; None: there is none, or this one is not built in itself."""
+        rows = self._rows_object()
+        if rows.id not in names() or self._key != _named(rows.id)._key:
+            return None
+        middle, end = "_%s_" % rows.version.partition(".")[0], "_" + platform
+        for name in names():
+            if name.endswith(end) and middle in name and is_same_browser(rows, _named(name)._rows_object()):
+                return _named(name)
+        return None
+
+    def _in(self, locale: str | tuple[str, ...]) -> Profile:
+        rows = self._rows_object()
+        value = accept_language(rows.user_agent, header(rows, "accept-language"), locale)
+        if value is None:
+            raise error_of(FieldError("locale", "%s sends no accept-language of a browser that is known" % rows.id))
+        set_headers(rows, {"accept-language": value})
+        return self._make(rows, None, self._insists)
+
     def _with(self, stream_id: int | None = None, permute: bool | None = None) -> Profile:
         """The same with another first stream id, or with the extensions in a fixed order."""
         rows = self._rows_object()
@@ -377,7 +428,7 @@ class Profile(_core.BrowserProfile):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._source is None and self.id in names():
+        if self._source is None and self.id in names() and self._key == _named(self.id)._key:
             return Profile.named, (self.id,)
         return _unpickle, (self.to_dict(), self._insists)
 
@@ -442,28 +493,62 @@ def resolve(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Persona:
+    """What `locale` and `platform` say, checked. locale: as of languages_of."""
+
+    locale: str | tuple[str, ...] | None = None
+    platform: str | None = None
+
+    @classmethod
+    def of(cls, locale: Any, platform: Any) -> Persona | None:
+        """None: nothing is said. Raises TypeError, ValueError."""
+        if locale is None and platform is None:
+            return None
+        return cls(
+            None if locale is None else languages_of(locale),
+            None if platform is None else platform_of(platform),
+        )
+
+    def over(self, other: Persona | None) -> Persona:
+        """This one, with what the other says beyond it."""
+        if other is None:
+            return self
+        return Persona(
+            other.locale if self.locale is None else self.locale,
+            other.platform if self.platform is None else self.platform,
+        )
+
+    def applied_to(self, profile: Profile) -> Profile:
+        """Raises ProfileError."""
+        if self.platform is not None:
+            profile = profile._on(self.platform)
+        return profile if self.locale is None else profile._in(self.locale)
+
+
 @cache
 def _named(name: str) -> Profile:
     return Profile.named(name if name in names() else "chrome_133")
 
 
-@cache
-def _builtin_variant(name: str, stream_id: int | None, permute: bool | None) -> Profile:
-    return _named(name)._with(stream_id, permute)
+# Bounded, because languages may be made of foreign data.
+@lru_cache(maxsize=256)
+def _builtin_variant(name: str, stream_id: int | None, permute: bool | None, persona: Persona | None) -> Profile:
+    profile = _named(name) if persona is None else persona.applied_to(_named(name))
+    return profile if stream_id is None and permute is None else profile._with(stream_id, permute)
 
 
-def variant(identifier: Any, stream_id: Any, random_order: Any) -> Any:
-    """The identifier with a first stream id, where that is odd and positive, and with extensions in fixed order where
-    random_order is False."""
+def variant(identifier: Any, stream_id: Any, random_order: Any, persona: Persona | None = None) -> Any:
+    """The identifier with a first stream id, where that is odd and positive, with extensions in fixed order where random_order is
+    False, and as the persona says. Raises ProfileError."""
     wanted = stream_id if isinstance(stream_id, int) and 0 < stream_id <= 0x7FFFFFFF and stream_id % 2 else None
     permute = False if random_order is False else None
-    if wanted is None and permute is None:
+    if wanted is None and permute is None and persona is None:
         return identifier
-    if isinstance(identifier, Profile):
-        return identifier._with(wanted, permute)
-    name = identifier if isinstance(identifier, str) and identifier in names() else "chrome_133"
-    return (
-        _builtin_variant(name, wanted, permute)
-        if wanted is None or wanted < 1000
-        else _named(name)._with(wanted, permute)
-    )
+    if not isinstance(identifier, Profile):
+        name = identifier if isinstance(identifier, str) and identifier in names() else "chrome_133"
+        if wanted is None or wanted < 1000:
+            return _builtin_variant(name, wanted, permute, persona)
+        identifier = _named(name)
+    profile = identifier if persona is None else persona.applied_to(identifier)
+    return profile if wanted is None and permute is None else profile._with(wanted, permute)
