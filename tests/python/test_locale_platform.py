@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Twin
 
 import tls_requests
 from peers.certs import Pair
@@ -62,7 +61,7 @@ def url(shown: Shown) -> str:
 
 
 @pytest.mark.parametrize("http2", [True, False])
-def test_of_a_client(twin: Twin, shown: Shown, url: str, ca_file: str, http2: bool) -> None:
+def test_of_a_client(twin: Any, shown: Shown, url: str, ca_file: str, http2: bool) -> None:
     with twin.client(verify=ca_file, http2=http2) as plain:
         plain.get(url)
         names = shown.names
@@ -86,7 +85,7 @@ def test_of_a_client(twin: Twin, shown: Shown, url: str, ca_file: str, http2: bo
         assert client.fingerprint().user_agent == WINDOWS
 
 
-def test_settings_may_change(twin: Twin, shown: Shown, url: str, ca_file: str) -> None:
+def test_settings_may_change(twin: Any, shown: Shown, url: str, ca_file: str) -> None:
     with twin.client(verify=ca_file, client_identifier="firefox_153") as client:
         client.get(url)
         assert shown.last["accept-language"] == "en-US,en;q=0.9" and (client.locale, client.platform) == (None, None)
@@ -112,7 +111,7 @@ def test_settings_may_change(twin: Twin, shown: Shown, url: str, ca_file: str) -
         assert shown.last["accept-language"] == "en-US,en;q=0.9"
 
 
-def test_of_one_request(twin: Twin, shown: Shown, url: str, ca_file: str) -> None:
+def test_of_one_request(twin: Any, shown: Shown, url: str, ca_file: str) -> None:
     with twin.client(verify=ca_file, locale="de") as client:
         client.get(url, locale="fr", platform="linux")
         assert shown.last["accept-language"] == "fr-FR,fr;q=0.9,en-US;q=0.8,en;q=0.7"
@@ -131,7 +130,7 @@ def test_of_a_function(shown: Shown, url: str, ca_file: str) -> None:
     assert (shown.last["accept-language"], shown.last["user-agent"]) == ("ja,en-US;q=0.9,en;q=0.8", WINDOWS)
 
 
-def test_a_profile_and_a_rotator(twin: Twin, shown: Shown, url: str, ca_file: str) -> None:
+def test_a_profile_and_a_rotator(twin: Any, shown: Shown, url: str, ca_file: str) -> None:
     mine = Profile.named("firefox_153").variant(locale="it")
     with twin.client(verify=ca_file, client_identifier=mine, platform="windows") as client:
         client.get(url)
@@ -147,7 +146,7 @@ def test_a_profile_and_a_rotator(twin: Twin, shown: Shown, url: str, ca_file: st
         assert agents == {"Safari/537.36", "Firefox/153.0"}
 
 
-def test_a_header_of_the_caller_wins(twin: Twin, shown: Shown, url: str, ca_file: str) -> None:
+def test_a_header_of_the_caller_wins(twin: Any, shown: Shown, url: str, ca_file: str) -> None:
     with twin.client(verify=ca_file, locale="de") as client:
         client.get(url, headers={"Accept-Language": "nl"})
         assert [value for name, value in shown.requests[-1].headers if name.lower() == "accept-language"] == ["nl"]
@@ -183,7 +182,7 @@ def test_equal_settings_share_connections_and_others_do_not(shown: Shown, url: s
     ],
 )
 def test_what_is_refused_is_refused_before_anything_is_sent(
-    twin: Twin, shown: Shown, url: str, ca_file: str, options: dict[str, Any], error: type[Exception]
+    twin: Any, shown: Shown, url: str, ca_file: str, options: dict[str, Any], error: type[Exception]
 ) -> None:
     connections = len(shown.connections)
     with pytest.raises(error, match=f"^{next(iter(options))}"):
@@ -198,7 +197,7 @@ def test_what_is_refused_is_refused_before_anything_is_sent(
     assert len(shown.connections) == connections and shown.requests == []
 
 
-def test_a_browser_that_is_not_there(twin: Twin, shown: Shown, url: str, ca_file: str) -> None:
+def test_a_browser_that_is_not_there(twin: Any, shown: Shown, url: str, ca_file: str) -> None:
     connections = len(shown.connections)
     with pytest.raises(exceptions.ProfileError, match="WebKit") as caught:
         twin.client(platform="ios")
@@ -232,7 +231,7 @@ def warned(call: Any, *arguments: Any, **options: Any) -> list[str]:
     return [str(item.message) for item in caught if item.category is exceptions.ContradictionWarning]
 
 
-def test_contradictions_warn(twin: Twin, shown: Shown, url: str, ca_file: str) -> None:
+def test_contradictions_warn(twin: Any, shown: Shown, url: str, ca_file: str) -> None:
     linux = {
         "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/133.0.0.0 Safari/537.36"
     }
