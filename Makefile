@@ -2,7 +2,7 @@
 #
 # Variables: BUILD (output folder), MODE (plain, asan, tsan, fuzz), MODULES (the layers to build, lowest first),
 # TEST (a prefix of C test names, or pytest arguments), URL (make demo URL=https://...), SECONDS (each fuzzer; make chaos),
-# REQUESTS (make soak), SEED (make chaos; 0: drawn).
+# REQUESTS (make soak), SEED (make chaos, make fuzz-python; 0: drawn).
 
 PYTHON ?= python3
 CC ?= cc
@@ -89,9 +89,18 @@ test-fuzz: $(REPLAY_BIN)
 		name=$$(basename $$program | sed s/replay_//); \
 		echo "replay $$name"; $$program tests/corpus/$$name || exit 1; done
 
+# Targets that are Python (tests/fuzz/fuzz_<name>.py); the tests replay their corpora.
+PYTHON_FUZZERS := $(patsubst tests/fuzz/fuzz_%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
+
 fuzz:
 	$(MAKE) MODE=fuzz fuzz-run
-.PHONY: fuzz-run
+	$(MAKE) fuzz-python
+.PHONY: fuzz-run fuzz-python
+fuzz-python: venv ext
+	@for name in $(PYTHON_FUZZERS); do \
+		echo "fuzz $$name for $(SECONDS) s"; \
+		$(VENV)/bin/python tests/fuzz/fuzz_$$name.py --seconds $(SECONDS) --seed $(SEED) $(BUILD)/corpus/$$name \
+			tests/corpus/$$name || exit 1; done
 fuzz-run: $(FUZZ_BIN)
 	@for program in $(FUZZ_BIN); do \
 		name=$$(basename $$program | sed s/fuzz_//); mkdir -p $(BUILD)/corpus/$$name; \

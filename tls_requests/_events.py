@@ -56,14 +56,15 @@ class EventParser:
         self._id = self.last_event_id
         self._retry: int | None = None
 
-    def feed(self, piece: bytes) -> list[Event]:
-        """The events that are complete now. Raises EventStreamError for a line or an event larger than max_size."""
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """The events that are complete now, one by one, so that none is lost behind which something is wrong; to be read to the end. Raises
+        EventStreamError for a line or an event larger than max_size."""
         if self._at_start:
             piece = bytes(self._rest) + piece
             self._rest.clear()
             if len(piece) < len(_BOM) and _BOM.startswith(piece):
                 self._rest += piece
-                return []
+                return
             self._at_start = False
             if piece.startswith(_BOM):
                 piece = piece[len(_BOM) :]
@@ -75,23 +76,22 @@ class EventParser:
             self._after_cr = True
         lines = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._rest += lines[0]
-        if len(self._rest) > self._max_size:
-            raise EventStreamError(f"A line of the event stream has more than {self._max_size} bytes.")
-        if len(lines) == 1:
-            return []
-        lines[0] = bytes(self._rest)
-        self._rest[:] = lines.pop()
-        if len(self._rest) > self._max_size:
-            raise EventStreamError(f"A line of the event stream has more than {self._max_size} bytes.")
-        events = []
-        for line in lines:
-            if not line:
+        if len(lines) > 1:
+            lines[0] = bytes(self._rest)
+            self._rest[:] = lines.pop()
+            for line in lines:
+                self._check(line)
+                if line:
+                    self._field(line)
+                    continue
                 event = self._dispatch()
                 if event is not None:
-                    events.append(event)
-            else:
-                self._field(line)
-        return events
+                    yield event
+        self._check(self._rest)
+
+    def _check(self, line: bytes | bytearray) -> None:
+        if len(line) > self._max_size:
+            raise EventStreamError(f"A line of the event stream has more than {self._max_size} bytes.")
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
@@ -106,7 +106,7 @@ class EventParser:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit() and len(value) <= 10:
+        elif name == b"retry" and value.isdigit() and len(value.lstrip(b"0")) <= 10:
             self._retry = self.retry = int(value)
 
     def _dispatch(self) -> Event | None:

@@ -28,6 +28,10 @@ CASES: list[tuple[bytes, list[tuple[str, str, str, int | None]]]] = [
     ),
     (b"id: 1\0\ndata: a\n\n", [("message", "a", "", None)]),
     (b"retry: 10\ndata: a\n\nretry: x\nretry: -1\ndata: b\n\n", [("message", "a", "", 10), ("message", "b", "", None)]),
+    (
+        b"retry: 00000000000012\ndata: a\n\nretry: 99999999999\ndata: b\n\n",
+        [("message", "a", "", 12), ("message", "b", "", None)],
+    ),
     (b"foo: bar\nDATA: x\ndata : y\n\n", []),
     ("data: ä€😀\n\n".encode(), [("message", "ä€😀", "", None)]),
     (b"data: \xff\xe2\x82\n\n", [("message", "\ufffd\ufffd", "", None)]),
@@ -43,12 +47,12 @@ def expected(rows: list[tuple[str, str, str, int | None]]) -> list[Event]:
 
 @pytest.mark.parametrize(("stream", "rows"), CASES)
 def test_whole_bytewise_and_at_each_split(stream: bytes, rows: list[tuple[str, str, str, int | None]]) -> None:
-    assert EventParser().feed(stream) == expected(rows)
+    assert list(EventParser().feed(stream)) == expected(rows)
     parser = EventParser()
     assert [event for byte in stream for event in parser.feed(bytes([byte]))] == expected(rows)
     for cut in range(len(stream) + 1):
         parser = EventParser()
-        assert parser.feed(stream[:cut]) + parser.feed(stream[cut:]) == expected(rows)
+        assert [*parser.feed(stream[:cut]), *parser.feed(stream[cut:])] == expected(rows)
 
 
 def test_random_splits_of_random_streams() -> None:
@@ -75,7 +79,7 @@ def test_random_splits_of_random_streams() -> None:
             )
             for _ in range(rng.randrange(60))
         )
-        whole = EventParser().feed(stream)
+        whole = list(EventParser().feed(stream))
         parser, got, at = EventParser(), [], 0
         while at < len(stream):
             step = rng.randrange(1, 6)
@@ -86,22 +90,35 @@ def test_random_splits_of_random_streams() -> None:
 
 def test_limits() -> None:
     parser = EventParser(max_size=10)
-    assert parser.feed(b"data: 1234\n\n") == [Event("message", "1234", "")]
+    assert list(parser.feed(b"data: 1234\n\n")) == [Event("message", "1234", "")]
     with pytest.raises(EventStreamError, match="line"):
-        EventParser(max_size=10).feed(b"data: 12345")
+        list(EventParser(max_size=10).feed(b"data: 12345"))
     parser = EventParser(max_size=10)
     with pytest.raises(EventStreamError, match="event"):
         for _ in range(6):
-            parser.feed(b"data: 1\n")
+            list(parser.feed(b"data: 1\n"))
+
+
+@pytest.mark.parametrize("bad", [b": a long comment\n", b"event: much too long\n", b"data: 12345", b"data: 1\n" * 6])
+def test_what_comes_before_something_too_large_is_given(bad: bytes) -> None:
+    """However it is cut: what is complete before comes out, then the error."""
+    stream = b"data: a\n\nid: 7\ndata: b\n\n" + bad + b"\n\ndata: c\n\n"
+    for pieces in ([stream], [bytes([byte]) for byte in stream]):
+        parser, got = EventParser(max_size=10), []
+        with pytest.raises(EventStreamError):
+            for piece in pieces:
+                for event in parser.feed(piece):
+                    got.append((event.data, parser.last_event_id))
+        assert got == [("a", ""), ("b", "7")]
 
 
 def test_the_id_outlives_a_stream() -> None:
     parser = EventParser(last_event_id="3")
-    assert parser.feed(b"data: a\n\n") == [Event("message", "a", "3")]
-    parser.feed(b"id: 4\n\nid: 5\n")
+    assert list(parser.feed(b"data: a\n\n")) == [Event("message", "a", "3")]
+    assert list(parser.feed(b"id: 4\n\nid: 5\n")) == []
     assert parser.last_event_id == "4"
     parser.reset()
-    assert parser.feed(b"data: b\n\n") == [Event("message", "b", "4")]
+    assert list(parser.feed(b"data: b\n\n")) == [Event("message", "b", "4")]
 
 
 def test_json() -> None:

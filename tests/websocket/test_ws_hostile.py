@@ -90,6 +90,13 @@ VIOLATIONS: dict[str, tuple[bytes, int, type[WebSocketError]]] = {
     "a long frame": (frame(BINARY, b"x" * 200_000), 1009, WebSocketTooBig),
     "a long message": (frame(BINARY, b"x" * 60_000, fin=False) + frame(CONT, b"x" * 60_000), 1009, WebSocketTooBig),
     "one byte too many": (frame(BINARY, b"x" * 100_001), 1009, WebSocketTooBig),
+    # The first thing that is wrong counts, whatever comes with it.
+    "bad text before a bad frame": (frame(TEXT, b"\xff") + frame(3) + frame(PING), 1007, WebSocketInvalidText),
+    "too much before a masked frame": (
+        frame(BINARY, b"x" * 100_001) + frame(TEXT, b"x", mask=b"abcd"),
+        1009,
+        WebSocketTooBig,
+    ),
 }
 DEFLATE_VIOLATIONS: dict[str, tuple[bytes, int, type[WebSocketError]]] = {
     "no deflate": (frame(TEXT, b"\xff\xff\xff\xff", rsv=4), 1002, WebSocketProtocolError),
@@ -109,6 +116,7 @@ DEFLATE_VIOLATIONS: dict[str, tuple[bytes, int, type[WebSocketError]]] = {
         WebSocketTooBig,
     ),
     "inflated text that is no UTF-8": (frame(TEXT, deflated(b"\xff\xfe"), rsv=4), 1007, WebSocketInvalidText),
+    "many ended streams": (frame(TEXT, b"\x03\0" * 50_000, rsv=4), 1002, WebSocketProtocolError),
 }
 CASES = [(name, (), *case) for name, case in VIOLATIONS.items()]
 CASES += [(name, (DEFLATE,), *case) for name, case in DEFLATE_VIOLATIONS.items()]
@@ -154,6 +162,38 @@ def test_the_largest_message_and_control_frames_between(api: Any, raw: Any) -> N
         with pytest.raises(WebSocketClosed):
             socket.receive(10)
     assert (socket.close_code, socket.close_reason) == (1000, "fine")
+
+
+def test_a_close_between_fragments(api: Any, raw: Any) -> None:
+    """RFC 6455 5.4: control frames may come there, closes too."""
+
+    def behave(server: Raw) -> None:
+        server.send(frame(TEXT, b"before") + frame(TEXT, b"half", fin=False) + closing(1001, b"restart"))
+        assert server.close_code() == 1001
+
+    with api.open(raw(behave)) as socket:
+        assert socket.receive(10) == "before"
+        with pytest.raises(WebSocketClosed) as info:
+            socket.receive(10)
+    assert type(info.value) is WebSocketClosed
+    assert (socket.close_code, socket.close_reason) == (1001, "restart")
+
+
+@pytest.mark.parametrize("fields", [DEFLATE, DEFLATE + "; server_no_context_takeover"])
+def test_deflate_streams_that_end(api: Any, raw: Any, fields: str) -> None:
+    """RFC 7692 7.2.3.4: a message may be the end of its DEFLATE stream; the next one begins another, which may point back all the same."""
+    packer = zlib.compressobj(wbits=-15)
+    ended = packer.compress(b"Hello, Hello") + packer.flush(zlib.Z_FINISH) + b"\0"
+    packer = zlib.compressobj(wbits=-15, zdict=b"Hello, Hello" if fields == DEFLATE else b"")
+    pointing = packer.compress(b"Hello, Hello, again") + packer.flush(zlib.Z_FINISH) + b"\0"
+
+    def behave(server: Raw) -> None:
+        server.send(frame(TEXT, ended, rsv=4) + frame(TEXT, pointing[:3], fin=False, rsv=4) + frame(CONT, pointing[3:]))
+        server.send(frame(TEXT, deflated(b"third"), rsv=4) + closing(1000))
+        server.close_code()
+
+    with api.open(raw(behave, fields)) as socket:
+        assert [socket.receive(10) for _ in range(3)] == ["Hello, Hello", "Hello, Hello, again", "third"]
 
 
 def test_utf8_over_frames_bytewise(api: Any, raw: Any) -> None:
