@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .exceptions import ClientClosed, EventStreamError, HTTPError, StreamClosed
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
 
@@ -243,10 +244,13 @@ class Events(_Source):
         request._options["head_limit"] = True
         response = self._client.send(request, auth=self._auth, follow_redirects=self._follow, stream=True)
         try:
-            return self._check(response)
+            going = self._check(response)
         except EventStreamError:
             response.close()
             raise
+        if self._closed:
+            response.close()  # it was closed meanwhile
+        return going and not self._closed
 
     def __enter__(self) -> Events:
         """Send the request: what is wrong with the first answer is raised here."""
@@ -308,18 +312,26 @@ class Events(_Source):
 class AsyncEvents(_Source):
     """Events of one URL, as they come; `client.events(url)` makes them. Iterate, in an `async with` block or not."""
 
+    _wake: asyncio.Event
+
     async def _open(self) -> bool:
         request = await self._client.abuild_request("GET", self._url, **self._request_arguments())
         request._options["head_limit"] = True
         response = await self._client.send(request, auth=self._auth, follow_redirects=self._follow, stream=True)
         try:
-            return self._check(response)
+            going = self._check(response)
         except EventStreamError:
             await response.aclose()
             raise
+        if self._closed:
+            await response.aclose()  # it was closed meanwhile
+        return going and not self._closed
 
     async def __aenter__(self) -> AsyncEvents:
         """Send the request: what is wrong with the first answer is raised here."""
+        import asyncio
+
+        self._wake = asyncio.Event()
         if self.response is None:
             await self._open()
         return self
@@ -363,12 +375,17 @@ class AsyncEvents(_Source):
                 self.response = None
                 delay = self._lost(error)
                 if not self._closed:
-                    await asyncio.sleep(delay)
+                    try:
+                        await asyncio.wait_for(self._wake.wait(), delay)
+                    except asyncio.TimeoutError:
+                        pass
         finally:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """End it. Any number of times."""
+        """End it; a task that waits in the iteration comes back. Any number of times."""
         self._closed = True
+        if hasattr(self, "_wake"):
+            self._wake.set()
         if self.response is not None:
             await self.response.aclose()

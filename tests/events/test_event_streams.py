@@ -283,3 +283,73 @@ def test_fields_are_the_browsers(reader: Reader, fake: Any, root: Any, identifie
     ]
     sent = server.requests[0].head.decode("ascii").split("\r\n")[1:-1]
     assert sent == expected
+
+
+def close_from_elsewhere(reader: Reader, url: str, when: threading.Event) -> tuple[list[str], float]:
+    """Reads events until another thread or task closes them, soon after `when`: the data, and how long after it the iteration ended."""
+    found: list[str] = []
+    closed: list[float] = []
+    reader.events = reader.client.events(url)
+    if not reader.is_async:
+
+        def close() -> None:
+            assert when.wait(10)
+            time.sleep(0.1)
+            closed.append(time.monotonic())
+            reader.events.close()
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        found += [event.data for event in reader.events]
+        thread.join()
+        return found, time.monotonic() - closed[0]
+
+    async def run() -> float:
+        async def aclose() -> None:
+            while not when.is_set():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            closed.append(time.monotonic())
+            await reader.events.aclose()
+
+        task = asyncio.ensure_future(aclose())
+        async for event in reader.events:
+            found.append(event.data)
+        ended = time.monotonic()
+        await task
+        return ended - closed[0]
+
+    return found, reader.run(run())
+
+
+def test_closed_while_it_waits_for_the_next_connection(reader: Reader, fake: Any) -> None:
+    sent = threading.Event()
+
+    def behave(link: Link) -> None:
+        link.request()
+        link.send(HEAD + b"retry: 60000\ndata: 1\n\n")
+        sent.set()
+
+    found, late = close_from_elsewhere(reader, url_of(fake(behave)), sent)
+    assert found == ["1"] and late < 2
+
+
+def test_closed_while_it_asks_again(reader: Reader, fake: Any) -> None:
+    """The next answer is on its way: none of its events is given."""
+    asked = threading.Event()
+    turns: list[int] = []
+
+    def behave(link: Link) -> None:
+        link.request()
+        turns.append(1)
+        if len(turns) == 1:
+            link.send(HEAD + b"retry: 1\ndata: 1\n\n")
+            return
+        asked.set()
+        time.sleep(0.5)  # so long that it is closed before the answer comes
+        link.send(HEAD + b"data: 2\n\n")
+        link.hold()
+
+    found, late = close_from_elsewhere(reader, url_of(fake(behave)), asked)
+    assert found == ["1"] and late < 2
+    assert reader.events.closed and len(turns) == 2
