@@ -1,8 +1,9 @@
 """Requests through a relay that treats connections badly, and what must hold: `make chaos SECONDS=600`.
 
 64 at once, half of them by threads with one blocking client, half by tasks with one asynchronous client: whole and streamed answers, uploads from memory and
-from iterators, downloads into files, redirects, cancelled tasks; over HTTP/2 and HTTP/1.1, from nginx and Go. Each must end within its limit (and a
-margin for a busy machine) in an answer whose body has the right hash or in a typed error; in the end nothing may be left.
+from iterators, downloads into files, redirects, cancelled tasks; over HTTP/2 and HTTP/1.1, from nginx and Go; WebSockets that echo, over both, with node and
+hypercorn; event streams, read once or with reconnections. Each must end within its limit (and a margin for a busy machine) in an answer whose body
+has the right hash, in messages and events that are right and in order, or in a typed error; in the end nothing may be left.
 
 Prints a JSON object on its last line; the exit status is 0 when everything held.
 """
@@ -28,6 +29,7 @@ from left import differences, rss, state
 from peers import free_port, start
 from peers.certs import Authority
 from peers.servers import start_go, start_nginx
+from peers.sockets import start_hypercorn, start_node_ws
 from tls_requests import exceptions
 
 HERE = Path(__file__).resolve().parent
@@ -35,11 +37,20 @@ CONCURRENT = 64
 MARGIN = 3.0  # seconds beyond its limit that a request may take on a machine that does other things, too
 SIZES = (0, 1, 1000, 16_000, 100_000, 1_000_000, 3_000_000)
 KINDS = ("whole", "streamed", "left", "upload", "upload_pieces", "download", "redirect", "late", "cancel")
+KINDS += ("websocket", "websocket", "websocket_left", "events", "events_again", "events_again")
+MESSAGE_SIZES = (0, 1, 100, 1000, 16_000, 100_000)
+# A WebSocket's own: pings that find a stalled connection while a message is being sent, and the closing handshake.
+PING, PONG, CLOSING = 0.5, 1.0, 1.0
 # What a connection that is cut, reset or stalled may end in. Others (INTERNAL, a protocol violation that the relay cannot have made) are faults.
 EXPECTED = {
     "BODY_TRUNCATED", "CANCELLED", "CLOSED_EARLY", "CONNECT_REFUSED", "CONNECT_RESET", "CONNECT_TIMEOUT", "H2_GOAWAY", "H2_RESET", "HTTP1_CLOSED",
     "TIMEOUT_CONNECT", "TIMEOUT_READ", "TIMEOUT_TOTAL", "TIMEOUT_TLS", "TIMEOUT_WRITE", "TIMEOUT_POOL", "TLS_CLOSED", "CONNECT_CLOSED",
+    "WebSocketClosed 1006", "WebSocketTimeout None",
 }  # fmt: skip
+
+
+class Given(Exception):
+    """A program's own end of a session."""
 
 
 def pattern(size: int) -> bytes:
@@ -71,6 +82,7 @@ class Chaos:
         origin = dice.choice(("go", "go1"))
         path = f"/pattern/{size}"
         digest = self.hashes[size]
+        num = 0
         if kind in ("whole", "streamed", "download") and dice.random() < 0.3:
             origin, path, digest = dice.choice(("nginx", "nginx1", "plain")), "/big", self.big
         if kind.startswith("upload"):
@@ -79,11 +91,20 @@ class Chaos:
             path = "/redirect/4"
         elif kind == "late":
             path = "/slow/3000"
+        elif kind.startswith("websocket"):
+            origin, path = dice.choice(("node", "hypercorn", "hypercorn", "hypercorn1")), "/echo"
+        elif kind.startswith("events"):
+            num = dice.choice((1, 10, 200))
+            path = f"/events/{num}?slow={dice.choice((0, 0, 20, 100))}"
         limit = dice.uniform(0.05, 0.5) if kind == "late" else dice.uniform(1, 5)
         return {
             "kind": kind,
             "url": self.urls[origin] + path,
-            "http2": "auto" if origin in ("go", "nginx") else False,
+            # hypercorn's wsproto garbles a compressed message in fragments when a ping of ours comes between them.
+            "compression": origin == "node",
+            "http2": "auto" if origin in ("go", "nginx", "hypercorn") else False,
+            "num": num,
+            "messages": [(dice.choice(MESSAGE_SIZES), dice.choice("tbf")) for _ in range(dice.randrange(1, 8))],
             "limit": limit,
             "size": size,
             "digest": digest,
@@ -111,13 +132,21 @@ class Chaos:
         elif isinstance(outcome, (asyncio.CancelledError,)):
             name = "cancelled"
             fault = "" if ask["kind"] == "cancel" else "cancelled by nobody"
+        elif isinstance(outcome, Given):
+            name = "given up"
         elif isinstance(outcome, exceptions.HTTPError):
             name = getattr(outcome, "code", None) or type(outcome).__name__
+            if isinstance(outcome, exceptions.WebSocketError):
+                name = f"{type(outcome).__name__} {outcome.close_code}"
             if name not in EXPECTED:
                 fault = f"unexpected {type(outcome).__name__} {name}: {outcome}"
         elif outcome is not None:
             fault = f"untyped {outcome!r}"
         limit = ask["limit"] * (5 if ask["kind"] == "redirect" else 1)  # each hop has it
+        if ask["kind"].startswith("websocket"):
+            limit += PING + PONG + CLOSING
+        elif ask["kind"] == "events":
+            limit = 2 * limit + 8  # head and silence have it, each; what is sent slowly may take as long as that does
         if took > limit + MARGIN:
             fault = f"{took:.2f} s for a limit of {limit:.2f} ({name}) {fault}"
         with self.lock:
@@ -155,11 +184,123 @@ class Chaos:
                     with self.lock:
                         self.faults.append(f"download left {suffix}")
 
+    # ------------------------------------------------------------------------------------------------- WebSockets, events
+
+    def message(self, size: int, form: str) -> str | bytes:
+        body = pattern(size)
+        return body.hex()[:size] if form == "t" else body
+
+    def websocket(self, client: Any, ask: dict[str, Any]) -> Any:
+        return client.websocket(
+            ask["url"],
+            **self.arguments(ask),
+            ping_interval=PING,
+            pong_timeout=PONG,
+            close_timeout=CLOSING,
+            compression=ask["compression"],
+            max_message_size=200_000,
+        )
+
+    def same(self, sent: str | bytes, got: str | bytes) -> None:
+        right = (
+            type(sent) is type(got)
+            and hashlib.sha256(self.raw(sent)).digest() == hashlib.sha256(self.raw(got)).digest()
+        )
+        assert right, f"{type(got).__name__} of {len(got)} for {type(sent).__name__} of {len(sent)}: {got[:20]!r}"
+
+    def raw(self, message: str | bytes) -> bytes:
+        return message.encode() if isinstance(message, str) else message
+
+    def websocket_blocking(self, client: Any, ask: dict[str, Any]) -> None:
+        deadline = time.monotonic() + ask["limit"]
+        with self.websocket(client, ask) as socket:
+            for size, form in ask["messages"]:
+                message = self.message(size, form)
+                if form == "f":
+                    socket.send(message[at : at + 7001] for at in range(0, max(size, 1), 7001))
+                else:
+                    socket.send(message)
+                if ask["kind"] == "websocket_left":
+                    raise Given
+                self.same(message, socket.receive(max(deadline - time.monotonic(), 0.05)))
+
+    async def websocket_async(self, client: Any, ask: dict[str, Any]) -> None:
+        deadline = time.monotonic() + ask["limit"]
+        async with self.websocket(client, ask) as socket:
+            for size, form in ask["messages"]:
+                message = self.message(size, form)
+                if form == "f":
+                    await socket.send(message[at : at + 7001] for at in range(0, max(size, 1), 7001))
+                else:
+                    await socket.send(message)
+                if ask["kind"] == "websocket_left":
+                    raise Given
+                self.same(message, await socket.receive(max(deadline - time.monotonic(), 0.05)))
+
+    def events(self, client: Any, ask: dict[str, Any]) -> Any:
+        """events: one stream. events_again: as many as are needed, until all events are there, failures pile up, or the limit is over."""
+        again = ask["kind"] == "events_again"
+        limit = ask["limit"] / 4 if again else ask["limit"]
+        arguments = {"timeout": {"total": limit}, "http2": ask["http2"]}
+        return client.events(
+            ask["url"], **arguments, reconnect=again, retry=0.02, max_delay=0.2, max_failures=3, idle_timeout=limit
+        )
+
+    def next_event(self, ask: dict[str, Any], event: Any, num: int) -> None:
+        expected = (str(num), f"{num}\n{'x' * (num * 37 % 2000)}", 20 if num == 0 else event.retry)
+        assert (event.id, event.data, event.retry) == expected, f"event {event.id!r} for {num}"
+
+    def all_events(self, ask: dict[str, Any], num: int, over: bool) -> None:
+        if over and num < ask["num"]:
+            raise Given
+        assert num == ask["num"], f"{num} of {ask['num']} events"
+
+    def events_blocking(self, client: Any, ask: dict[str, Any]) -> None:
+        num = 0
+        events = self.events(client, ask)
+        timer = threading.Timer(ask["limit"], events.close)
+        if ask["kind"] == "events_again":
+            timer.start()
+        try:
+            with events:
+                for event in events:
+                    self.next_event(ask, event, num)
+                    num += 1
+            self.all_events(ask, num, timer.finished.is_set())
+        finally:
+            timer.cancel()
+            if timer.ident is not None:
+                timer.join()
+
+    async def events_async(self, client: Any, ask: dict[str, Any]) -> None:
+        num = 0
+        events = self.events(client, ask)
+
+        async def close() -> None:
+            await asyncio.sleep(ask["limit"])
+            await events.aclose()
+
+        timer = asyncio.ensure_future(close()) if ask["kind"] == "events_again" else None
+        try:
+            async with events:
+                async for event in events:
+                    self.next_event(ask, event, num)
+                    num += 1
+            self.all_events(ask, num, timer is not None and timer.done())
+        finally:
+            if timer is not None:
+                timer.cancel()
+                await asyncio.gather(timer, return_exceptions=True)
+
     # ---------------------------------------------------------------------------------------------------- doing it
 
     def ask_blocking(self, client: Any, ask: dict[str, Any]) -> None:
         url, kind, arguments = ask["url"], ask["kind"], self.arguments(ask)
-        if kind in ("whole", "redirect", "late", "cancel"):
+        if kind.startswith("websocket"):
+            self.websocket_blocking(client, ask)
+        elif kind.startswith("events"):
+            self.events_blocking(client, ask)
+        elif kind in ("whole", "redirect", "late", "cancel"):
             response = client.get(url, **arguments)
             self.check(ask, response, hashlib.sha256(response.content).hexdigest())
         elif kind in ("streamed", "left"):
@@ -182,7 +323,11 @@ class Chaos:
 
     async def ask_async(self, client: Any, ask: dict[str, Any]) -> None:
         url, kind, arguments = ask["url"], ask["kind"], self.arguments(ask)
-        if kind == "cancel":
+        if kind.startswith("websocket"):
+            await self.websocket_async(client, ask)
+        elif kind.startswith("events"):
+            await self.events_async(client, ask)
+        elif kind == "cancel":
             task = asyncio.ensure_future(client.get(url, **arguments))
             await asyncio.sleep(ask["after"])
             task.cancel()
@@ -271,7 +416,12 @@ def main() -> int:
         folder = Path(name)
         authority = Authority(folder)
         pair = authority.issue("server")
-        with start_nginx(pair, 2) as nginx, start_go(pair) as go:
+        with (
+            start_nginx(pair, 2) as nginx,
+            start_go(pair) as go,
+            start_node_ws(pair) as node,
+            start_hypercorn(pair) as hypercorn,
+        ):
             big = hashlib.sha256((nginx.folder / "root" / "big").read_bytes()).hexdigest()
             targets = {
                 "go": go.port,
@@ -279,6 +429,9 @@ def main() -> int:
                 "nginx": nginx.ports["https"],
                 "nginx1": nginx.ports["https1"],
                 "plain": nginx.ports["http"],
+                "node": node.port,
+                "hypercorn": hypercorn.port,
+                "hypercorn1": hypercorn.port,
             }
             ports = {label: free_port() for label in targets}
             pairs = [f"{ports[label]}:{targets[label]}" for label in targets]

@@ -19,6 +19,7 @@ import pytest
 import tls_requests
 from peers import Peer, PeerError, find_program, free_port, start
 from peers.certs import Pair
+from peers.sockets import start_hypercorn, start_node_ws
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -169,21 +170,6 @@ def websockets_server(handler: Callable[[Any], Any] = echo, pair: Pair | None = 
         loop.call_soon_threadsafe(stop[0].set)
         thread.join(10)
         loop.close()
-
-
-def start_hypercorn(pair: Pair) -> Peer:
-    """hypercorn: "https" with h2 (and RFC 8441) and http/1.1."""
-    port = free_port()
-    command = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}"]
-    command += ["--certfile", str(pair.cert), "--keyfile", str(pair.key)]
-    command += ["--graceful-timeout", "1", "asgi_app:app"]
-    return start("hypercorn", command, {"https": port}, env={"PYTHONPATH": str(HERE / "servers")})
-
-
-def start_node_ws(pair: Pair) -> Peer:
-    port = free_port()
-    env = {"PEER_PORT": str(port), "PEER_CERT": str(pair.cert), "PEER_KEY": str(pair.key)}
-    return start("node-ws", [find_program("node"), str(HERE / "servers" / "node_ws.js")], {"https": port}, env=env)
 
 
 def start_go_ws(pair: Pair) -> Peer:

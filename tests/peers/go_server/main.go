@@ -1,5 +1,5 @@
 // Go's net/http as a peer: HTTP/2 and HTTP/1.1 over TLS, X25519MLKEM768 included. Answers with JSON of what it received
-// and of the TLS connection; bodies in pieces: /digest, /pattern/N, /early/N, /duplex, /form; /bytes/N, /status/N, /redirect/N, /slow/MS, /chunked/N, /drop (closes in mid-body).
+// and of the TLS connection; bodies in pieces: /digest, /pattern/N, /early/N, /duplex, /form; /events/N; /bytes/N, /status/N, /redirect/N, /slow/MS, /chunked/N, /drop (closes in mid-body).
 package main
 
 import (
@@ -153,6 +153,28 @@ func main() {
 			}
 			if err != nil {
 				return
+			}
+		}
+	})
+	// /events/N: N events with the ids 0 to N-1, from the one behind Last-Event-ID; 204 when there are no more. ?slow=MS between flushes.
+	mux.HandleFunc("/events/", func(w http.ResponseWriter, r *http.Request) {
+		next := 0
+		slow, _ := strconv.Atoi(r.URL.Query().Get("slow"))
+		if last := r.Header.Get("Last-Event-ID"); last != "" {
+			n, _ := strconv.Atoi(last)
+			next = n + 1
+		}
+		if next >= number(r) {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "retry: 20\n")
+		for ; next < number(r); next++ {
+			fmt.Fprintf(w, "id: %d\ndata: %d\ndata: %s\n\n", next, next, strings.Repeat("x", next*37%2000))
+			if next%3 == 0 {
+				w.(http.Flusher).Flush()
+				time.Sleep(time.Duration(slow) * time.Millisecond)
 			}
 		}
 	})
