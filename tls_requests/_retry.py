@@ -38,7 +38,9 @@ _TRANSIENT = frozenset(
         "H2_CALM",
         "CLOSED_EARLY",
         "BODY_TRUNCATED",
-        "PROXY_FAILED",
+        "PROXY_CONNECT",
+        "PROXY_CLOSED",
+        "PROXY_TIMEOUT",
     }
 )
 _IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")  # RFC 9110 9.2.2
@@ -215,11 +217,12 @@ def _retry_after(value: str | None) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return float(text[:12])
+        return float(text)
     from email.utils import parsedate_to_datetime
 
     try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        # Years, days and zones out of range are found in either step, as is what has more digits than a number of C's.
+        when = parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return max(0.0, when.timestamp() - time.time())
+    return max(0.0, when - time.time())

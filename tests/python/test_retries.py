@@ -15,7 +15,7 @@ import pytest
 
 import tls_requests
 from peers.fake import Fake, Link
-from tls_requests import Attempt, Retry, exceptions
+from tls_requests import Attempt, Retry, _retry, exceptions
 
 QUICK = Retry(3, backoff=0.01)
 
@@ -160,6 +160,45 @@ def test_retry_after(twin, form):
         assert tls_requests.get(server.url(), retries=careless).status_code == 200
     with serving(answers((503, "Retry-After: soon"), 200)) as server, twin.client(retries=QUICK) as client:
         assert client.get(server.url()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("0000000000000000000000", 2),
+        ("9" * 400, 1),  # longer than max_wait, whatever that number is
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 2),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", 2),
+        ("Fri, 99999999999999999999 Dec 2015 23:59:59 GMT", 2),
+        ("Mon, 01 Jan 0001 00:00:00 -0000", 2),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", 2),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 1),
+    ],
+)
+def test_retry_after_that_means_nothing(twin, value, sent):
+    """What cannot be read is as if it were not there; no text of the server's raises."""
+    policy = Retry(1, backoff=0.001)
+    with serving(answers((503, f"Retry-After: {value}"), 200)) as server, twin.client(retries=policy) as client:
+        assert client.get(server.url()).status_code == (200 if sent == 2 else 503)
+        assert len(server.requests) == sent
+
+
+def test_leading_zeros_of_retry_after():
+    assert _retry._retry_after("0000000000000003") == 3.0
+
+
+def test_a_proxy_that_is_away_for_a_moment(twin):
+    with twin.client(retries=QUICK, proxy="http://127.0.0.1:1") as client:
+        for method in ("GET", "POST"):  # nothing was sent
+            response = client.request(method, "http://localhost/")
+            assert response.error.code == "PROXY_CONNECT"
+            assert [attempt.error.code for attempt in response.attempts] == ["PROXY_CONNECT"] * 3
+
+
+def test_transient_failures_are_failures_that_exist():
+    from tls_requests._errors import ERRORS
+
+    assert set(ERRORS) >= _retry._TRANSIENT
 
 
 def test_each_try_has_its_own_time(twin):
