@@ -126,7 +126,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "TIMEOUT_FIRST_BYTE": (
         "FirstByteTimeout",
-        "read",
+        "wait",
         "timeout while waiting for the first byte of the answer.",
     ),
     "TIMEOUT_READ": (

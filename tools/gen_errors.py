@@ -26,7 +26,7 @@ PHASES = [
     ("TIMEOUT_POOL", "pool"),
     ("TIMEOUT_TLS", "tls"),
     ("TIMEOUT_WRITE", "send"),
-    ("TIMEOUT_FIRST_BYTE", "read"),
+    ("TIMEOUT_FIRST_BYTE", "wait"),
     ("URL_", "build"),
     ("HEADER_INVALID", "build"),
     ("METHOD_", "build"),

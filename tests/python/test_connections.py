@@ -608,7 +608,7 @@ def test_timeouts_as_objects(twin, site):
         with twin.client() as client:
             assert client.get(slow, timeout=timeout).error.code == code
             response = client.get(slow, timeout=timeout, requestHostOverride="localhost")  # by the chain
-            assert response.error.code == code
+            assert response.error.code == code and response.error.phase == "wait"
     assert issubclass(exceptions.FirstByteTimeout, exceptions.ReadTimeout)
     assert issubclass(exceptions.TLSTimeout, exceptions.ConnectTimeout)
     for bad in (0, -1, float("inf"), float("nan")):
