@@ -12,7 +12,7 @@ from .exceptions import HTTPError, ProfileError, ProxyError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -85,7 +85,7 @@ def new_session_id(client: BaseClient) -> str:
 # Failures on the way to the server: another exit may do better, and nothing was sent.
 _EXIT_PHASES = frozenset({"proxy", "connect", "tls"})
 _MAX_PROXY_RETRIES = 100
-_PERSONA_OPTIONS = frozenset({"locale", "platform"})
+_PERSONA_OPTIONS = frozenset({"locale", "platform", "clienthints"})
 _PROFILE_OPTIONS = _PERSONA_OPTIONS | {"customtlsclient", "streamid", "withrandomtlsextensionorder"}
 
 
@@ -115,10 +115,10 @@ def _is_profile(value: Any) -> bool:
 
 
 def _persona_of(options: dict[str, Any]) -> Any:
-    """A Persona of locale and platform, or None. Raises TypeError, ValueError."""
+    """A Persona of locale, platform and client_hints, or None. Raises TypeError, ValueError."""
     from ._fingerprint.profile import Persona
 
-    return Persona.of(options.get("locale"), options.get("platform"))
+    return Persona.of(options.get("locale"), options.get("platform"), options.get("clienthints"))
 
 
 def is_rotator(value: object) -> TypeGuard[Any]:
@@ -146,8 +146,9 @@ class BaseClient(_core.BaseClient):
     limits, transportOptions; early_data=False: no request goes with the ClientHello. They raise TypeError or ValueError naming the option, TLSError for a bad certificate.
     mode, page, referrer, origin, credentials (further keywords): what asks for the requests; see "Kinds of request" in the docs.
     locale, platform (further keywords): the languages that the browser prefers ("de-DE", or a sequence), and the platform that it is on
-    ("windows", "macos", "linux", "android", "ios", "ipados"); see "Language and platform" in the docs. They raise
-    TypeError, ValueError, and ProfileError where the browser is not on that platform.
+    ("windows", "macos", "linux", "android", "ios", "ipados"). client_hints: what is answered when a server asks by Accept-CH: False for
+    nothing, a mapping for single values. See "Language, platform, client hints" in the docs. They raise TypeError, ValueError, and
+    ProfileError where the browser is not on that platform, or what is said contradicts it.
     Further keywords are options of the engine in camelCase or snake_case (headerOrder, withoutCookieJar, session_id, ...), of proxies among
     them: no_proxy (text or list), connect_headers, is_rotating_proxy (a new connection for each request), proxy_key (anything: the rotator's
     same proxy for the same key), proxy_retries (int: on so many other proxies of the rotator, when nothing was sent).
@@ -432,8 +433,7 @@ class BaseClient(_core.BaseClient):
 
     @locale.setter
     def locale(self, value: str | Iterable[str] | None) -> None:
-        self._persona = _persona_of({"locale": value, "platform": self.platform})
-        self._check_persona()
+        self._change_persona("locale", value)
 
     @property
     def platform(self) -> str | None:
@@ -442,8 +442,27 @@ class BaseClient(_core.BaseClient):
 
     @platform.setter
     def platform(self, value: str | None) -> None:
-        self._persona = _persona_of({"locale": self.locale, "platform": value})
-        self._check_persona()
+        self._change_persona("platform", value)
+
+    @property
+    def client_hints(self) -> bool | dict[str, str | None] | None:
+        """What is answered when a server asks by Accept-CH: False: nothing; a mapping: these in the place of the profile's; None: the
+        profile's."""
+        hints = None if self._persona is None else self._persona.client_hints
+        return dict(hints) if isinstance(hints, tuple) else hints
+
+    @client_hints.setter
+    def client_hints(self, value: bool | Mapping[str, object] | None) -> None:
+        self._change_persona("clienthints", value)
+
+    def _change_persona(self, key: str, value: Any) -> None:
+        told = {"locale": self.locale, "platform": self.platform, "clienthints": self.client_hints, key: value}
+        before, self._persona = self._persona, _persona_of(told)
+        try:
+            self._check_persona()
+        except ProfileError:
+            self._persona = before
+            raise
 
     def _check_persona(self) -> None:
         """Raises ProfileError where the client's browser cannot be so. A rotator's are looked at when their turn comes."""
@@ -1181,8 +1200,8 @@ class BaseClient(_core.BaseClient):
 
     def _profile_of(self, theirs: dict[str, Any], mine: dict[str, Any], identifier: Any, stream_id: Any) -> Any:
         """The identifier under the options of a client and, over them, of a request: customTlsClient,
-        withRandomTLSExtensionOrder, stream_id, locale, platform. Raises ProfileError; TypeError, ValueError for what is no language and
-        no platform."""
+        withRandomTLSExtensionOrder, stream_id, locale, platform, client_hints. Raises ProfileError; TypeError, ValueError for what is
+        no language, platform or hint."""
         custom = order = None
         persona = self._persona
         told = {option_key(name): value for name, value in mine.items() if option_key(name) in _PERSONA_OPTIONS}

@@ -60,6 +60,7 @@ REQUEST: dict[str, str] = {
     "origin": "origin",
     "page": "page",
     "referrer": "referrer",
+    "clienthints": "client_hints",
     "connectheaders": "connectHeaders",
     "defaultheaders": "defaultHeaders",
     "earlydata": "early_data",

@@ -19,6 +19,7 @@ CREDENTIALS = ("default", "omit", "same-origin", "include")
 OWN = (
     "locale",
     "platform",
+    "client_hints",
     "mode",
     "page",
     "referrer",

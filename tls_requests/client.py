@@ -133,7 +133,7 @@ class Client(BaseClient):
         iterable of bytes; files and iterables are sent in pieces). progress: called with the body's bytes sent and their total.
         params, headers, cookies: over the client's. auth: in place of the client's. timeout: seconds.
         An argument that is left out means the client's setting. Further keywords, for this request: proxy, verify, http2,
-        client_identifier, locale, platform, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
+        client_identifier, locale, platform, client_hints, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
         "image", "script", "style", "iframe", "websocket"), page, referrer (URLs), origin, credentials.
         Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects), TypeError and
         ValueError for arguments that cannot be used, and with raise_on_error the exceptions of docs/errors.md.
@@ -560,7 +560,7 @@ class AsyncClient(BaseClient):
         iterable of bytes; files and iterables are sent in pieces). progress: called with the body's bytes sent and their total.
         params, headers, cookies: over the client's. auth: in place of the client's. timeout: seconds.
         An argument that is left out means the client's setting. Further keywords, for this request: proxy, verify, http2,
-        client_identifier, locale, platform, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
+        client_identifier, locale, platform, client_hints, raise_on_error, options of the engine, and what asks for it: mode ("navigate", "fetch", "xhr", "form",
         "image", "script", "style", "iframe", "websocket"), page, referrer (URLs), origin, credentials.
         Raises URLError, URLParamsError, HeaderError, ProxyError, TooManyRedirects, RemoteProtocolError (bad redirects), TypeError and
         ValueError for arguments that cannot be used, and with raise_on_error the exceptions of docs/errors.md.

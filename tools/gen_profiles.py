@@ -27,6 +27,7 @@ from package_part import load
 if TYPE_CHECKING:
     from tls_requests._fingerprint import kinds as profile_kinds
     from tls_requests._fingerprint.catalogue import Name, ProfileInfo, catalogue
+    from tls_requests._fingerprint.client_hints import HINTS
     from tls_requests._fingerprint.engines import ENGINES, Engine
     from tls_requests._fingerprint.kinds import KINDS, SAME
     from tls_requests._fingerprint.registry import FLAGS, GREASE_VALUE
@@ -49,6 +50,7 @@ else:
     FLAGS, GREASE_VALUE = _registry.FLAGS, _registry.GREASE_VALUE
     profile_kinds = load("kinds")
     KINDS, SAME = profile_kinds.KINDS, profile_kinds.SAME
+    HINTS = load("client_hints").HINTS
     Ext, FieldError, Headers, Node, Rows = _rows.Ext, _rows.FieldError, _rows.Headers, _rows.Node, _rows.Rows
     has_kinds, major, merge = _rows.has_kinds, _rows.major, _rows.merge
     build_rows, read_recorded = _rows.build, _rows.read_kinds
@@ -220,6 +222,10 @@ class Writer:
             )
         return self.table("tr_profile_kind_t", prefix + "_kinds", "\n".join(rows))
 
+    def hints(self, prefix: str, profile: Rows) -> str:
+        values = [c_text(profile.hints.get(name)) for name in HINTS] if profile.hints else []
+        return self.array("char *const", prefix + "_hints", values)
+
     def profile(self, profile: Rows) -> list[str]:
         """Defines a profile's tables; gives the lines of its row."""
         prefix = profile.id.replace("-", "_").replace(".", "_")
@@ -239,6 +245,7 @@ class Writer:
         h2 = self.headers(prefix + "_h2_headers", profile.h2_headers)
         h1 = self.headers(prefix + "_h1_headers", profile.h1_headers)
         kinds = self.kinds(prefix, profile)
+        hints = self.hints(prefix, profile)
         flags = ["TR_PROFILE_" + name for name in FLAGS if name in profile.flags]
         return [
             ".id = %s," % c_text(profile.id),
@@ -283,6 +290,7 @@ class Writer:
             ".num_h1_headers = %d," % len(profile.h1_headers),
             ".user_agent = %s," % c_text(profile.user_agent),
             ".kinds = %s," % kinds,
+            ".hints = %s," % hints,
         ]
 
 

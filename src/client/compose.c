@@ -1,5 +1,6 @@
 #include "client/compose.h"
 
+#include "client/pagemap.h"
 #include "core/limits.h"
 
 /* Fields of a profile; browsers send 10 to 25. */
@@ -162,6 +163,57 @@ is_hint(const tr_profile_header_t *row)
     return strncmp(row->name, "sec-ch-ua", 9) == 0;
 }
 
+/* TR_HINT_COUNT: it is none. */
+static tr_hint_t
+hint_of(tr_slice_t name)
+{
+    int hint = 0;
+    while (hint < TR_HINT_COUNT && !tr_slice_ieq(name, tr_slice_cstr(tr_hint_name((tr_hint_t)hint)))) {
+        hint++;
+    }
+    return (tr_hint_t)hint;
+}
+
+/* The hints of a request: those of the navigation, and those that were asked for, in Chromium's order. */
+static void
+add_hints(run_t *run, const tr_profile_header_t *page, size_t num_page)
+{
+    for (int hint = 0; hint < TR_HINT_COUNT; hint++) {
+        const char *name = tr_hint_name((tr_hint_t)hint);
+        const tr_profile_header_t *row = find_row(page, num_page, tr_slice_cstr(name));
+        bool asked = (run->in->hints >> hint & 1) != 0 && run->in->profile->hints[hint] != NULL;
+        if (row != NULL) {
+            add_entry(run, row->name, row->value);
+        } else if (asked) {
+            add_entry(run, name, run->in->profile->hints[hint]);
+        }
+    }
+}
+
+/* A navigation with hints that were asked for. behind: the row that they follow; NULL: they are where the navigation has its own. */
+static void
+read_hinted(run_t *run, const tr_profile_header_t *page, size_t num_page, const char *behind)
+{
+    bool done = false;
+    if (behind != NULL && find_row(page, num_page, tr_slice_cstr(behind)) == NULL) {
+        behind = NULL;
+    }
+    for (size_t i = 0; i < num_page; i++) {
+        tr_slice_t name = tr_slice_cstr(page[i].name);
+        bool is_own = hint_of(name) != TR_HINT_COUNT;
+        if (is_own && behind == NULL && !done) {
+            add_hints(run, page, num_page);
+            done = true;
+        }
+        if (!is_own) {
+            add_entry(run, page[i].name, page[i].value);
+        }
+        if (behind != NULL && tr_slice_ieq(name, tr_slice_cstr(behind))) {
+            add_hints(run, page, num_page);
+        }
+    }
+}
+
 /* A redirected navigation of Chromium: `python -m tls_requests capture` shows it, its client hints are set anew, behind the rest of what the
  * page's loader says. Over both versions they are lower case. */
 static void
@@ -194,6 +246,12 @@ read_profile(run_t *run)
         rows = plain_handshake; /* no capture has one: what RFC 6455 asks for, with what the browser says of itself */
         num_rows = TR_ARRAY_LEN(plain_handshake);
     }
+    bool moves = in->redirected && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0;
+    if (TR_UNLIKELY(in->hints != 0) && num_rows == 0) {
+        /* Seen in Chromium 156: what is made once more for hints has them behind accept, unless they have been moved already. */
+        read_hinted(run, page, num_page, moves ? "sec-fetch-dest" : in->restarted ? "accept" : NULL);
+        return;
+    }
     if (in->redirected && in->kind == TR_KIND_NAVIGATE && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0 &&
         find_row(page, num_page, TR_SLICE_LIT("sec-fetch-dest")) != NULL) {
         read_redirected(run, page, num_page);
@@ -205,9 +263,17 @@ read_profile(run_t *run)
         }
         return;
     }
+    bool hinted = false;
     for (size_t i = 0; i < num_rows; i++) {
         tr_slice_t name = tr_slice_cstr(rows[i].name);
         const char *value = rows[i].value;
+        if (TR_UNLIKELY(in->hints != 0) && hint_of(name) != TR_HINT_COUNT) {
+            if (!hinted) {
+                add_hints(run, page, num_page);
+            }
+            hinted = true;
+            continue;
+        }
         if (value != NULL) {
             bool same = value == tr_profile_same;
             bool by_version = IS(name, "priority") || (name.len > 10 && is_name(tr_slice(name.data, 10), "sec-fetch-", 10));
@@ -671,6 +737,82 @@ compose_browser(run_t *run)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------- what a page asks for */
+
+/* In which order the renderer puts them into its table, as far as that decides where a field lies (pagemap.h). What a script sets is there
+ * before. */
+static const char *const insertion[] = {
+    "sec-ch-ua-full-version", "sec-ch-device-memory", "ect", "downlink", "rtt", "sec-ch-ua-platform", "device-memory", "sec-ch-ua-mobile",
+    "sec-ch-ua", "sec-ch-ua-platform-version", "sec-ch-ua-full-version-list", "sec-ch-prefers-reduced-transparency", "sec-ch-ua-model",
+    "sec-ch-ua-bitness", "sec-ch-ua-wow64", "sec-ch-ua-form-factors", "sec-ch-prefers-reduced-motion", "sec-ch-dpr", "sec-ch-viewport-width",
+    "dpr", "viewport-width", "sec-ch-prefers-color-scheme", "sec-ch-viewport-height", "user-agent", "sec-ch-ua-arch",
+};
+
+/* Whether the renderer's table has that field: its place in `insertion`, or 0 for what a script sets; -1: no. */
+static int
+place_in_table(const run_t *run, tr_slice_t name)
+{
+    for (size_t i = 0; i < TR_ARRAY_LEN(insertion); i++) {
+        if (tr_slice_ieq(name, tr_slice_cstr(insertion[i]))) {
+            return (int)i + 1;
+        }
+    }
+    uint16_t e = find_entry(run, name);
+    kind_t kind = kind_of(name, run->in->http2);
+    if (IS(name, "accept")) {
+        return run->in->kind == TR_KIND_EVENTS || (e != NONE && run->first[e] != NONE) ? 0 : -1;
+    }
+    return kind == KIND_CONTENT_TYPE || (kind == KIND_OTHER && e == NONE) ? 0 : -1;
+}
+
+/* With hints, the fields of a page's request lie in the order of the renderer's table; the rest stays as it is. */
+static tr_code_t
+apply_table(run_t *run)
+{
+    size_t fixed = run->in->http2 ? 0 : 1; /* host */
+    tr_slice_t names[TR_PAGEMAP_MAX];
+    uint16_t from[TR_PAGEMAP_MAX];
+    uint8_t order[TR_PAGEMAP_MAX];
+    size_t num = 0;
+    for (int place = 0; place <= (int)TR_ARRAY_LEN(insertion); place++) {
+        for (size_t i = fixed; i < run->num_out; i++) {
+            if (run->out[i].name.data != NULL && place_in_table(run, run->out[i].name) == place && num < TR_PAGEMAP_MAX) {
+                names[num] = run->out[i].name;
+                from[num++] = (uint16_t)i;
+            }
+        }
+    }
+    tr_field_t *sorted = tr_arena_alloc(run->arena, (run->num_out + 1) * sizeof(*sorted));
+    if (sorted == NULL) {
+        return TR_ERR_NOMEM;
+    }
+    tr_pagemap_order(order, names, num);
+    size_t at = 0;
+    bool done = false;
+    for (size_t i = 0; i < run->num_out; i++) {
+        bool taken = false;
+        for (size_t k = 0; k < num && !taken; k++) {
+            taken = from[k] == i;
+        }
+        for (size_t k = 0; taken && !done && k < num; k++) {
+            sorted[at++] = run->out[from[order[k]]];
+        }
+        done = done || taken;
+        if (!taken) {
+            sorted[at++] = run->out[i];
+        }
+    }
+    memcpy(run->out, sorted, at * sizeof(*sorted));
+    return TR_OK;
+}
+
+static bool
+is_of_page(tr_kind_t kind)
+{
+    return kind == TR_KIND_FETCH || kind == TR_KIND_XHR || kind == TR_KIND_IMAGE || kind == TR_KIND_SCRIPT || kind == TR_KIND_STYLE ||
+           kind == TR_KIND_EVENTS;
+}
+
 /* headerOrder: the listed fields first, the rest as they are. Host stays where it is (RFC 9110 7.2: first). */
 static tr_code_t
 apply_order(run_t *run)
@@ -743,6 +885,9 @@ tr_compose_fields(const tr_compose_t *in, tr_arena_t *arena, tr_field_t **out, s
         if (run.out[i].name.data == NULL) {
             return tr_err_nomem(err, "compose");
         }
+    }
+    if (TR_UNLIKELY(in->hints != 0) && !in->exact && is_of_page(in->kind) && apply_table(&run) != TR_OK) {
+        return tr_err_nomem(err, "compose");
     }
     if (apply_order(&run) != TR_OK) {
         return tr_err_nomem(err, "compose");

@@ -25,6 +25,8 @@ typedef struct tr_compose {
     tr_kind_t kind;          /* which of the profile's tables; TR_KIND_NAVIGATE: the navigation's */
     bool redirected;         /* this hop follows a redirect */
     bool untrustworthy;      /* tr_url_is_trustworthy of the URL is false: browsers say less of themselves, and take no br and zstd */
+    bool restarted;          /* it is made once more, because hints were missing */
+    uint32_t hints;          /* 1 << tr_hint_t: which of the profile's hints it has besides those of every request */
     const char *site;        /* value of sec-fetch-site where the browser sends one; NULL: as in the table */
     tr_slice_t origin;       /* empty: none; a caller's wins. Not sent when exact */
     tr_slice_t referer;      /* likewise */

@@ -7,6 +7,7 @@
 #include "client/chain.h"
 #include "client/compose.h"
 #include "client/flow.h"
+#include "client/hints.h"
 #include "client/initiator.h"
 #include "core/mem.h"
 
@@ -722,6 +723,9 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
     };
     if (tr_initiator__compose(op, &in) != TR_OK) {
         return tr_err_nomem(err, "hconn.compose");
+    }
+    if (TR_UNLIKELY(op->session->hints != NULL)) {
+        tr_hints__compose(op, &in);
     }
     return tr_compose_fields(&in, &op->arena, out, out_num, err);
 }

@@ -116,6 +116,9 @@ struct tr_op {
     bool is_early;        /* this exchange began before its connection's handshake was done */
     bool apart;           /* a WebSocket that needs a connection of its own */
     bool switched;        /* TR_OP_DUPLEX: the handshake is over */
+    uint32_t hints;       /* 1 << tr_hint_t: what had been asked for when this exchange began */
+    bool restarted;       /* this hop is made once more, with the hints that Critical-CH named */
+    bool restarts;        /* ... and that is about to happen: this answer is dropped */
     tr_hop_t *hop;        /* this hop's; NULL before its first attempt */
 
     /* --- results --- */

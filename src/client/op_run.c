@@ -3,6 +3,7 @@
 #include "client/engine.h"
 #include "client/flow.h"
 #include "client/hconn.h"
+#include "client/hints.h"
 #include "client/initiator.h"
 #include "client/op.h"
 #include "client/pool.h"
@@ -408,6 +409,46 @@ store_cookies(tr_op_t *op, const tr_headers_t *headers)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------- restarts */
+
+/* At the end of the turn: the rest of the answer that is dropped is not waited for. */
+static void
+restart_now(void *arg)
+{
+    tr_op_t *op = arg;
+    if (op->restarts && op->state == TR_OP_ACTIVE) {
+        tr_origin_t *origin = op->origin;
+        op->restarts = false;
+        tr_hconn__cancel(op->hconn, op);
+        tr_origin__add(origin, op, true);
+        tr_op__arm(op);
+        tr_engine__settle(tr_engine__self());
+    }
+    tr_op_unref(op);
+}
+
+/* The request is made once more, with the hints that are now known to be wanted. The answer's end, or the end of the turn: what comes
+ * first. */
+static void
+restart(tr_op_t *op)
+{
+    tr_defer_t *defer = tr_arena_alloc(&op->arena, sizeof(*defer));
+    op->restarts = op->restarted = true;
+    if (defer != NULL) { /* else the answer is read to its end */
+        *defer = (tr_defer_t){{NULL, NULL}, restart_now, tr_op_ref(op)};
+        tr_loop_defer(loop_of(), defer);
+    }
+}
+
+/* That exchange has ended, however it did. */
+static void
+restart_ended(tr_op_t *op, tr_origin_t *origin)
+{
+    op->restarts = false;
+    tr_origin__add(origin, op, true);
+    tr_op__arm(op);
+}
+
 static tr_code_t
 make_decoder(tr_op_t *op, tr_err_t *err)
 {
@@ -467,6 +508,9 @@ publish(tr_op_t *op)
     tr_flow__publish(op);
 }
 
+/* The bit of a name's length in tr_headers_name_lens. */
+#define HAS_LEN(name) (UINT32_C(1) << (sizeof(name) - 1))
+
 static void
 on_head(void *arg, int status, tr_headers_t *headers)
 {
@@ -478,8 +522,13 @@ on_head(void *arg, int status, tr_headers_t *headers)
     r->http_version = (uint8_t)(op->hconn->h2 != NULL ? 20u : tr_h1_version(op->hconn->h1));
     tr_headers_move(&r->headers, headers);
     hop->has_head = true;
-    if (tr_initiator__uses_jar(op)) {
+    uint32_t lens = tr_headers_name_lens(&r->headers);
+    if ((lens & HAS_LEN("set-cookie")) != 0 && tr_initiator__uses_jar(op)) {
         store_cookies(op, &r->headers);
+    }
+    if (TR_UNLIKELY((lens & HAS_LEN("accept-ch")) != 0) && op->profile->hints != NULL && tr_hints__received(op, &r->headers)) {
+        restart(op);
+        return;
     }
     if (status == 407 && op->hconn->forward) {
         /* In absolute form this can only be the proxy's: the server does not know of it. */
@@ -539,6 +588,9 @@ on_data(void *arg, tr_slice_t data, tr_chunk_t **chunk, tr_err_t *err)
         *err = op->error;
         return err->code;
     }
+    if (TR_UNLIKELY(op->restarts)) {
+        return TR_OK;
+    }
     if (op->flow != NULL && op->flow->published) {
         return tr_flow__data(op, data, chunk, err);
     }
@@ -590,6 +642,7 @@ finish_hop(tr_op_t *op, tr_err_t *err)
     }
     tr_session__count(&op->session->stats.redirects, 1);
     op->hop = NULL;
+    op->restarted = false;
     op->hop_ns = tr_loop_now(engine->loop);
     op->num_replays = 0;
     op->state = TR_OP_QUEUED;
@@ -625,6 +678,10 @@ done:;
     bool again = wants_replay(op);
     origin->calm_step_ns = 0;
     tr_hconn__op_ended(op->hconn, op, true);
+    if (TR_UNLIKELY(op->restarts)) {
+        restart_ended(op, origin);
+        return;
+    }
     if (code != TR_OK) {
         op->request_sent = true;
         tr_op__complete(op, &err);
@@ -663,6 +720,10 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     TR_TRACE(TR_TOPIC_OP, "op %p failed: %s, sent %d, got %d, reused %d: replay %d", (void *)op, err.msg, facts.sent, facts.got_bytes,
              facts.reused, (int)retry);
     tr_hconn__op_ended(hconn, op, false);
+    if (TR_UNLIKELY(op->restarts) && !atomic_load(&op->session->closed)) {
+        restart_ended(op, origin);
+        return;
+    }
     if (err.code == TR_ERR_H2_CALM) {
         tr_origin__calm(origin);
     }

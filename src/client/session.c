@@ -1,6 +1,7 @@
 #include "client/session.h"
 
 #include "client/engine.h"
+#include "client/hints.h"
 #include "client/op.h"
 #include "client/pool.h"
 #include "core/limits.h"
@@ -57,6 +58,7 @@ free_session(tr_session_t *s)
 {
     tr_cookiejar_unref(s->jar);
     tr_tickets_free(s->tickets);
+    tr_hints__free(s->hints);
     tr_free(s->keylog_path);
     tr_free(s);
 }

@@ -8,6 +8,7 @@
 #include "client/client.h"
 #include "client/queue.h"
 #include "core/list.h"
+#include "core/map.h"
 #include "tls/ticket.h"
 
 struct tr_pool;
@@ -31,6 +32,7 @@ struct tr_session {
     /* --- the loop's --- */
     struct tr_pool *pool; /* owned; NULL before the first request, and after the engine stopped */
     tr_tickets_t *tickets; /* owned; outlives the pool */
+    tr_map_t *hints; /* owned; what Accept-CH asked for (hints.h); NULL: nothing yet. Outlives the pool */
     tr_list_t ops;        /* running, by session_link */
     tr_link_t link;       /* engine's sessions, while there is a pool */
     bool orphan;          /* the last reference went during the engine's stop */

@@ -39,6 +39,11 @@
 #define TR_H1_MAX_CHUNK_LINE 4096
 #define TR_H1_MAX_STATUS_LINE 8192
 
+/* --- client hints --- */
+/* Origins of a session whose Accept-CH is remembered; past it all are forgotten, and the servers ask again. An entry has some 50 bytes, and a
+ * crawler may visit any number of origins. */
+#define TR_HINTS_MAX_ORIGINS 1000
+
 /* --- bodies --- */
 /* Decoded body: refuse past this size... */
 #define TR_BODY_MAX_DECODED ((uint64_t)4 << 30)

@@ -114,6 +114,16 @@ tr_headers_at(const tr_headers_t *headers, size_t index)
     return (tr_field_t){entry_name(headers, index), entry_value(headers, index)};
 }
 
+uint32_t
+tr_headers_name_lens(const tr_headers_t *headers)
+{
+    uint32_t lens = 0;
+    for (size_t i = 0; i < headers->len; i++) {
+        lens |= UINT32_C(1) << TR_MIN(headers->entries[i].name_len, 31u);
+    }
+    return lens;
+}
+
 bool
 tr_headers_next(const tr_headers_t *headers, size_t *index, tr_slice_t name, tr_slice_t *out_value)
 {

@@ -138,6 +138,17 @@ tr_profile_kind(const tr_profile_t *profile, tr_kind_t kind)
 }
 
 const char *
+tr_hint_name(tr_hint_t hint)
+{
+    static const char *const names[TR_HINT_COUNT] = {
+#define X(name, text) [TR_HINT_##name] = text,
+        TR_HINTS(X)
+#undef X
+    };
+    return hint < TR_HINT_COUNT ? names[hint] : "";
+}
+
+const char *
 tr_kind_name(tr_kind_t kind)
 {
     static const char *const names[TR_KIND_COUNT] = {

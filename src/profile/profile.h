@@ -112,6 +112,45 @@ typedef struct tr_profile_kind {
     uint16_t weight; /* of the HEADERS frame, 1 to 256; 0: the navigation's */
 } tr_profile_kind_t;
 
+/* Client hints: what Accept-CH may ask for (User-Agent Client Hints, Client Hints Infrastructure, Device Memory, Network Information, User
+ * Preference Media Features), in the order in which Chromium writes them in a navigation. The three of every request are rows of the
+ * navigation and stand here for their places; the last ones are asked for, but no request that is made here has them. */
+#define TR_HINTS(X)                                                                                                    \
+    X(DEVICE_MEMORY, "device-memory")                                                                                  \
+    X(CH_DEVICE_MEMORY, "sec-ch-device-memory")                                                                        \
+    X(DPR, "dpr")                                                                                                      \
+    X(CH_DPR, "sec-ch-dpr")                                                                                            \
+    X(VIEWPORT_WIDTH, "viewport-width")                                                                                \
+    X(CH_VIEWPORT_WIDTH, "sec-ch-viewport-width")                                                                      \
+    X(CH_VIEWPORT_HEIGHT, "sec-ch-viewport-height")                                                                    \
+    X(RTT, "rtt")                                                                                                      \
+    X(DOWNLINK, "downlink")                                                                                            \
+    X(ECT, "ect")                                                                                                      \
+    X(UA, "sec-ch-ua")                                                                                                 \
+    X(UA_MOBILE, "sec-ch-ua-mobile")                                                                                   \
+    X(UA_FULL_VERSION, "sec-ch-ua-full-version")                                                                       \
+    X(UA_ARCH, "sec-ch-ua-arch")                                                                                       \
+    X(UA_PLATFORM, "sec-ch-ua-platform")                                                                               \
+    X(UA_PLATFORM_VERSION, "sec-ch-ua-platform-version")                                                               \
+    X(UA_MODEL, "sec-ch-ua-model")                                                                                     \
+    X(UA_BITNESS, "sec-ch-ua-bitness")                                                                                 \
+    X(UA_WOW64, "sec-ch-ua-wow64")                                                                                     \
+    X(UA_FULL_VERSION_LIST, "sec-ch-ua-full-version-list")                                                             \
+    X(UA_FORM_FACTORS, "sec-ch-ua-form-factors")                                                                       \
+    X(PREFERS_COLOR_SCHEME, "sec-ch-prefers-color-scheme")                                                             \
+    X(PREFERS_REDUCED_MOTION, "sec-ch-prefers-reduced-motion")                                                         \
+    X(PREFERS_REDUCED_TRANSPARENCY, "sec-ch-prefers-reduced-transparency")                                             \
+    X(WIDTH, "width")                                                                                                  \
+    X(CH_WIDTH, "sec-ch-width")                                                                                        \
+    X(SAVE_DATA, "save-data")
+
+typedef enum tr_hint {
+#define X(name, text) TR_HINT_##name,
+    TR_HINTS(X)
+#undef X
+    TR_HINT_COUNT
+} tr_hint_t;
+
 typedef struct tr_profile_setting {
     uint16_t id;
     uint32_t value;
@@ -225,6 +264,8 @@ typedef struct tr_profile {
     /* TR_KIND_COUNT rows by tr_kind_t (that of navigations is empty: the fields above); NULL: every request is like a navigation
      * (what is no browser). Shared by the profiles of a family: a profile made at run time may borrow the table of a built-in one. */
     const tr_profile_kind_t *kinds;
+    /* TR_HINT_COUNT values by tr_hint_t, NULL where this browser has none; NULL: it answers no Accept-CH. */
+    const char *const *hints;
 } tr_profile_t;
 
 /* What the data of a name is based on. */
@@ -261,6 +302,8 @@ void tr_profile_unref(const tr_profile_t *profile);
 const tr_profile_ext_t *tr_profile_ext(const tr_profile_t *profile, uint16_t type);
 /* tr_profile_kind gives the row of a kind; NULL: as a navigation. */
 const tr_profile_kind_t *tr_profile_kind(const tr_profile_t *profile, tr_kind_t kind);
+/* tr_hint_name is a hint's header name; "" for TR_HINT_COUNT and beyond. */
+const char *tr_hint_name(tr_hint_t hint);
 /* tr_kind_name is the kind's name for callers: "navigate", "fetch", ... "" for TR_KIND_COUNT and beyond. */
 const char *tr_kind_name(tr_kind_t kind);
 

@@ -6,7 +6,8 @@
  *   ech: (payload, kdf, list of aeads, list of lengths, length of enc); settings: list of (id, value);
  *   priority_frames: list of (stream, dependency, weight, exclusive); priority: one such; pseudo_order: str;
  *   h2_headers, h1_headers: list of (str, str or None); user_agent, kinds_of: str or None; kinds: None, or a row for each tr_kind_t:
- *   (HTTP/2 headers, HTTP/1.1 headers, weight), in which a header's value may be True for tr_profile_same. */
+ *   (HTTP/2 headers, HTTP/1.1 headers, weight), in which a header's value may be True for tr_profile_same; hints: None, or str or None for
+ *   each tr_hint_t. */
 #include "python/client_object.h"
 
 /* More than any check of the package lets through; keeps the casts below right. */
@@ -213,6 +214,20 @@ read_kinds(reader_t *r, PyObject *list)
 }
 
 static void
+read_hints(reader_t *r, PyObject *list)
+{
+    static const char name[] = "hints";
+    if (!is_row(r, list, TR_HINT_COUNT, name)) {
+        return;
+    }
+    const char **hints = memory(r, TR_HINT_COUNT, sizeof(*hints));
+    for (size_t i = 0; hints != NULL && i < TR_HINT_COUNT; i++) {
+        hints[i] = at(list, i) == Py_None ? NULL : text(r, at(list, i), name);
+    }
+    r->profile->hints = hints;
+}
+
+static void
 read_http2(reader_t *r)
 {
     tr_profile_t *p = r->profile;
@@ -303,6 +318,10 @@ profile_from(PyObject *fields)
         } else {
             p->kinds = other->kinds; /* static */
         }
+    }
+    PyObject *hints = item(&r, "hints");
+    if (!r.failed && hints != Py_None) {
+        read_hints(&r, hints);
     }
     PyObject *agent = item(&r, "user_agent");
     p->user_agent = r.failed || agent == Py_None ? NULL : text(&r, agent, "user_agent");
@@ -399,6 +418,19 @@ kind_rows(const tr_profile_t *p)
 }
 
 static PyObject *
+hint_rows(const tr_profile_t *p)
+{
+    if (p->hints == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < TR_HINT_COUNT; i++) {
+        append(&list, Py_BuildValue("z", p->hints[i]));
+    }
+    return list;
+}
+
+static PyObject *
 rows_of(const tr_profile_t *p)
 {
     PyObject *settings = PyList_New(0), *frames = PyList_New(0);
@@ -411,7 +443,7 @@ rows_of(const tr_profile_t *p)
     const tr_profile_ech_t *ech = &p->ech;
     /* N takes the new references over, those of failed ones too: Py_BuildValue then fails. */
     return Py_BuildValue(
-        "{s:K,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:i,s:N,s:N,s:i,s:i,s:(iiNNi),s:N,s:I,s:N,s:s,s:I,s:I,s:i,s:N,s:i,s:i,s:N,s:N,s:z,s:z,s:N}", "key",
+        "{s:K,s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:i,s:N,s:N,s:i,s:i,s:(iiNNi),s:N,s:I,s:N,s:s,s:I,s:I,s:i,s:N,s:i,s:i,s:N,s:N,s:z,s:z,s:N,s:N}", "key",
         (unsigned long long)p->key, "id", p->id, "family", p->family, "version", p->version, "os", p->os, "flags",
         (unsigned int)(p->flags & ~(uint32_t)TR_PROFILE_COUNTED), "record_version", (int)p->record_version, "legacy_version",
         (int)p->legacy_version, "session_id_len", (int)p->session_id_len, "suites", list_of_u16(p->suites, p->num_suites), "exts", ext_rows(p),
@@ -420,7 +452,7 @@ rows_of(const tr_profile_t *p)
         "window", p->window_increment, "priority_frames", frames, "pseudo_order", p->pseudo_order, "first_stream_id", p->first_stream_id,
         "stream_window", p->stream_window_increment, "priority_mode", (int)p->priority_mode, "priority", priority_row(&p->priority),
         "hpack", (int)p->hpack, "data_frame_max", (int)p->data_frame_max, "h2_headers", header_rows(p->h2_headers, p->num_h2_headers), "h1_headers",
-        header_rows(p->h1_headers, p->num_h1_headers), "user_agent", p->user_agent, "kinds_of", kinds_of(p), "kinds", kind_rows(p));
+        header_rows(p->h1_headers, p->num_h1_headers), "user_agent", p->user_agent, "kinds_of", kinds_of(p), "kinds", kind_rows(p), "hints", hint_rows(p));
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the type */

@@ -166,7 +166,7 @@ MAKERS: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
 }  # fmt: skip
 # Arguments whose sentences must name them. The rest (bodies as chunks, a proxy's own settings) say what is wrong with the value.
 NAMED = {"url", "params", "headers", "method", "max_redirects", "encoding", "status_code", "body", "stream", "items", "source", "strategy",
-         "mode", "page", "referrer", "origin", "credentials", "headerOrder", "username", "verify", "locale", "platform"}  # fmt: skip
+         "mode", "page", "referrer", "origin", "credentials", "headerOrder", "username", "verify", "locale", "platform", "client_hints"}  # fmt: skip
 
 
 def check(name: str, argument: str, value: Any, error: BaseException) -> None:

@@ -30,6 +30,7 @@ class Engine:
     kinds: str | None = None
     # The built-in profile whose tables for these requests a profile made at run time shares.
     kinds_of: str | None = None
+    hints: bool = False  # Accept-CH is answered (client_hints.py)
     http1_drops: frozenset[str] = frozenset({"te"})
     lower_case: tuple[str, ...] = ()  # prefixes of names that stay lower case over HTTP/1.1
     # Places of headers that a request may bring: (name, the names before which it stands; none of them: last).
@@ -53,7 +54,7 @@ ENGINES: dict[str | None, Engine] = {
         openings=((0, "1:65536;3:1000;4:6291456;6:262144|15663105"),
                   (106, "1:65536;2:0;3:1000;4:6291456;6:262144|15663105"),
                   (117, "1:65536;2:0;4:6291456;6:262144|15663105")),
-        kinds="chromium_156_linux", kinds_of="chromium_156_linux", http1_drops=frozenset({"te", "priority"}), lower_case=("sec-ch-ua",),
+        kinds="chromium_156_linux", kinds_of="chromium_156_linux", hints=True, http1_drops=frozenset({"te", "priority"}), lower_case=("sec-ch-ua",),
         places=(("content-length", ("sec-ch-ua", "upgrade-insecure-requests", "user-agent")),
                 ("content-type", ("user-agent",)), ("origin", ("accept",)),
                 ("referer", ("accept-encoding",)), ("cookie", ("priority",)))),

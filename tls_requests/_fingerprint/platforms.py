@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 
+from .client_hints import default_hints
 from .rows import Rows
 
 PLATFORMS = ("windows", "macos", "linux", "android", "ios", "ipados")
@@ -113,6 +114,8 @@ def move(rows: Rows, platform: str) -> bool:
     if rows.os and rows.id.endswith("_" + rows.os):
         rows.id = rows.id[: -len(rows.os)] + platform
     rows.os = platform
+    if rows.hints:
+        rows.hints = default_hints(rows)
     return True
 
 

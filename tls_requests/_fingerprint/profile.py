@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from ..exceptions import ProfileError
 from .catalogue import Name, ProfileInfo, catalogue, texts_of
+from .client_hints import HINTS, hints_of, set_hints
 from .custom import from_custom, from_ja3
 from .jsontext import pretty
 from .kinds import KINDS, SAME
@@ -48,7 +49,7 @@ def fields_of(rows: Rows) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name.name: getattr(rows, name.name)
         for name in dataclass_fields(rows)
-        if name.name not in ("insists", "flags", "exts", "priority_mode", "hpack", "kinds", "weights")
+        if name.name not in ("insists", "flags", "exts", "priority_mode", "hpack", "kinds", "weights", "hints")
         and not name.name.startswith("ech_")
     }
     fields["flags"] = sum(1 << FLAGS.index(flag) for flag in rows.flags)
@@ -62,6 +63,7 @@ def fields_of(rows: Rows) -> dict[str, Any]:
     )
     fields["priority_mode"] = PRIORITY_MODES.index(rows.priority_mode)
     fields["hpack"] = HPACK.index(rows.hpack)
+    fields["hints"] = [rows.hints.get(name) for name in HINTS] if rows.hints else None
     fields["kinds"] = None
     if rows.kinds:
         tables = (rows.kinds.get("http2", {}), rows.kinds.get("http1", {}))
@@ -89,7 +91,7 @@ def rows_of(fields: dict[str, Any]) -> Rows:
     rest = {
         key: value
         for key, value in fields.items()
-        if key not in ("key", "ech", "flags", "exts", "priority_mode", "hpack", "kinds")
+        if key not in ("key", "ech", "flags", "exts", "priority_mode", "hpack", "kinds", "hints")
     }
     if fields["kinds"] is not None and fields["kinds_of"] is None:
         rest["kinds"], rest["weights"] = {"http2": {}, "http1": {}}, {}
@@ -99,6 +101,8 @@ def rows_of(fields: dict[str, Any]) -> Rows:
                     rest["kinds"][version][kind] = [(name, SAME if value is True else value) for name, value in table]
             if weight:
                 rest["weights"][kind] = weight
+    if fields["hints"] is not None:
+        rest["hints"] = {name: value for name, value in zip(HINTS, fields["hints"]) if value is not None}
     return Rows(
         **rest,
         flags={flag for bit, flag in enumerate(FLAGS) if fields["flags"] >> bit & 1},
@@ -259,18 +263,25 @@ class Profile(_core.BrowserProfile):
         except FieldError as error:
             raise error_of(error) from None
 
-    def variant(self, *, locale: str | Iterable[str] | None = None, platform: str | None = None) -> Profile:
+    def variant(
+        self,
+        *,
+        locale: str | Iterable[str] | None = None,
+        platform: str | None = None,
+        client_hints: bool | Mapping[str, object] | None = None,
+    ) -> Profile:
         """The same browser with other settings, as the options of that name on a client make it.
 
         locale: languages as its user prefers them; text for one: a browser in that language; a sequence (or text with commas): exactly
-        these. platform: "windows", "macos", "linux", "android", "ios" or "ipados".
-        Raises TypeError and ValueError for what is no language and no platform; ProfileError where the browser sends no
-        accept-language, or is not on that platform.
+        these. platform: "windows", "macos", "linux", "android", "ios" or "ipados". client_hints: what is answered when a server asks by
+        Accept-CH: False: nothing; a mapping of names to values (str, number, bool; None: not answered) over the profile's own.
+        Raises TypeError and ValueError for what is no language, no platform and no hint; ProfileError where the browser sends no
+        accept-language, is not on that platform, or answers no hints, and for hints that contradict it.
 
         >>> Profile.named("firefox_153").variant(platform="windows").user_agent
         'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 Firefox/153.0'
         """
-        settings = Persona.of(locale, platform)
+        settings = Persona.of(locale, platform, client_hints)
         return self if settings is None else settings.applied_to(self)
 
     def _on(self, platform: str) -> Profile:
@@ -305,6 +316,16 @@ class Profile(_core.BrowserProfile):
         if value is None:
             raise error_of(FieldError("locale", "%s sends no accept-language of a browser that is known" % rows.id))
         set_headers(rows, {"accept-language": value})
+        return self._make(rows, None, self._insists)
+
+    def _answering(self, hints: Any) -> Profile:
+        rows = self._rows_object()
+        if hints is False and not rows.hints:
+            return self
+        try:
+            set_hints(rows, hints)
+        except FieldError as error:
+            raise error_of(error) from None
         return self._make(rows, None, self._insists)
 
     def _with(self, stream_id: int | None = None, permute: bool | None = None) -> Profile:
@@ -495,19 +516,21 @@ def resolve(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Persona:
-    """What `locale` and `platform` say, checked. locale: as of languages_of."""
+    """What `locale`, `platform` and `client_hints` say, checked. locale: as of languages_of; client_hints: as of hints_of."""
 
     locale: str | tuple[str, ...] | None = None
     platform: str | None = None
+    client_hints: bool | tuple[tuple[str, str | None], ...] | None = None
 
     @classmethod
-    def of(cls, locale: Any, platform: Any) -> Persona | None:
+    def of(cls, locale: Any, platform: Any, client_hints: Any) -> Persona | None:
         """None: nothing is said. Raises TypeError, ValueError."""
-        if locale is None and platform is None:
+        if locale is None and platform is None and client_hints is None:
             return None
         return cls(
             None if locale is None else languages_of(locale),
             None if platform is None else platform_of(platform),
+            None if client_hints is None else hints_of(client_hints),
         )
 
     def over(self, other: Persona | None) -> Persona:
@@ -517,13 +540,16 @@ class Persona:
         return Persona(
             other.locale if self.locale is None else self.locale,
             other.platform if self.platform is None else self.platform,
+            other.client_hints if self.client_hints is None else self.client_hints,
         )
 
     def applied_to(self, profile: Profile) -> Profile:
         """Raises ProfileError."""
         if self.platform is not None:
             profile = profile._on(self.platform)
-        return profile if self.locale is None else profile._in(self.locale)
+        if self.locale is not None:
+            profile = profile._in(self.locale)
+        return profile if self.client_hints in (None, True) else profile._answering(self.client_hints)
 
 
 @cache

@@ -203,6 +203,8 @@ class Rows:
     # Tables of its own for them. version ("http2", "http1"): kind: rows; and kind: weight of its HEADERS.
     kinds: dict[str, dict[str, KindRows]] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
+    # Client hints that Accept-CH may ask for, in the order of client_hints.HINTS; {}: none is answered.
+    hints: dict[str, str] = field(default_factory=dict)
 
 
 def merge(base: Any, change: Any) -> Any:
@@ -825,6 +827,15 @@ def kinds_from_json(node: Node, profile: Rows) -> None:
         profile.weights[kind] = node["weights"][kind].number(1, 256)
 
 
+def read_hints(node: Node) -> dict[str, str]:
+    from .client_hints import SETTABLE
+
+    for name in node.object():
+        if name not in SETTABLE:
+            node.fail("there is no client hint %s that can be set" % shown(name))
+    return {name: node[name].text() for name in SETTABLE if name in node}
+
+
 def read_rules(root: Node, profile: Rows) -> None:
     """What a profile that was written by `to_json` says in place of its family."""
     rules = root.get("rules")
@@ -851,6 +862,8 @@ def read_rules(root: Node, profile: Rows) -> None:
     if "kinds" in rules:
         profile.kinds_of, profile.kinds, profile.weights = None, {}, {}
         kinds_from_json(rules["kinds"], profile)
+    if "client_hints" in rules:
+        profile.hints = read_hints(rules["client_hints"])
     if "data_frame_max" in rules:
         profile.data_frame_max = rules["data_frame_max"].number(0, 16384)
     if "ech_payload" in rules and profile.ech_payload != "NONE":
@@ -902,6 +915,10 @@ def build(root: Node, name: str | None, insists: bool = False) -> Rows:
     if has_kinds(root):
         profile.kinds_of = None
         read_kinds(root, profile, engine)
+    if engine.hints:
+        from .client_hints import default_hints
+
+        profile.hints = default_hints(profile)
     read_rules(root, profile)
     for rows in (rows for kinds in profile.kinds.values() for rows in kinds.values()):
         if len(rows) > MAX_HEADERS:
@@ -1027,6 +1044,7 @@ def to_json(rows: Rows, host_length: int = 15) -> dict[str, Any]:
             "hpack": rows.hpack,
             "kinds_of": rows.kinds_of,
             "kinds": kinds_to_json(rows),
+            "client_hints": rows.hints or None,
             "data_frame_max": rows.data_frame_max,
             "ech_payload": None if rows.ech_payload == "NONE" else rows.ech_payload,
             "places": places,
