@@ -246,10 +246,10 @@ read_profile(run_t *run)
         rows = plain_handshake; /* no capture has one: what RFC 6455 asks for, with what the browser says of itself */
         num_rows = TR_ARRAY_LEN(plain_handshake);
     }
-    bool moves = in->redirected && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0;
     if (TR_UNLIKELY(in->hints != 0) && num_rows == 0) {
         /* Seen in Chromium 156: what is made once more for hints has them behind accept, unless they have been moved already. */
-        read_hinted(run, page, num_page, moves ? "sec-fetch-dest" : in->restarted ? "accept" : NULL);
+        bool moved = in->redirected && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0;
+        read_hinted(run, page, num_page, moved ? "sec-fetch-dest" : in->restarted ? "accept" : NULL);
         return;
     }
     if (in->redirected && in->kind == TR_KIND_NAVIGATE && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0 &&
@@ -742,10 +742,11 @@ compose_browser(run_t *run)
 /* In which order the renderer puts them into its table, as far as that decides where a field lies (pagemap.h). What a script sets is there
  * before. */
 static const char *const insertion[] = {
-    "sec-ch-ua-full-version", "sec-ch-device-memory", "ect", "downlink", "rtt", "sec-ch-ua-platform", "device-memory", "sec-ch-ua-mobile",
-    "sec-ch-ua", "sec-ch-ua-platform-version", "sec-ch-ua-full-version-list", "sec-ch-prefers-reduced-transparency", "sec-ch-ua-model",
-    "sec-ch-ua-bitness", "sec-ch-ua-wow64", "sec-ch-ua-form-factors", "sec-ch-prefers-reduced-motion", "sec-ch-dpr", "sec-ch-viewport-width",
-    "dpr", "viewport-width", "sec-ch-prefers-color-scheme", "sec-ch-viewport-height", "user-agent", "sec-ch-ua-arch",
+    "device-memory", "sec-ch-device-memory", "rtt", "downlink", "ect", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-arch", "sec-ch-ua-platform",
+    "sec-ch-ua-platform-version", "sec-ch-ua-model", "sec-ch-ua-full-version", "sec-ch-ua-full-version-list", "sec-ch-ua-bitness",
+    "sec-ch-ua-wow64", "sec-ch-ua-form-factors", "sec-ch-prefers-color-scheme", "sec-ch-prefers-reduced-motion",
+    "sec-ch-prefers-reduced-transparency", "dpr", "sec-ch-dpr", "viewport-width", "sec-ch-viewport-width", "sec-ch-viewport-height",
+    "user-agent",
 };
 
 /* Whether the renderer's table has that field: its place in `insertion`, or 0 for what a script sets; -1: no. */

@@ -508,8 +508,7 @@ publish(tr_op_t *op)
     tr_flow__publish(op);
 }
 
-/* The bit of a name's length in tr_headers_name_lens. */
-#define HAS_LEN(name) (UINT32_C(1) << (sizeof(name) - 1))
+#define MARK(name) tr_headers_mark(sizeof(name) - 1, (uint8_t)(name)[0])
 
 static void
 on_head(void *arg, int status, tr_headers_t *headers)
@@ -522,11 +521,11 @@ on_head(void *arg, int status, tr_headers_t *headers)
     r->http_version = (uint8_t)(op->hconn->h2 != NULL ? 20u : tr_h1_version(op->hconn->h1));
     tr_headers_move(&r->headers, headers);
     hop->has_head = true;
-    uint32_t lens = tr_headers_name_lens(&r->headers);
-    if ((lens & HAS_LEN("set-cookie")) != 0 && tr_initiator__uses_jar(op)) {
+    uint32_t marks = tr_headers_marks(&r->headers);
+    if ((marks & MARK("set-cookie")) != 0 && tr_initiator__uses_jar(op)) {
         store_cookies(op, &r->headers);
     }
-    if (TR_UNLIKELY((lens & HAS_LEN("accept-ch")) != 0) && op->profile->hints != NULL && tr_hints__received(op, &r->headers)) {
+    if (TR_UNLIKELY((marks & MARK("accept-ch")) != 0) && op->profile->hints != NULL && tr_hints__received(op, &r->headers)) {
         restart(op);
         return;
     }
@@ -551,7 +550,7 @@ on_head(void *arg, int status, tr_headers_t *headers)
         uint64_t len;
         tr_slice_t length = tr_headers_get(&r->headers, TR_SLICE_LIT("content-length"));
         bool has_length = length.data != NULL && tr_http_parse_length(length, &len);
-        if ((op->flags & TR_OP_NO_DECODE) == 0 && make_decoder(op, &op->error) != TR_OK) {
+        if ((marks & MARK("content-encoding")) != 0 && (op->flags & TR_OP_NO_DECODE) == 0 && make_decoder(op, &op->error) != TR_OK) {
             return; /* kept in op->error until the first data or the end */
         }
         if (has_length && hop->decoder == NULL && (op->flow == NULL || !op->flow->streams)) {

@@ -115,13 +115,16 @@ tr_headers_at(const tr_headers_t *headers, size_t index)
 }
 
 uint32_t
-tr_headers_name_lens(const tr_headers_t *headers)
+tr_headers_marks(const tr_headers_t *headers)
 {
-    uint32_t lens = 0;
+    uint32_t marks = 0;
     for (size_t i = 0; i < headers->len; i++) {
-        lens |= UINT32_C(1) << TR_MIN(headers->entries[i].name_len, 31u);
+        const tr_headers_entry_t *entry = &headers->entries[i];
+        if (TR_LIKELY(entry->name_len > 0)) {
+            marks |= tr_headers_mark(entry->name_len, headers->bytes.data[entry->off]);
+        }
     }
-    return lens;
+    return marks;
 }
 
 bool

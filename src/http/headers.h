@@ -28,8 +28,14 @@ tr_code_t tr_headers_reserve(tr_headers_t *headers, size_t num_fields, size_t nu
 tr_field_t tr_headers_at(const tr_headers_t *headers, size_t index);
 /* tr_headers_get lends the first value of that name; data NULL: none. */
 tr_slice_t tr_headers_get(const tr_headers_t *headers, tr_slice_t name);
-/* tr_headers_name_lens gives a set of the lengths of the names, as bits (from 31 on as one): whether a look for some can find any. */
-uint32_t tr_headers_name_lens(const tr_headers_t *headers);
+/* tr_headers_marks gives a set of bits, made of the names' lengths and first letters: a name whose tr_headers_mark is not among them is not
+ * there, and need not be looked for. */
+uint32_t tr_headers_marks(const tr_headers_t *headers);
+static inline uint32_t
+tr_headers_mark(size_t name_len, uint8_t first)
+{
+    return UINT32_C(1) << ((name_len ^ first) & 31); /* five bits of a letter are those of both its cases */
+}
 /* tr_headers_next finds the next field of that name from *index on (start with 0); on true *index is behind it. */
 bool tr_headers_next(const tr_headers_t *headers, size_t *index, tr_slice_t name, tr_slice_t *out_value);
 /* tr_headers_remove drops all fields of that name and returns how many there were. */
