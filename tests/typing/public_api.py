@@ -472,6 +472,13 @@ def settings_of(client: Client) -> None:
     client.retries = 2
     client.client_identifier = "firefox_153"
     client.mode = "fetch"
+    assert_type(client.platform, Optional[str])
+    client.locale = "de-DE"
+    client.locale = ["de-DE", "en"]
+    client.platform = "windows"
+    client.platform = 5  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    client.client_hints = {"dpr": 2, "sec-ch-ua-model": None}
+    client.client_hints = False
     assert_type(client.fingerprint().diff("chrome_133"), list[Difference])
     assert_type(client.fingerprint().texts(), dict[str, Optional[str]])
     assert_type((client.follow_redirects, client.raise_on_error), tuple[bool, bool])
@@ -569,6 +576,7 @@ profile = Profile.load({"inherits": "firefox_153"})
 assert_type(profile, Profile)
 assert_type(Profile.load(Path("own.json"), allow_unsupported=True), Profile)
 assert_type(Profile.named("chrome_133").diff(profile), list[Difference])
+assert_type(profile.variant(locale=["de", "en"], platform="linux", client_hints={"dpr": 1.5}), Profile)
 assert_type(Profile.from_ja3("771,4865,0,29,0", headers={"user-agent": "own"}), Profile)
 assert_type(Profile.from_custom(custom, random_order=True), Profile)
 assert_type((profile.id, profile.family, profile.version, profile.platform), tuple[str, str, str, str])
