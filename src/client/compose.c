@@ -190,6 +190,18 @@ add_hints(run_t *run, const tr_profile_header_t *page, size_t num_page)
     }
 }
 
+/* Those that the connection asks for (ACCEPT_CH) are set when the rest is there already. */
+static void
+add_late_hints(run_t *run, const tr_profile_header_t *page, size_t num_page)
+{
+    for (int hint = 0; run->in->late_hints != 0 && hint < TR_HINT_COUNT; hint++) {
+        const char *name = tr_hint_name((tr_hint_t)hint);
+        if ((run->in->late_hints >> hint & 1) != 0 && run->in->profile->hints[hint] != NULL && find_row(page, num_page, tr_slice_cstr(name)) == NULL) {
+            add_entry(run, name, run->in->profile->hints[hint]);
+        }
+    }
+}
+
 /* A navigation with hints that were asked for. behind: the row that they follow; NULL: they are where the navigation has its own. */
 static void
 read_hinted(run_t *run, const tr_profile_header_t *page, size_t num_page, const char *behind)
@@ -210,6 +222,9 @@ read_hinted(run_t *run, const tr_profile_header_t *page, size_t num_page, const 
         }
         if (behind != NULL && tr_slice_ieq(name, tr_slice_cstr(behind))) {
             add_hints(run, page, num_page);
+        }
+        if (IS(name, "accept")) {
+            add_late_hints(run, page, num_page);
         }
     }
 }
@@ -246,7 +261,7 @@ read_profile(run_t *run)
         rows = plain_handshake; /* no capture has one: what RFC 6455 asks for, with what the browser says of itself */
         num_rows = TR_ARRAY_LEN(plain_handshake);
     }
-    if (TR_UNLIKELY(in->hints != 0) && num_rows == 0) {
+    if (TR_UNLIKELY((in->hints | in->late_hints) != 0) && num_rows == 0) {
         /* Seen in Chromium 156: what is made once more for hints has them behind accept, unless they have been moved already. */
         bool moved = in->redirected && (profile->flags & TR_PROFILE_REDIRECT_MOVES_HINTS) != 0;
         read_hinted(run, page, num_page, moved ? "sec-fetch-dest" : in->restarted ? "accept" : NULL);
@@ -284,6 +299,9 @@ read_profile(run_t *run)
             value = same ? row->value : value;
         }
         add_entry(run, rows[i].name, value);
+        if (TR_UNLIKELY(in->late_hints != 0) && IS(name, "accept")) {
+            add_late_hints(run, page, num_page);
+        }
     }
 }
 

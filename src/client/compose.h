@@ -27,6 +27,7 @@ typedef struct tr_compose {
     bool untrustworthy;      /* tr_url_is_trustworthy of the URL is false: browsers say less of themselves, and take no br and zstd */
     bool restarted;          /* it is made once more, because hints were missing */
     uint32_t hints;          /* 1 << tr_hint_t: which of the profile's hints it has besides those of every request */
+    uint32_t late_hints;     /* likewise, for which the connection asked, none of them in hints: they come behind accept */
     const char *site;        /* value of sec-fetch-site where the browser sends one; NULL: as in the table */
     tr_slice_t origin;       /* empty: none; a caller's wins. Not sent when exact */
     tr_slice_t referer;      /* likewise */

@@ -724,8 +724,9 @@ compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **ou
     if (tr_initiator__compose(op, &in) != TR_OK) {
         return tr_err_nomem(err, "hconn.compose");
     }
-    if (TR_UNLIKELY(op->session->hints != NULL)) {
-        tr_hints__compose(op, &in);
+    tr_slice_t asked = hconn->h2 == NULL ? TR_SLICE_NULL : tr_h2_accept_ch(hconn->h2, ask->url.scheme, ask->url.authority);
+    if (TR_UNLIKELY(op->session->hints != NULL || asked.len > 0)) {
+        tr_hints__compose(op, asked, &in);
     }
     return tr_compose_fields(&in, &op->arena, out, out_num, err);
 }

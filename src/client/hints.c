@@ -296,9 +296,10 @@ tr_hints__received(tr_op_t *op, const tr_headers_t *headers)
 }
 
 void
-tr_hints__compose(tr_op_t *op, tr_compose_t *out)
+tr_hints__compose(tr_op_t *op, tr_slice_t of_connection, tr_compose_t *out)
 {
     const tr_initiator_t *initiator = op->initiator;
+    tr_hint_set_t asked = 0;
     out->restarted = op->restarted;
     op->hints = 0;
     if (op->profile->hints == NULL || op->kind == TR_KIND_WEBSOCKET || !tr_url_is_https(&op->ask.url)) {
@@ -309,4 +310,8 @@ tr_hints__compose(tr_op_t *op, tr_compose_t *out)
         return;
     }
     out->hints = op->hints = stored(op, &op->ask.url);
+    if (is_visit(op) && read_list(&asked, tr_http_trim(of_connection))) {
+        out->late_hints = asked & answered(op->profile) & ~out->hints;
+        op->hints |= out->late_hints;
+    }
 }

@@ -21,8 +21,9 @@ bool tr_hints_parse(tr_hint_set_t *out, const tr_headers_t *headers, tr_slice_t 
 /* tr_hints__received stores what an answer asks for. True when the request shall be made once more at once, because it lacked hints that
  * Critical-CH names (the answer is then not looked at further). Out of memory: as if it had not been asked. */
 bool tr_hints__received(struct tr_op *op, const tr_headers_t *headers);
-/* tr_hints__compose fills in what the present hop answers, and notes it in the op. */
-void tr_hints__compose(struct tr_op *op, tr_compose_t *out);
+/* tr_hints__compose fills in what the present hop answers, and notes it in the op. of_connection: what the server asked for within the handshake
+ * (tr_h2_accept_ch): for visits on that connection, and not stored. */
+void tr_hints__compose(struct tr_op *op, tr_slice_t of_connection, tr_compose_t *out);
 /* tr_hints__free frees a session's store; NULL is legal. */
 void tr_hints__free(tr_map_t *store);
 

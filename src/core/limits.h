@@ -67,6 +67,8 @@
  * than the connection's window (browsers offer 15 MiB). */
 #define TR_H2_MAX_IDLE_BYTES ((size_t)32 << 20)
 #define TR_H2_MAX_SETTINGS_ENTRIES 32
+/* Bytes of ACCEPT_CH frames that are kept: the names of some dozen hosts and all hints for each. */
+#define TR_H2_MAX_ACCEPT_CH ((size_t)16384)
 
 /* --- proxies --- */
 /* Hops of a chain: two are usual where there is a chain at all; each costs round trips. */

@@ -139,8 +139,47 @@ queue_opening(tr_h2_t *h2, tr_err_t *err)
     return rv == 0 ? TR_OK : tr_err_nomem(err, "h2.opening");
 }
 
-/* The server's settings from ALPS are taken as if they had come in a SETTINGS frame, but are not acknowledged. Frames of other kinds
- * that ALPS may carry (ACCEPT_CH) are not for this layer. */
+/* An entry of ACCEPT_CH: two texts with their lengths. False: it is cut. */
+static bool
+read_accept_ch(tr_rd_t *rd, tr_slice_t *origin, tr_slice_t *value)
+{
+    return tr_rd_vec(rd, origin, 2) && tr_rd_vec(rd, value, 2);
+}
+
+static tr_code_t
+take_accept_ch(tr_h2_t *h2, tr_slice_t payload, uint8_t flags, uint32_t stream_id, tr_err_t *err)
+{
+    tr_rd_t rd = tr_rd(payload);
+    tr_slice_t origin, value;
+    bool good = flags == 0 && stream_id == 0;
+    while (good && !tr_rd_empty(&rd)) {
+        good = read_accept_ch(&rd, &origin, &value);
+    }
+    if (!good) {
+        return tr_err_set(err, TR_ERR_H2_PROTOCOL, TR_H2_ACCEPT_CH, "h2.alps", "The server's ACCEPT_CH frame is malformed.");
+    }
+    if (payload.len > TR_H2_MAX_ACCEPT_CH - h2->accept_ch.len) {
+        return TR_OK; /* more than any server has hints and names: what is not remembered is not answered */
+    }
+    return tr_buf_append(&h2->accept_ch, payload.data, payload.len) == TR_OK ? TR_OK : tr_err_nomem(err, "h2.alps");
+}
+
+tr_slice_t
+tr_h2_accept_ch(const tr_h2_t *h2, tr_slice_t scheme, tr_slice_t authority)
+{
+    tr_rd_t rd = tr_rd(tr_buf_slice(&h2->accept_ch));
+    tr_slice_t origin, value;
+    while (!tr_rd_empty(&rd) && read_accept_ch(&rd, &origin, &value)) {
+        size_t host = scheme.len + 3;
+        if (origin.len == host + authority.len && memcmp(origin.data, scheme.data, scheme.len) == 0 &&
+            memcmp(origin.data + scheme.len, "://", 3) == 0 && memcmp(origin.data + host, authority.data, authority.len) == 0) {
+            return value;
+        }
+    }
+    return TR_SLICE_NULL;
+}
+
+/* The server's settings from ALPS are taken as if they had come in a SETTINGS frame, but are not acknowledged. */
 static tr_code_t
 take_alps(tr_h2_t *h2, tr_slice_t alps, tr_err_t *err)
 {
@@ -166,6 +205,8 @@ take_alps(tr_h2_t *h2, tr_slice_t alps, tr_err_t *err)
                 code = tr_err_set(err, TR_ERR_H2_PROTOCOL, 0, "h2.alps", "The server's ALPS settings have a forbidden value.");
             }
             h2->num_unwanted_acks++;
+        } else if (type == TR_H2_ACCEPT_CH) {
+            code = take_accept_ch(h2, tr_slice(frame + TR_H2_FRAME_HEAD_LEN, len), flags, stream_id, err);
         } else if (type <= TR_H2_CONTINUATION) {
             code = tr_err_set(err, TR_ERR_H2_PROTOCOL, type, "h2.alps", "The server's ALPS settings hold a frame of a wrong kind.");
         }
@@ -236,6 +277,7 @@ tr_h2_free(tr_h2_t *h2)
     tr_hpack_cleanup(&h2->hpack);
     tr_buf_cleanup(&h2->block);
     tr_buf_cleanup(&h2->last_words);
+    tr_buf_cleanup(&h2->accept_ch);
     tr_free(h2->nva);
     tr_free(h2);
 }

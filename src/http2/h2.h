@@ -46,6 +46,9 @@ size_t tr_h2_num_streams(const tr_h2_t *h2);
 size_t tr_h2_max_streams(const tr_h2_t *h2); /* the server's SETTINGS_MAX_CONCURRENT_STREAMS, or 100 until it says */
 bool tr_h2_got_settings(const tr_h2_t *h2);
 bool tr_h2_has_connect(const tr_h2_t *h2); /* the server takes extended CONNECT (RFC 8441 3); known once tr_h2_got_settings */
+/* tr_h2_accept_ch lends the client hints that the server asked for within the handshake, for requests to that origin (ACCEPT_CH,
+ * draft-davidben-http-client-hint-reliability 4), as a header field would have them; empty: none. */
+tr_slice_t tr_h2_accept_ch(const tr_h2_t *h2, tr_slice_t scheme, tr_slice_t authority);
 bool tr_h2_wants_write(const tr_h2_t *h2);
 /* tr_h2_stream_sent says whether the exchange's HEADERS were pulled. */
 bool tr_h2_stream_sent(const tr_h2_stream_t *stream);

@@ -64,6 +64,7 @@ struct tr_h2 {
     unsigned num_unwanted_acks; /* SETTINGS acknowledgements for ALPS: dropped */
     bool opened;         /* the opening frames were pulled */
     bool in_alps;
+    tr_buf_t accept_ch; /* entries of ACCEPT_CH frames, as received and checked */
     bool ping_due;       /* asked for, not queued yet */
     bool got_first;      /* the server's first frame came */
     bool got_settings;

@@ -21,7 +21,8 @@ enum {
     TR_H2_PING = 6,
     TR_H2_GOAWAY = 7,
     TR_H2_WINDOW_UPDATE = 8,
-    TR_H2_CONTINUATION = 9
+    TR_H2_CONTINUATION = 9,
+    TR_H2_ACCEPT_CH = 0x89
 };
 enum {
     TR_H2_FLAG_END_STREAM = 0x1,

@@ -242,21 +242,26 @@ TR_TEST_OOM(hints_of_pages, "/hints/compose/pages")
     }
 }
 
-/* The same browser's navigations: of its own, after a redirect, made once more, and made once more after a redirect. */
+/* The same browser's navigations: of its own, after a redirect, made once more, made once more after a redirect, and on a connection that asks
+ * for more (seen with a server that sends ACCEPT_CH within the handshake). */
 TR_TEST_OOM(hints_of_visits, "/hints/compose/visits")
 {
     static const struct {
         bool redirected, restarted;
         const char *names;
+        tr_hint_set_t late;
     } visits[] = {
         {false, false, "dpr sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform upgrade-insecure-requests user-agent accept "
-                       "sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest accept-encoding accept-language priority"},
+                       "sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest accept-encoding accept-language priority", 0},
         {true, false, "upgrade-insecure-requests user-agent accept sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest dpr "
-                      "sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform accept-encoding accept-language priority"},
+                      "sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform accept-encoding accept-language priority", 0},
         {false, true, "upgrade-insecure-requests user-agent accept dpr sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform "
-                      "sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest accept-encoding accept-language priority"},
+                      "sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest accept-encoding accept-language priority", 0},
         {true, true, "upgrade-insecure-requests user-agent accept sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest dpr "
-                     "sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform accept-encoding accept-language priority"},
+                     "sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform accept-encoding accept-language priority", 0},
+        {false, false, "dpr sec-ch-ua sec-ch-ua-mobile sec-ch-ua-arch sec-ch-ua-platform upgrade-insecure-requests user-agent accept rtt "
+                       "sec-ch-ua-model sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest accept-encoding accept-language priority",
+         BIT(UA_MODEL) | BIT(RTT) | BIT(UA)},
     };
     char text[2048];
     for (size_t i = 0; i < TR_ARRAY_LEN(visits); i++) {
@@ -266,6 +271,7 @@ TR_TEST_OOM(hints_of_visits, "/hints/compose/visits")
                            .authority = TR_SLICE_LIT("a.test"),
                            .redirected = visits[i].redirected,
                            .restarted = visits[i].restarted,
+                           .late_hints = visits[i].late,
                            /* width is never sent, sec-ch-ua always */
                            .hints = BIT(DPR) | BIT(UA_ARCH) | BIT(WIDTH) | BIT(UA)};
         tr_code_t code = compose(&in, text, sizeof(text));

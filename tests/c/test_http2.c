@@ -755,7 +755,7 @@ TR_TEST(http2_alps, "/http2/alps")
     exchange_t ex;
     tr_buf_t alps = TR_BUF_INIT;
     put_frame(&alps, 4, 0, 0, "\x00\x03\x00\x00\x00\x07\x00\x04\x00\x00\x00\x05", 12);
-    put_frame(&alps, 0x89, 0, 0, "accept-ch", 9);
+    put_frame(&alps, 0x89, 0, 0, "\0\3a:b\0\4rtt,", 11);
     TR_CHECK_OK(tr_h2_new(&h2, &chromium_like, tr_buf_slice(&alps), NULL, &err), &err);
     TR_CHECK(tr_h2_got_settings(h2));
     TR_CHECK_INT(tr_h2_max_streams(h2), 7);
@@ -784,5 +784,55 @@ TR_TEST(http2_alps, "/http2/alps")
     tr_buf_clear(&alps);
     put_frame(&alps, 1, 4, 1, "\x88", 1);
     TR_CHECK_INT(tr_h2_new(&h2, &chromium_like, tr_buf_slice(&alps), NULL, &err), TR_ERR_H2_PROTOCOL);
+    tr_buf_cleanup(&alps);
+}
+
+#define CHECK_ASKED(h2, scheme, authority, expected) \
+    TR_CHECK_SLICE(tr_h2_accept_ch(h2, tr_slice_cstr(scheme), tr_slice_cstr(authority)), expected)
+
+TR_TEST(http2_accept_ch, "/http2/accept_ch")
+{
+    static const char entries[] = "\0\xe"
+                                  "https://a.test"
+                                  "\0\3rtt"
+                                  "\0\x13"
+                                  "https://a.test:8443"
+                                  "\0\3dpr"
+                                  "\0\xe"
+                                  "https://a.test"
+                                  "\0\3ect"
+                                  "\0\0\0\0";
+    static const struct {
+        uint8_t flags, stream;
+        size_t len;
+    } bad[] = {{1, 0, sizeof(entries) - 1}, {0, 1, sizeof(entries) - 1}, {0, 0, 1}, {0, 0, 2}, {0, 0, 15}, {0, 0, 17}, {0, 0, 20}};
+    tr_err_t err = TR_ERR_INIT;
+    tr_h2_t *h2 = NULL;
+    tr_buf_t alps = TR_BUF_INIT;
+    put_frame(&alps, 0x89, 0, 0, entries, sizeof(entries) - 1);
+    put_frame(&alps, 0x89, 0, 0, "\0\xehttps://b.test\0\3ect", 21);
+    TR_CHECK_OK(tr_h2_new(&h2, &chromium_like, tr_buf_slice(&alps), NULL, &err), &err);
+    CHECK_ASKED(h2, "https", "a.test", "rtt"); /* the first */
+    CHECK_ASKED(h2, "https", "a.test:8443", "dpr");
+    CHECK_ASKED(h2, "https", "b.test", "ect");
+    CHECK_ASKED(h2, "https", "a.test:443", "");
+    CHECK_ASKED(h2, "http", "a.test", "");
+    CHECK_ASKED(h2, "https", "", "");
+    tr_h2_free(h2);
+    for (size_t i = 0; i < TR_ARRAY_LEN(bad); i++) {
+        tr_buf_clear(&alps);
+        put_frame(&alps, 0x89, bad[i].flags, bad[i].stream, entries, bad[i].len);
+        TR_CHECK_INT(tr_h2_new(&h2, &chromium_like, tr_buf_slice(&alps), NULL, &err), TR_ERR_H2_PROTOCOL);
+    }
+    /* Without end: what is beyond the limit is as if it had not come. */
+    tr_buf_clear(&alps);
+    for (int i = 0; i < 2000; i++) {
+        put_frame(&alps, 0x89, 0, 0, "\0\xehttps://c.test\0\3ect", 21);
+    }
+    put_frame(&alps, 0x89, 0, 0, "\0\xehttps://b.test\0\3ect", 21);
+    TR_CHECK_OK(tr_h2_new(&h2, &chromium_like, tr_buf_slice(&alps), NULL, &err), &err);
+    CHECK_ASKED(h2, "https", "c.test", "ect");
+    CHECK_ASKED(h2, "https", "b.test", "");
+    tr_h2_free(h2);
     tr_buf_cleanup(&alps);
 }
