@@ -14,12 +14,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import codecs
-import functools
 import hashlib
 import json
 import os
 import weakref
-import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncWebSocket", "AsyncWebSocketContext", "WebSocket", "WebSocketContext"]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
-_CONTROL_MAX = 125  # RFC 6455 5.5
+_CONTROL_MAX = 125  # RFC 6455 5.5; _frames has it, too
 # Codes that an endpoint may send (RFC 6455 7.4, and the registry there founded).
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 # Closings that end an iteration as the end of a file does.
@@ -54,11 +52,6 @@ _NORMAL = frozenset({1000, 1001, 1005})
 # One read. With compression a read may become a thousand times as much before anything is counted, so it is smaller.
 _READ = 65536
 _READ_DEFLATED = 8192
-# RFC 7692 7.2.2, RFC 1951: what is left out at the end of a message, and how far back a DEFLATE stream may point.
-_DEFLATE_TAIL = b"\0\0\xff\xff"
-_WINDOW = 32768
-# DEFLATE streams that may end in one frame. One is usual; each costs a copy of the rest of the frame, and can be two bytes.
-_STREAMS_MAX = 64
 # Pongs that wait while the connection has no room: a few thousand.
 _ANSWERS_MAX = 65536
 # After both close frames, for the server to close the connection: as long as Chromium waits.
@@ -157,116 +150,10 @@ def _payload(data: Any) -> tuple[bool, Any]:
     raise TypeError(f"a message must be str or bytes, or an iterable of these, not {type(data).__name__}")
 
 
-@functools.cache
-def _protocol_class() -> Any:
-    from websockets.protocol import Protocol
-
-    recv_frame = Protocol.recv_frame
-
-    class JudgedProtocol(Protocol):
-        """The package's, which hands each frame of a message on before it reads the next: what is wrong within the message ends it there, whatever
-        came in the same read."""
-
-        owner: weakref.ref[AsyncWebSocket]
-
-        def recv_frame(self, frame: Any) -> None:
-            if frame.opcode < 8:
-                recv_frame(self, frame)
-                self.events.pop()
-                owner = self.owner()
-                if owner is not None:
-                    owner._on_data(frame)
-                return
-            if frame.opcode == 8:
-                # A close may come between fragments (RFC 6455 5.4); the package, which has had two names for this, refuses it.
-                for name in ("current_size", "cur_size"):
-                    if hasattr(self, name):
-                        setattr(self, name, None)
-            recv_frame(self, frame)
-
-    return JudgedProtocol
-
-
 def _protocol(owner: AsyncWebSocket, max_size: int, extensions: list[Any]) -> Any:
-    from websockets.protocol import CLIENT
+    from ._frames import JudgedProtocol
 
-    # The package counts what is left of a message against control frames between its fragments too, so the exact limit is checked here.
-    protocol = _protocol_class()(CLIENT, max_size=max_size + _CONTROL_MAX)
-    protocol.owner = weakref.ref(owner)
-    protocol.extensions = extensions
-    return protocol
-
-
-@functools.cache
-def _inflating_class() -> Any:
-    from websockets.exceptions import ProtocolError
-    from websockets.extensions.permessage_deflate import PerMessageDeflate
-    from websockets.frames import Frame
-
-    class Inflating(PerMessageDeflate):
-        """The package's, whose decoder reads nothing more when a DEFLATE stream has ended, as one may with any message (RFC 7692 7.2.3.4)."""
-
-        def __init__(self, agreed: Any) -> None:
-            super().__init__(
-                agreed.remote_no_context_takeover,
-                agreed.local_no_context_takeover,
-                agreed.remote_max_window_bits,
-                agreed.local_max_window_bits,
-                agreed.compress_settings,
-            )
-            self._start()
-
-        def _start(self, window: bytes = b"") -> None:
-            self.decoder: Any = zlib.decompressobj(wbits=-self.remote_max_window_bits, zdict=window)
-            self._recent = [window]
-            self._recent_size = len(window)
-
-        def _inflate(self, data: bytes, most: int) -> bytes:
-            out: bytes = self.decoder.decompress(data, most)
-            self._recent.append(out)
-            self._recent_size += len(out)
-            if self._recent_size > 4 * _WINDOW:
-                self._recent = [b"".join(self._recent)[-_WINDOW:]]
-                self._recent_size = _WINDOW
-            return out
-
-        def _go_on(self, out: bytes, most: int) -> bytes:
-            """`out` and what comes behind the end of the stream."""
-            for _ in range(_STREAMS_MAX):
-                if not self.decoder.eof or len(out) >= most:
-                    return out
-                data = self.decoder.unused_data
-                self._start(b"".join(self._recent)[-(1 << self.remote_max_window_bits) :])
-                if data:
-                    out += self._inflate(data, most - len(out))
-            raise ProtocolError("too many DEFLATE streams in a frame")
-
-        def decode(self, frame: Any, *, max_size: int | None = None) -> Any:
-            if frame.opcode >= 8:
-                return frame
-            if frame.opcode == 0:
-                if not self.decode_cont_data:
-                    return frame
-                if frame.rsv1:
-                    raise ProtocolError("RSV1 bit set in continuation frame")
-            else:
-                if not frame.rsv1:
-                    return frame
-                if self.remote_no_context_takeover:
-                    self._start()
-            self.decode_cont_data = not frame.fin
-            # One byte more than the message may have is enough to see that there is too much.
-            assert max_size is not None
-            most = max_size - _CONTROL_MAX + 1
-            try:
-                out = self._inflate(bytes(frame.data) + _DEFLATE_TAIL if frame.fin else frame.data, most)
-                if self.decoder.eof:
-                    out = self._go_on(out, most)
-            except zlib.error as error:
-                raise ProtocolError("decompression failed") from error
-            return Frame(frame.opcode, out, frame.fin, False, frame.rsv2, frame.rsv3)
-
-    return Inflating
+    return JudgedProtocol(weakref.ref(owner), max_size, extensions)
 
 
 def _need_package() -> None:
@@ -316,6 +203,8 @@ def _extensions(response: Response) -> list[Any]:
     from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
     from websockets.headers import parse_extension
 
+    from ._frames import Inflating
+
     offer = _sent(response, b"sec-websocket-extensions") or ""
     accepted: list[Any] = []
     try:
@@ -324,7 +213,7 @@ def _extensions(response: Response) -> list[Any]:
                 raise _refusal(response, f"the server uses the extension {name!r}, which was not offered")
             bits = True if "client_max_window_bits" in offer else None
             factory = ClientPerMessageDeflateFactory(client_max_window_bits=bits)
-            accepted.append(_inflating_class()(factory.process_response_params(parameters, accepted)))
+            accepted.append(Inflating(factory.process_response_params(parameters, accepted)))
     except (InvalidHandshake, AssertionError) as error:
         raise _refusal(response, f"its compression cannot be used: {error}") from error
     return accepted

@@ -21,7 +21,7 @@ import websockets.frames
 import websockets.protocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
-import tls_requests._websocket as module
+from tls_requests import _frames, _websocket
 from tls_requests._websocket import AsyncWebSocket, _Options
 from tls_requests.exceptions import WebSocketError
 
@@ -112,7 +112,7 @@ class Inflater:
             data = self.stream.unused_data if self.stream.eof else self.stream.unconsumed_tail
             if self.stream.eof:
                 ends += 1
-                if ends == module._STREAMS_MAX:
+                if ends == _frames.STREAMS_MAX:
                     raise Broken(1002)
                 self.stream = zlib.decompressobj(wbits=-15, zdict=(self.window + out)[-32768:])
         self.window = (self.window + out)[-32768:]
@@ -294,7 +294,7 @@ class Got(NamedTuple):
 
 async def tried(stream: bytes, cuts: list[int], setting: Setting) -> Got:
     agreed = PerMessageDeflate(not setting.keeps_context, False, 15, 15)
-    extensions = [module._inflating_class()(agreed)] if setting.deflate else []
+    extensions = [_frames.Inflating(agreed)] if setting.deflate else []
     options = _Options((), setting.limit, setting.max_queue, None, None, 10.0, setting.deflate)
     pipe = Pipe([])
     answer: Any = Answer(setting.http2)
@@ -348,7 +348,7 @@ def compare(got: Got, expected: Outcome) -> None:
 
 
 LOOP = asyncio.new_event_loop()
-FILES = [module, websockets.protocol, websockets.frames, websockets.extensions.permessage_deflate]
+FILES = [_websocket, _frames, websockets.protocol, websockets.frames, websockets.extensions.permessage_deflate]
 
 
 def cuts_of(data: bytes) -> list[int]:
