@@ -43,6 +43,9 @@ static const kex_row_t rows[] = {
     {TR_GROUP_X448, KEX_X, HYBRID_NONE, "x448", "X448", 0, 56, 56},
     {TR_GROUP_FFDHE2048, KEX_FF, HYBRID_NONE, "ffdhe2048", "ffdhe2048", 256, 256, 256},
     {TR_GROUP_FFDHE3072, KEX_FF, HYBRID_NONE, "ffdhe3072", "ffdhe3072", 384, 384, 384},
+    {TR_GROUP_FFDHE4096, KEX_FF, HYBRID_NONE, "ffdhe4096", "ffdhe4096", 512, 512, 512},
+    {TR_GROUP_FFDHE6144, KEX_FF, HYBRID_NONE, "ffdhe6144", "ffdhe6144", 768, 768, 768},
+    {TR_GROUP_FFDHE8192, KEX_FF, HYBRID_NONE, "ffdhe8192", "ffdhe8192", 1024, 1024, 1024},
     {TR_GROUP_P256_MLKEM768, KEX_EC, HYBRID_MLKEM_LAST, "SecP256r1MLKEM768", NULL, TR_EVP_P256, 65, 32},
     {TR_GROUP_X25519_KYBER768, KEX_X, HYBRID_KYBER_LAST, "X25519Kyber768Draft00", "X25519", 0, 32, 32},
 };
@@ -271,7 +274,7 @@ done:
 static tr_code_t
 ff_make(tr_kex_t *kex, uint8_t *share, size_t share_len, const BIGNUM *g, const tr_rand_t *rnd, tr_err_t *err)
 {
-    /* RFC 7919 5.2 asks for exponents of 225 and 275 bits for the groups of 2048 and 3072 bits. */
+    /* RFC 7919 5.2 asks for exponents of 225 and 275 bits for the groups of 2048 and 3072 bits, of 400 for that of 8192. */
     size_t len = share_len <= 256 ? 32 : share_len <= 384 ? 40 : MAX_FF_EXPONENT;
     uint8_t bytes[MAX_FF_EXPONENT];
     BN_CTX *ctx = BN_CTX_new();

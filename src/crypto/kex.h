@@ -15,12 +15,15 @@ enum {
     TR_GROUP_X448 = 30,
     TR_GROUP_FFDHE2048 = 256,
     TR_GROUP_FFDHE3072 = 257,
+    TR_GROUP_FFDHE4096 = 258,
+    TR_GROUP_FFDHE6144 = 259,
+    TR_GROUP_FFDHE8192 = 260,
     TR_GROUP_P256_MLKEM768 = 4587, /* SecP256r1MLKEM768, draft-ietf-tls-ecdhe-mlkem */
     TR_GROUP_X25519_MLKEM768 = 4588,
     TR_GROUP_X25519_KYBER768 = 25497 /* draft-tls-westerbaan-xyber768d00: older Chromium */
 };
 
-/* The longest secret: a prime of 8192 bits (tr_kex_new_dhe) gives 1024 bytes. */
+/* The longest secret: a prime of 8192 bits gives 1024 bytes. */
 #define TR_KEX_MAX_SECRET 1024
 
 typedef struct tr_kex tr_kex_t;

@@ -157,6 +157,8 @@ TR_TEST(kex_libcrypto, "/crypto/kex/libcrypto_as_peer")
         {TR_GROUP_P256, "EC", "P-256"},          {TR_GROUP_P384, "EC", "P-384"},
         {TR_GROUP_P521, "EC", "P-521"},          {TR_GROUP_FFDHE2048, "DH", "ffdhe2048"},
         {TR_GROUP_FFDHE3072, "DH", "ffdhe3072"},
+        {TR_GROUP_FFDHE4096, "DH", "ffdhe4096"}, {TR_GROUP_FFDHE6144, "DH", "ffdhe6144"},
+        {TR_GROUP_FFDHE8192, "DH", "ffdhe8192"},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(cases); i++) {
         tr_err_t err = TR_ERR_INIT;
