@@ -13,6 +13,7 @@
 /* TLS extension numbers (IANA) that the engine treats itself. */
 enum {
     TR_EXT_SERVER_NAME = 0,
+    TR_EXT_MAX_FRAGMENT_LENGTH = 1,
     TR_EXT_STATUS_REQUEST = 5,
     TR_EXT_SUPPORTED_GROUPS = 10,
     TR_EXT_EC_POINT_FORMATS = 11,

@@ -347,6 +347,23 @@ tr_tls__accept_record_size(tr_tls_t *tls, tr_rd_t rd)
     return TR_OK;
 }
 
+tr_code_t
+tr_tls__accept_fragment_length(tr_tls_t *tls, tr_rd_t rd)
+{
+    static const char where[] = "tls.max_fragment_length";
+    const tr_profile_ext_t *ours = tr_profile_ext(tls->config.profile, TR_EXT_MAX_FRAGMENT_LENGTH);
+    uint8_t exponent;
+    if (!tr_rd_u8(&rd, &exponent) || !tr_rd_end(&rd)) {
+        return tr_tls__decode_error(tls, where);
+    }
+    /* RFC 6066 4: the same as was asked for: 2^9 to 2^12 */
+    if (exponent < 1 || exponent > 4 || ours == NULL || ours->data.len != 1 || ours->data.data[0] != exponent) {
+        return tr_tls__fail(tls, TR_ALERT_ILLEGAL_PARAMETER, where, "The server agreed to a fragment length that was not asked for.");
+    }
+    tls->out.max_plain = (size_t)256 << exponent;
+    return TR_OK;
+}
+
 void
 tr_tls__handshake_over(tr_tls_t *tls)
 {

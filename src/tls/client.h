@@ -235,6 +235,8 @@ tr_code_t tr_tls__digest(tr_tls_t *tls, uint8_t out[TR_HASH_MAX]);
 tr_code_t tr_tls__emit(tr_tls_t *tls, tr_tls_level_t level, tr_slice_t message);
 /* tr_tls__accept_alpn checks and keeps the server's choice. */
 tr_code_t tr_tls__accept_alpn(tr_tls_t *tls, tr_rd_t rd);
+/* tr_tls__accept_fragment_length applies the server's max_fragment_length (RFC 6066 4). */
+tr_code_t tr_tls__accept_fragment_length(tr_tls_t *tls, tr_rd_t rd);
 /* tr_tls__accept_record_size applies the server's record_size_limit (RFC 8449). */
 tr_code_t tr_tls__accept_record_size(tr_tls_t *tls, tr_rd_t rd);
 /* tr_tls__handshake_over frees what only a handshake needs: an idle connection should cost little. */

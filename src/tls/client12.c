@@ -157,6 +157,9 @@ accept_extensions(tr_tls_t *tls, tr_slice_t block)
     if (tr_ext_get(&set, TR_EXT_ALPN, &ext)) {
         code = tr_tls__accept_alpn(tls, ext);
     }
+    if (code == TR_OK && tr_ext_get(&set, TR_EXT_MAX_FRAGMENT_LENGTH, &ext)) {
+        code = tr_tls__accept_fragment_length(tls, ext);
+    }
     if (code == TR_OK && tr_ext_get(&set, TR_EXT_RECORD_SIZE_LIMIT, &ext)) {
         code = tr_tls__accept_record_size(tls, ext);
     }

@@ -439,6 +439,9 @@ tr_tls13__encrypted_extensions(tr_tls_t *tls, const tr_msg_t *msg)
     if (tr_ext_get(&set, TR_EXT_ALPN, &ext) && (code = tr_tls__accept_alpn(tls, ext)) != TR_OK) {
         return code;
     }
+    if (tr_ext_get(&set, TR_EXT_MAX_FRAGMENT_LENGTH, &ext) && (code = tr_tls__accept_fragment_length(tls, ext)) != TR_OK) {
+        return code;
+    }
     if (tr_ext_get(&set, TR_EXT_RECORD_SIZE_LIMIT, &ext) && (code = tr_tls__accept_record_size(tls, ext)) != TR_OK) {
         return code;
     }

@@ -4,6 +4,7 @@
 #include "tls/suites.h"
 
 #define TR_EXT_OID_FILTERS 48
+#define TR_EXT_POST_HANDSHAKE_AUTH 49
 
 /* An honest message has fewer than twenty; the duplicate check is quadratic. */
 #define MAX_EXTS 64
@@ -22,6 +23,7 @@ static const struct {
     uint16_t where;
 } table[] = {
     {TR_EXT_SERVER_NAME, SH12 | EE},
+    {TR_EXT_MAX_FRAGMENT_LENGTH, SH12 | EE},
     {TR_EXT_STATUS_REQUEST, SH12 | CT | CR},
     {TR_EXT_SUPPORTED_GROUPS, SH12 | EE}, /* SH12: some old load balancers echo it; it says nothing there */
     {TR_EXT_EC_POINT_FORMATS, SH12},
@@ -38,10 +40,13 @@ static const struct {
     {TR_EXT_EARLY_DATA, EE | NST},
     {TR_EXT_SUPPORTED_VERSIONS, SH13 | HRR},
     {TR_EXT_COOKIE, HRR},
+    {TR_EXT_PSK_KEY_EXCHANGE_MODES, 0},
     {TR_EXT_CERTIFICATE_AUTHORITIES, CR},
     {TR_EXT_OID_FILTERS, CR},
+    {TR_EXT_POST_HANDSHAKE_AUTH, 0},
     {TR_EXT_SIGNATURE_ALGORITHMS_CERT, CR},
     {TR_EXT_KEY_SHARE, SH13 | HRR},
+    {TR_EXT_NEXT_PROTOCOL, 0}, /* an answer would ask for a message that is not spoken; who has ALPN does not give it */
     {TR_EXT_ALPS_OLD, EE},
     {TR_EXT_ALPS, EE},
     {TR_EXT_TRUST_ANCHORS, EE | CT | CR},
@@ -78,6 +83,10 @@ uint8_t
 tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr_hello_t *hello)
 {
     bool is_request = where == TR_EXT_IN_CERTIFICATE_REQUEST || where == TR_EXT_IN_TICKET;
+    /* Where a server may answer a raw extension of the profile's, of which nothing is known but that it was sent: the answer is
+     * ignored. */
+    bool takes_unknown =
+        where == TR_EXT_IN_SERVER_HELLO_12 || where == TR_EXT_IN_ENCRYPTED || where == TR_EXT_IN_CERTIFICATE;
     uint16_t seen[MAX_EXTS];
     size_t num_seen = 0;
     uint8_t alert = 0;
@@ -91,6 +100,7 @@ tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr
         }
         size_t row = row_of(type);
         bool fits = row < TR_ARRAY_LEN(table) && (table[row].where & 1u << where) != 0;
+        bool ignored = row == TR_ARRAY_LEN(table) && takes_unknown;
         for (size_t i = 0; i < num_seen; i++) {
             if (seen[i] == type) { /* RFC 8446 4.2: not more than one of a type */
                 return fits ? TR_ALERT_ILLEGAL_PARAMETER : TR_ALERT_DECODE_ERROR;
@@ -101,9 +111,9 @@ tr_ext_parse(tr_ext_set_t *out, tr_ext_where_t where, tr_slice_t block, const tr
             if (!fits) {
                 continue; /* RFC 8446 4.3.2, 4.6.1: unrecognized extensions are ignored */
             }
-        } else if (!was_asked_for(hello, where, type) || (!fits && where == TR_EXT_IN_SERVER_HELLO_12)) {
+        } else if (!was_asked_for(hello, where, type) || (!fits && !ignored && where == TR_EXT_IN_SERVER_HELLO_12)) {
             alert = alert == 0 ? TR_ALERT_UNSUPPORTED_EXTENSION : alert; /* RFC 5246 7.4.1.4, RFC 8446 4.2 */
-        } else if (!fits) {
+        } else if (!fits && !ignored) {
             alert = alert == 0 ? TR_ALERT_ILLEGAL_PARAMETER : alert; /* RFC 8446 4.2: known, but not there */
         }
         if (fits) {

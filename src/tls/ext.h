@@ -17,7 +17,7 @@ typedef enum tr_ext_where {
 } tr_ext_where_t;
 
 /* Rows of the table in ext.c. */
-#define TR_EXT_NUM_KNOWN 28
+#define TR_EXT_NUM_KNOWN 30
 
 typedef struct tr_ext_set {
     uint32_t present; /* bit by row */

@@ -339,6 +339,39 @@ TR_TEST(tls_ext, "/tls/ext")
     tr_hello_cleanup(&hello);
 }
 
+/* What a profile sends as raw bytes may be answered; what is said is not for the engine. What it knows stays in its place. */
+TR_TEST(tls_ext_raw, "/tls/ext/answers_to_raw_extensions")
+{
+    static const tr_profile_ext_t exts[] = {
+        {0xbeef, 0, NULL, {(const uint8_t *)"ab", 2}},
+        {TR_EXT_MAX_FRAGMENT_LENGTH, 0, NULL, {(const uint8_t *)"\x02", 1}},
+        {TR_EXT_NEXT_PROTOCOL, 0, NULL, {NULL, 0}},
+        {TR_EXT_PADDING, 0, NULL, {(const uint8_t *)"", 1}},
+        {TR_EXT_PSK_KEY_EXCHANGE_MODES, 0, NULL, {(const uint8_t *)"\1\1", 2}},
+    };
+    tr_profile_t profile = *tr_profile_find(TR_SLICE_LIT("chrome_133_macos"));
+    tr_hello_t hello;
+    tr_ext_set_t set;
+    tr_err_t err = TR_ERR_INIT;
+    set_up();
+    profile.exts = exts;
+    profile.num_exts = TR_ARRAY_LEN(exts);
+    profile.num_pinned_first = profile.num_pinned_last = 0;
+    TR_CHECK_OK(tr_hello_init(&hello, &profile, 0, "localhost", &tr_rand_system, NULL, false, &err), &err);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_ENCRYPTED, "beef 0003 010203 0001 0001 02", &set), 0);
+    TR_CHECK(tr_ext_has(&set, TR_EXT_MAX_FRAGMENT_LENGTH) && !tr_ext_has(&set, 0xbeef));
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_SERVER_HELLO_12, "beef 0000", &set), 0);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_CERTIFICATE, "beef 0000", &set), 0);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_ENCRYPTED, "beef 0000 beef 0000", &set), TR_ALERT_DECODE_ERROR);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_SERVER_HELLO_13, "beef 0000", &set), TR_ALERT_ILLEGAL_PARAMETER);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_RETRY, "beef 0000", &set), TR_ALERT_ILLEGAL_PARAMETER);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_ENCRYPTED, "bee0 0000", &set), TR_ALERT_UNSUPPORTED_EXTENSION);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_ENCRYPTED, "002d 0000", &set), TR_ALERT_ILLEGAL_PARAMETER);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_SERVER_HELLO_12, "3374 0000", &set), TR_ALERT_UNSUPPORTED_EXTENSION);
+    TR_CHECK_INT(parse(&hello, TR_EXT_IN_ENCRYPTED, "0015 0001 00", &set), TR_ALERT_UNSUPPORTED_EXTENSION);
+    tr_hello_cleanup(&hello);
+}
+
 /* --- tickets --- */
 
 static tr_session_ticket_t *
