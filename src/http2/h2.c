@@ -107,7 +107,11 @@ done:
     return code;
 }
 
-/* Queues the opening: SETTINGS and WINDOW_UPDATE through nghttp2, which must know them; PRIORITY frames are written by pull. */
+/* Queues the opening: SETTINGS and WINDOW_UPDATE through nghttp2, which must know them; PRIORITY frames are written by pull.
+ *
+ * Of a HEADER_TABLE_SIZE below the default nghttp2 is not told (send_frame writes it): its decoder would ask every server for a size
+ * update in the first block. RFC 9113 4.3.1 asks only those whose table is larger by then, which it is not at the start of a connection.
+ * A decoder with a larger table than the encoder's reads the same: entries are counted from the newest. */
 static tr_code_t
 queue_opening(tr_h2_t *h2, tr_err_t *err)
 {
@@ -119,6 +123,9 @@ queue_opening(tr_h2_t *h2, tr_err_t *err)
     }
     for (size_t i = 0; i < profile->num_settings; i++) {
         settings[i] = (nghttp2_settings_entry){profile->settings[i].id, profile->settings[i].value};
+        if (profile->settings[i].id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE) {
+            settings[i].value = TR_MAX(settings[i].value, (uint32_t)NGHTTP2_DEFAULT_HEADER_TABLE_SIZE);
+        }
         if (profile->settings[i].id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) {
             stream_window = profile->settings[i].value;
         }
@@ -860,6 +867,24 @@ write_request(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
 
 typedef enum sent_kind { SENT_NOTHING, SENT_CONTROL, SENT_HEADERS, SENT_DATA } sent_kind_t;
 
+/* The profile's SETTINGS frame, with the values that nghttp2 was not told. */
+static tr_code_t
+write_settings(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
+{
+    size_t at = out->len + TR_H2_FRAME_HEAD_LEN;
+    tr_code_t code = tr_buf_append(out, frame, len);
+    if (code != TR_OK || len != TR_H2_FRAME_HEAD_LEN + 6 * h2->profile->num_settings) {
+        return code;
+    }
+    for (size_t i = 0; i < h2->profile->num_settings; i++, at += 6) {
+        uint32_t value = h2->profile->settings[i].value;
+        for (size_t byte = 0; byte < 4; byte++) {
+            out->data[at + 2 + byte] = (uint8_t)(value >> (24 - 8 * byte));
+        }
+    }
+    return code;
+}
+
 /* Moves one frame of nghttp2's to out. */
 static tr_code_t
 send_frame(tr_h2_t *h2, tr_buf_t *out, sent_kind_t *out_kind)
@@ -887,6 +912,9 @@ send_frame(tr_h2_t *h2, tr_buf_t *out, sent_kind_t *out_kind)
         if ((data[4] & TR_H2_FLAG_ACK) != 0 && h2->num_unwanted_acks > 0) {
             h2->num_unwanted_acks--;
             return TR_OK;
+        }
+        if ((data[4] & TR_H2_FLAG_ACK) == 0) {
+            return write_settings(h2, data, (size_t)len, out);
         }
         break;
     default:
