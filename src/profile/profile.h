@@ -47,12 +47,13 @@ enum {
  *   supported_groups, signature_algorithms(_cert), supported_versions, compress_certificate,
  *   delegated_credentials, key_share (groups in order): `values`, each possibly TR_GREASE;
  *   alpn, alps: `data` is the body's protocol list as sent (u16 length, then u8-prefixed names);
- *   server_name, session_ticket, pre_shared_key, padding, cookie: made by the engine, no data;
+ *   server_name, session_ticket, pre_shared_key, cookie: made by the engine, no data;
  *   cookie, early_data: the rows are places; they are written only in a second hello, or with early data;
  *   encrypted_client_hello: tr_profile_t.ech;
  *   key_share: `data` is empty, or has a 16-bit length for each value: groups that the engine cannot do get random bytes
  *   of that length as their share;
- *   everything else (also GREASE, type TR_GREASE): `data` is the body, sent as it is. */
+ *   everything else (also GREASE, type TR_GREASE): `data` is the body, sent as it is; without data and with one value, so many
+ *   random bytes, drawn for each connection. So is padding that follows no rule (TR_PROFILE_PADDING_BORINGSSL). */
 typedef struct tr_profile_ext {
     uint16_t type;
     uint16_t num_values;
@@ -234,7 +235,7 @@ typedef struct tr_profile {
     uint8_t session_id_len; /* 0 or 32 */
     uint16_t num_suites;
     const uint16_t *suites; /* TR_GREASE allowed */
-    /* In the order of the capture. pre_shared_key and padding are not among them; cookie and early_data are, where the
+    /* In the order of the capture. pre_shared_key is not among them; cookie and early_data are, where the
      * browser puts them, though a first full handshake has neither (tr_hello_offers_ext says what was sent). */
     const tr_profile_ext_t *exts;
     uint16_t num_exts;

@@ -136,7 +136,7 @@ check_hello(const tr_hello_t *hello, tr_slice_t message)
         TR_FUZZ_CHECK(hello->order[i] < p->num_exts);
         TR_FUZZ_CHECK(i >= p->num_pinned_first || hello->order[i] == i);
         TR_FUZZ_CHECK(i < (size_t)p->num_exts - p->num_pinned_last || hello->order[i] == i);
-        expected += p->exts[i].type != TR_EXT_PADDING && p->exts[i].type != TR_EXT_PRE_SHARED_KEY;
+        expected += p->exts[i].type != TR_EXT_PRE_SHARED_KEY;
     }
     TR_FUZZ_CHECK(num_exts <= expected + 2);
 }

@@ -61,7 +61,6 @@ tr_hello__sends(const tr_hello_t *hello, const tr_profile_ext_t *ext)
         return hello->offers_early_data && !hello->is_retry; /* RFC 8446 4.1.2: gone from the second hello */
     case TR_EXT_COOKIE:
         return hello->is_retry && hello->cookie.len > 0;
-    case TR_EXT_PADDING:
     case TR_EXT_PRE_SHARED_KEY:
         return false; /* written behind all others, see hello_build.c */
     default:
@@ -259,6 +258,49 @@ draw_raw_shares(tr_hello_t *hello, const tr_profile_ext_t *ext, tr_err_t *err)
     return code == TR_OK ? TR_OK : tr_err_set(err, code, 0, "tls.hello.draw", NULL);
 }
 
+size_t
+tr_hello__drawn_len(const tr_profile_ext_t *ext)
+{
+    switch (ext->type) {
+    case TR_EXT_SERVER_NAME:
+    case TR_EXT_SUPPORTED_GROUPS:
+    case TR_EXT_SIGNATURE_ALGORITHMS:
+    case TR_EXT_SIGNATURE_ALGORITHMS_CERT:
+    case TR_EXT_DELEGATED_CREDENTIALS:
+    case TR_EXT_SUPPORTED_VERSIONS:
+    case TR_EXT_COMPRESS_CERTIFICATE:
+    case TR_EXT_ALPN:
+    case TR_EXT_SESSION_TICKET:
+    case TR_EXT_COOKIE:
+    case TR_EXT_KEY_SHARE:
+    case TR_EXT_ECH:
+    case TR_EXT_EARLY_DATA:
+        return 0;
+    default:
+        return ext->num_values == 1 && ext->data.len == 0 ? ext->values[0] : 0;
+    }
+}
+
+/* The bodies that a capture shows as drawn anew. */
+static tr_code_t
+draw_bodies(tr_hello_t *hello, tr_err_t *err)
+{
+    const tr_profile_t *profile = hello->profile;
+    size_t len = 0;
+    for (size_t i = 0; i < profile->num_exts; i++) {
+        len += tr_hello__drawn_len(&profile->exts[i]);
+    }
+    if (len == 0) {
+        return TR_OK;
+    }
+    hello->drawn = tr_malloc(len);
+    if (hello->drawn == NULL) {
+        return tr_err_nomem(err, "tls.hello.draw");
+    }
+    tr_code_t code = hello->rnd.fill(hello->rnd.arg, hello->drawn, len);
+    return code == TR_OK ? TR_OK : tr_err_set(err, code, 0, "tls.hello.draw", NULL);
+}
+
 static tr_code_t
 make_shares(tr_hello_t *hello, tr_err_t *err)
 {
@@ -322,7 +364,8 @@ tr_hello_init(tr_hello_t *hello, const tr_profile_t *profile, uint32_t tls_flags
             /* RFC 8446 4.2.10: early data speaks the protocol of then, also when none was named */
             (session->alpn_len == 0 || tr_hello_offers_alpn(hello, tr_slice(session->alpn, session->alpn_len)));
     }
-    if ((code = draw_values(hello, err)) != TR_OK || (code = draw_order(hello, err)) != TR_OK) {
+    if ((code = draw_values(hello, err)) != TR_OK || (code = draw_order(hello, err)) != TR_OK ||
+        (code = draw_bodies(hello, err)) != TR_OK) {
         goto done;
     }
     if (hello->session != NULL && !tr_hello__psk(hello) && session->ticket_len == 0) {
@@ -356,6 +399,8 @@ tr_hello_cleanup(tr_hello_t *hello)
     tr_free(hello->raw_shares);
     hello->raw_shares = NULL;
     hello->raw_shares_len = 0;
+    tr_free(hello->drawn);
+    hello->drawn = NULL;
     tr_free(hello->ech);
     hello->ech = NULL;
     hello->ech_len = 0;
@@ -444,7 +489,7 @@ tr_hello_offers_ext(const tr_hello_t *hello, uint16_t type)
     if (type == TR_EXT_PRE_SHARED_KEY) {
         return tr_hello__psk(hello);
     }
-    if (type == TR_GREASE) {
+    if (type == TR_GREASE || type == TR_EXT_PADDING) {
         return false;
     }
     const tr_profile_ext_t *ext = tr_profile_ext(hello->profile, type);

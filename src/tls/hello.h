@@ -34,6 +34,7 @@ typedef struct tr_hello {
     size_t num_shares;
     uint8_t *raw_shares; /* owned: random bytes for the groups that the engine cannot do, in order; NULL: none, or dropped by a retry */
     size_t raw_shares_len;
+    uint8_t *drawn; /* owned: the random bodies of extensions, in the order of profile->exts, the same in both hellos; NULL: none */
 
     /* lent: offered as PSK (1.3) or in session_ticket / session_id (1.2); NULL: none, or it could not be offered. May be
      * set to NULL before a second hello (a PSK that does not fit the suite is left out, RFC 8446 4.1.4). */

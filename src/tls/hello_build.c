@@ -65,6 +65,17 @@ write_key_share(tr_wr_t *wr, const tr_hello_t *hello, const tr_profile_ext_t *ex
     tr_wr_close(wr, list, 2);
 }
 
+/* The body that draw_bodies drew for one of the profile's extensions. */
+static tr_slice_t
+drawn_body(const tr_hello_t *hello, const tr_profile_ext_t *ext)
+{
+    size_t at = 0;
+    for (const tr_profile_ext_t *other = hello->profile->exts; other != ext; other++) {
+        at += tr_hello__drawn_len(other);
+    }
+    return tr_slice(hello->drawn + at, tr_hello__drawn_len(ext));
+}
+
 static void
 write_ext_body(tr_wr_t *wr, const tr_hello_t *hello, const tr_profile_ext_t *ext)
 {
@@ -110,7 +121,7 @@ write_ext_body(tr_wr_t *wr, const tr_hello_t *hello, const tr_profile_ext_t *ext
     case TR_EXT_EARLY_DATA:
         break; /* empty in a ClientHello (RFC 8446 4.2.10) */
     default:
-        tr_wr_slice(wr, ext->data);
+        tr_wr_slice(wr, tr_hello__drawn_len(ext) > 0 ? drawn_body(hello, ext) : ext->data);
         break;
     }
 }

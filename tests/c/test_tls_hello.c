@@ -683,6 +683,54 @@ TR_TEST_OOM(hello_raw_shares_oom, "/tls_hello/shares_that_are_only_sent_out_of_m
     finish(&fix);
 }
 
+/* Bodies without data and with one value: so many random bytes, the same in both hellos. Padding without a rule is a row like others. */
+TR_TEST(hello_drawn_bodies, "/tls_hello/bodies_that_are_drawn")
+{
+    static const uint16_t lengths[] = {7, 3};
+    tr_profile_ext_t exts[TR_ARRAY_LEN(small_exts) + 3];
+    tr_profile_t profile = small_profile();
+    fixture_t fix, other;
+    size_t num = profile.num_exts;
+    uint8_t first[7];
+    memcpy(exts, small_exts, sizeof(small_exts));
+    exts[num++] = (tr_profile_ext_t){0x1e61, 1, &lengths[0], {NULL, 0}};
+    exts[num++] = (tr_profile_ext_t){TR_EXT_PADDING, 0, NULL, TR_SLICE_LIT("\0\0\0\0\0")};
+    exts[num++] = (tr_profile_ext_t){0x1e62, 1, &lengths[1], {NULL, 0}};
+    profile.exts = exts;
+    profile.num_exts = (uint16_t)num;
+    profile.flags &= ~(uint32_t)TR_PROFILE_PADDING_BORINGSSL;
+    begin(&fix, &profile, 0, "example.org", 1, false, false);
+    begin(&other, &profile, 0, "example.org", 2, false, false);
+    tr_slice_t body = ext_body(&fix, 0x1e61);
+    TR_CHECK_INT(body.len, 7);
+    memcpy(first, body.data, 7);
+    TR_CHECK(memcmp(first, ext_body(&other, 0x1e61).data, 7) != 0);
+    TR_CHECK_INT(ext_body(&fix, 0x1e62).len, 3);
+    TR_CHECK(memcmp(first, ext_body(&fix, 0x1e62).data, 3) != 0);
+    TR_CHECK_INT(ext_body(&fix, TR_EXT_PADDING).len, 5);
+    TR_CHECK(tr_hello_offers_ext(&fix.hello, 0x1e61) && !tr_hello_offers_ext(&fix.hello, TR_EXT_PADDING));
+    TR_CHECK_OK(tr_hello_retry(&fix.hello, TR_GROUP_P256, TR_SLICE_NULL, &fix.err), &fix.err);
+    tr_buf_clear(&fix.out);
+    TR_CHECK_OK(tr_hello_build(&fix.hello, &fix.out, NOW_MS, NULL, &fix.err), &fix.err);
+    parse(&fix);
+    TR_CHECK(memcmp(first, ext_body(&fix, 0x1e61).data, 7) == 0);
+    finish(&fix);
+    finish(&other);
+}
+
+TR_TEST_OOM(hello_drawn_bodies_oom, "/tls_hello/bodies_that_are_drawn_out_of_memory")
+{
+    static const uint16_t lengths[] = {9};
+    static const tr_profile_ext_t exts[] = {{0x1e61, 1, lengths, {NULL, 0}}};
+    tr_profile_t profile = small_profile();
+    fixture_t fix;
+    profile.exts = exts;
+    profile.num_exts = TR_ARRAY_LEN(exts);
+    tr_code_t code = start(&fix, &profile, 0, "example.org", 1, false, false);
+    TR_CHECK(code == TR_OK || (tr_test_oom_running() && code == TR_ERR_NOMEM));
+    finish(&fix);
+}
+
 TR_TEST(hello_bad_profiles, "/tls_hello/profiles_that_cannot_be_used")
 {
     static const uint16_t unknown_share[] = {0x0999};

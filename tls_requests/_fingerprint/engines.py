@@ -22,7 +22,9 @@ class Engine:
     stream_window: int = 0  # what a stream's window is raised to right behind its HEADERS; 0: not raised
     priorities: tuple[tuple[int, int | None], ...] = ()  # from version on: weight (None: no priority)
     priority_mode: str = "FIXED"
-    openings: tuple[tuple[int, str], ...] = ()  # from version on: SETTINGS|WINDOW_UPDATE, where not recorded
+    # From version on: SETTINGS|WINDOW_UPDATE, where not recorded. Of a family whose own is not known: Chrome 133's.
+    openings: tuple[tuple[int, str], ...] = ((0, "1:65536;2:0;4:6291456;6:262144|15663105"),)
+    pseudo_order: str = "masp"  # where not recorded
     connection: str = "keep-alive"
     connection_behind: str | None = "host"  # HTTP/1.1: None puts it last
     # What is sent for other requests than navigations (kinds.py) where the file has none: the id of a capture of the
@@ -59,12 +61,15 @@ ENGINES: dict[str | None, Engine] = {
                 ("content-type", ("user-agent",)), ("origin", ("accept",)),
                 ("referer", ("accept-encoding",)), ("cookie", ("priority",)))),
     "gecko": Engine(
-        source="firefox_153_linux.json (notes, variants, requests); NSS for the cookie's place",
+        source="firefox_153_linux.json (notes, variants, requests); NSS for the cookie's place; opening frames:"
+               " Firefox's captures and derived files",
         flags=frozenset({"PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "SHARES_X25519",
                          "EARLY_DATA", "H2_EMPTY_DATA", "WS_ORDINARY", "WS_PLAIN_CERT",
                          "COALESCES"}),
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
         hpack="FIREFOX", data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
+        openings=((0, "1:65536;4:131072;5:16384|12517377"), (128, "1:65536;2:0;4:131072;5:16384|12517377")),
+        pseudo_order="mpas",
         connection_behind="accept-encoding", kinds="firefox_153_linux", kinds_of="firefox_153_linux",
         places=(("content-type", ("connection",) + GECKO_PLACE), ("content-length", ("connection",) + GECKO_PLACE),
                 ("origin", ("connection",) + GECKO_PLACE), ("referer", GECKO_PLACE), ("cookie", GECKO_PLACE))),
@@ -72,12 +77,14 @@ ENGINES: dict[str | None, Engine] = {
         source="Safari's captures and derived files; its resumption is not known, so none is offered; openings: "
                "derived 15.6.1; places of request headers: not known, put last",
         priorities=((0, 255), (18, 256), (26, None)),
-        openings=((0, "4:4194304;3:100|10485760"),), connection_behind=None, kinds="fetch standard",
+        openings=((0, "4:4194304;3:100|10485760"), (18, "2:0;3:100;4:2097152;9:1|10420225")), pseudo_order="msap",
+        connection_behind=None, kinds="fetch standard",
         kinds_of="safari_18_4_macos"),
     "cfnetwork": Engine(source="as webkit; no headers are known", priorities=((0, None),), connection_behind=None),
     "okhttp": Engine(
         source="OkHttp's own headers in the order of its BridgeInterceptor; its resumption is not known",
         flags=frozenset({"COALESCES"}),
+        openings=((0, "4:16777216|16711681"),), pseudo_order="mpas",
         priorities=((0, None),), connection="Keep-Alive",
         places=(("content-length", ("host", "accept-encoding")), ("content-type", ("content-length",)),
                 ("origin", ("content-type",)), ("referer", ("content-type",)), ("cookie", ("user-agent",)))),

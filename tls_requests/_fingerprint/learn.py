@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .agents import client_of
 from .client_hello import extension
 from .compare import expected_padding, opening_frames, record_groups
 from .engines import ENGINES
@@ -80,7 +81,8 @@ def merge_extension(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         elif key in ("config_id", "identity_lengths"):
             out[key] = None  # drawn anew; the ticket's, which is the server's
         elif key == "data" and len(unique(values)) > 1:
-            out[key] = values[-1]
+            same = len({len(value or "") for value in values}) == 1
+            out[key] = None if same else values[-1]  # drawn anew; with which lengths is not known
         else:
             out[key] = merged(values)
     return out
@@ -330,43 +332,6 @@ def same_opening(one: dict[str, Any], other: dict[str, Any]) -> bool:
         ]
 
     return rest(one) == rest(other)
-
-
-def client_of(agent: str, brands: str | None = None) -> dict[str, Any]:
-    """family, engine, version and os of a User-Agent; what is not known is left out."""
-    # The first that fits: other products name Chrome and Safari too, and iOS browsers are WebKit whatever they are called.
-    families = (
-        (r"Edg(?:A|iOS)?/([\d.]+)", "edge", "chromium"),
-        (r"OPR/([\d.]+)", "opera", "chromium"),
-        (r"SamsungBrowser/([\d.]+)", "samsung", "chromium"),
-        (r"(?:Chrome|Chromium|CriOS)/([\d.]+)", "chrome", "chromium"),
-        (r"(?:Firefox|FxiOS)/([\d.]+)", "firefox", "gecko"),
-        (r"Version/([\d.]+).* Safari/", "safari", "webkit"),
-        (r"okhttp/([\d.]+)", "okhttp", "okhttp"),
-    )
-    client: dict[str, Any] = {"family": "custom"}
-    for pattern, family, engine in families:
-        found = re.search(pattern, agent)
-        if found:
-            version = re.sub(r"(\.0)+$", "", found[1])
-            client = {"family": family, "engine": engine, "version": version}
-            break
-    if brands and '"Brave"' in brands:
-        client["family"] = "brave"
-    systems = (
-        ("Windows NT", "windows"),
-        ("Android", "android"),
-        ("iPhone", "ios"),
-        ("iPad", "ipados"),
-        ("Macintosh", "macos"),
-        ("Linux", "linux"),
-    )
-    system = next((name for part, name in systems if part in agent), None)
-    if system:
-        client["os"] = system
-    if system in ("ios", "ipados") and "engine" in client:
-        client["engine"] = "webkit"
-    return client
 
 
 def recorded_requests(records: Sequence[Record]) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
@@ -22,9 +23,11 @@ from .jsontext import pretty
 from .kinds import KINDS, SAME
 from .locales import accept_language, languages_of
 from .platforms import header, is_same_browser, move, platform_of, possible, set_headers, why_not
+from .recordings import profile_of, record_of, records_in
 from .registry import FLAGS
 from .report import Difference, differences, facts
 from .rows import Ext, FieldError, Node, Rows, build, merge, shown, to_json
+from .wire import ParseError
 
 if TYPE_CHECKING:
     from ..models.tls import CustomTLSClientConfig
@@ -117,6 +120,27 @@ def rows_of(fields: dict[str, Any]) -> Rows:
     )
 
 
+def read_file(path: Path) -> dict[str, Any]:
+    """The profile in a file; of a recording or a raw ClientHello, what it shows. Raises FieldError, OSError."""
+    data = path.read_bytes()
+    if data[:1] in (b"\x01", b"\x16") or re.match(rb"\s*(?:01|16)[0-9a-fA-F\s:]+$", data):
+        try:
+            return profile_of([record_of(data)], path.stem, path.name)
+        except ParseError as error:
+            raise FieldError(path.name, "is no ClientHello: %s" % error) from None
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FieldError(path.name, "is no JSON: %s" % error) from None
+    records = records_in(value)
+    if records is not None:
+        check_depth(value)
+        return profile_of(records, path.stem, path.name)
+    if not isinstance(value, dict):
+        raise FieldError(path.name, "is no object")
+    return value
+
+
 def check_depth(value: Any) -> None:
     """Refuses what is nested so deep that walking through it could end in a RecursionError."""
     level: list[Any] = [value]
@@ -160,6 +184,8 @@ class Profile(_core.BrowserProfile):
     def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, allow_unsupported: bool = False) -> Profile:
         """Make a profile of a JSON file, or of a mapping, in the schema of profiles/README.md.
 
+        Also of a recording that `check_fingerprint.py serve` wrote, and of the file of a raw ClientHello (binary or hex):
+        what these do not show is as in the family that their User-Agent names, or as in Chrome 133.
         `{"inherits": name, ...}` changes a built-in profile: objects are merged key by key, lists and values replaced.
         allow_unsupported: also send groups and cipher suites with which this engine cannot complete a handshake; a
         server that chooses one of them ends the request with a TLSError.
@@ -167,17 +193,14 @@ class Profile(_core.BrowserProfile):
         """
         try:
             if isinstance(source, Mapping):
-                return cls._load(dict(source), "", allow_unsupported)
+                value = dict(source)
+                return cls._load(
+                    value if records_in(value) is None else profile_of([value], "custom"), "", allow_unsupported
+                )
             path = Path(source)
             if path.stat().st_size > MAX_FILE:
                 raise FieldError(path.name, "is larger than %d bytes" % MAX_FILE)
-            try:
-                value = json.loads(path.read_text(encoding="utf-8"))
-            except (ValueError, RecursionError) as error:
-                raise FieldError(path.name, "is no JSON: %s" % error) from None
-            if not isinstance(value, dict):
-                raise FieldError(path.name, "is no object")
-            return cls._load(value, path.name, allow_unsupported)
+            return cls._load(read_file(path), path.name, allow_unsupported)
         except FieldError as error:
             raise error_of(error) from None
 

@@ -22,11 +22,16 @@ TLS13 = 772
  TICKET, PSK, EARLY_DATA, VERSIONS, COOKIE, PSK_MODES, SIGNATURES_CERT, KEY_SHARE, ALPS_OLD, ALPS, TRUST_ANCHORS,
  ECH, RENEGOTIATION) = (0, 5, 10, 11, 13, 16, 21, 27, 28, 34, 35, 41, 42, 43, 44, 45, 50, 51, 17513, 17613, 51764,
                         65037, 65281)
+# Extensions that a first ClientHello has empty: SCT, encrypt_then_mac, extended_master_secret, post_handshake_auth, NPN,
+# channel_id.
+EMPTY = (18, 22, 23, 49, 13172, 30032)
+# Of TLS 1.2: NSS leaves them out of an inner ClientHello (src/tls/ech.c).
+NSS_OUTER_ALONE = (11, 22, 23, 35, 13172, 65281)
 # Lists of 16-bit numbers: the field's name and the length of the list's own length.
 VALUE_LISTS = {GROUPS: ("groups", 2), SIGNATURES: ("algorithms", 2), SIGNATURES_CERT: ("algorithms", 2),
                DELEGATED: ("algorithms", 2), VERSIONS: ("versions", 1), COMPRESS: ("algorithms", 1)}
 # Lengths of the key shares of the groups that the engine knows (src/crypto/kex.h).
-SHARE_LENGTHS = {GREASE: 1, 23: 65, 24: 97, 25: 133, 29: 32, 30: 56, 256: 256, 257: 384, 4587: 1249, 4588: 1216,
+SHARE_LENGTHS = {GREASE: 1, 23: 65, 24: 97, 25: 133, 29: 32, 30: 56, 256: 256, 257: 384, 258: 512, 259: 768, 260: 1024, 4587: 1249, 4588: 1216,
                  25497: 1216}
 
 # The suites that src/tls/suites.c completes a handshake with, and the one that is a signal (RFC 5746 3.3).
@@ -79,6 +84,7 @@ PSEUDO_LETTERS = {":method": "m", ":authority": "a", ":scheme": "s", ":path": "p
 # Names for people.
 GROUP_NAMES = {
     23: "P-256", 24: "P-384", 25: "P-521", 29: "X25519", 30: "X448", 256: "ffdhe2048", 257: "ffdhe3072",
+    258: "ffdhe4096", 259: "ffdhe6144", 260: "ffdhe8192",
     4587: "SecP256r1MLKEM768", 4588: "X25519MLKEM768", 25497: "X25519Kyber768Draft00",
 }  # fmt: skip
 VERSION_NAMES = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from .agents import client_of, engine_of
 from .client_hello import EXTENSION_NAMES, extension_fields
 from .engines import ENGINES, HTTP1_NAMES, PLACE_KINDS, PLACE_NAMES, Engine
 from .kinds import KINDS, SAME, recorded_kinds
@@ -22,6 +23,7 @@ from .registry import (
     COOKIE,
     EARLY_DATA,
     ECH,
+    EMPTY,
     FLAGS,
     GREASE,
     GREASE_VALUE,
@@ -37,6 +39,7 @@ from .registry import (
     MAX_TEXT,
     MAX_VALUES,
     MAX_WINDOW,
+    NSS_OUTER_ALONE,
     PADDING,
     POINT_FORMATS,
     PSEUDO_LETTERS,
@@ -58,6 +61,10 @@ from .registry import (
 from .wire import ParseError
 
 Headers = list[tuple[str, "str | None"]]
+
+
+# Fields of {"any_of": [...]} of which each connection draws one. Of others the first is sent.
+DRAWN = ("aead", "payload_length")
 
 
 class FieldError(ValueError):
@@ -95,7 +102,8 @@ class Node:
         if key not in self.object():
             self.fail("has no %r" % key)
         joint = "" if not self.path else ": " if self.path.endswith(".json") else "."
-        return Node(self.value[key], "%s%s%s" % (self.path, joint, key))
+        found = Node(self.value[key], "%s%s%s" % (self.path, joint, key))
+        return found if key in DRAWN else found.settled()
 
     def get(self, key: str) -> Node | None:
         return self[key] if key in self else None
@@ -103,7 +111,29 @@ class Node:
     def items(self) -> list[Node]:
         if not isinstance(self.value, list):
             self.fail("is no list")
-        return [Node(value, "%s[%d]" % (self.path, index)) for index, value in enumerate(self.value)]
+        return [Node(value, "%s[%d]" % (self.path, index)).settled() for index, value in enumerate(self.value)]
+
+    def number_or(self, key: str, low: int, high: int, unknown: int) -> int:
+        """The number under a key; `unknown` where there is none, or null."""
+        found = self.get(key)
+        return unknown if found is None or found.value is None else found.number(low, high)
+
+    def settled(self) -> Node:
+        """The first known of {"any_of": [...]} (the profile sends one of these), or the node itself."""
+        if not (isinstance(self.value, dict) and set(self.value) == {"any_of"}):
+            return self
+        choices = self.choices()
+        return next((item for item in choices if item.value is not None), choices[0])
+
+    def label(self) -> str:
+        """A name for people: any script, nothing that a terminal would act on."""
+        if not isinstance(self.value, str):
+            self.fail("is no text")
+        if len(self.value) > MAX_TEXT:
+            self.fail("is longer than %d characters" % MAX_TEXT)
+        if not self.value.isprintable():
+            self.fail("has characters that cannot be printed")
+        return self.value
 
     def text(self) -> str:
         if not isinstance(self.value, str):
@@ -150,9 +180,10 @@ class Node:
     def choices(self) -> list[Node]:
         """The values of {"any_of": [...]}, or the one value."""
         if isinstance(self.value, dict) and set(self.value) == {"any_of"}:
-            found = self["any_of"].items()
+            node = Node(self.value["any_of"], self.path + ".any_of")
+            found = node.items()
             if not found:
-                self["any_of"].fail("is empty")
+                node.fail("is empty")
             return found
         return [self]
 
@@ -252,7 +283,7 @@ def key_share(node: Node, insists: bool) -> tuple[list[int], bytes, int]:
             if not insists:
                 share["group"].fail("a key share of group %d cannot be made" % group)
             known, raw = share["length"].number(1, MAX_SHARE), True
-        share["length"].number(known, known)
+        share.number_or("length", known, known, known)
         lengths.append(known)
         if group in groups:
             share["group"].fail("stands twice")
@@ -263,13 +294,14 @@ def key_share(node: Node, insists: bool) -> tuple[list[int], bytes, int]:
     return groups, numbers(lengths) if raw else b"", length
 
 
-def extension_data(node: Node, kind: int) -> bytes:
-    """The body of an extension that is sent as it is."""
-    if kind == STATUS_REQUEST and "status_type" in node:
+def extension_data(node: Node, kind: int, num_grease: int) -> bytes:
+    """The body of an extension that is sent as it is. num_grease: how many GREASE extensions stand before."""
+    length = node.get("length")
+    if kind == STATUS_REQUEST and "data" not in node:
         for name in ("responder_ids_length", "request_extensions_length"):
             if name in node:
                 node[name].number(0, 0)
-        return bytes([node["status_type"].number(1, 1)]) + bytes(4)
+        return bytes([node.number_or("status_type", 1, 1, 1)]) + bytes(4)
     if kind == POINT_FORMATS:
         return vector(bytes(item.number(0, 255) for item in node["formats"].items()), 1)
     if kind == PSK_MODES:
@@ -284,9 +316,24 @@ def extension_data(node: Node, kind: int) -> bytes:
         return b"\0"
     if "data" in node:
         return node["data"].hex()
-    if node["length"].value != 0:
-        node.fail("extension %d has neither data nor a length of 0" % kind)
+    if kind == GREASE_VALUE and (length is None or length.value is None):
+        return b"" if num_grease == 0 else b"\0"  # BoringSSL's two
+    if kind == GREASE_VALUE and length is not None:
+        return bytes(length.number(0, 255))
+    if kind in EMPTY and (length is None or length.value is None):
+        return b""
+    if length is None or length.value != 0:
+        node.fail("extension %d has neither data nor a length" % kind)
     return b""
+
+
+def drawn_length(node: Node, kind: int) -> int:
+    """The length of a body that is not known or drawn anew (data is null), and that no field makes up; else 0."""
+    if kind in (GREASE_VALUE, STATUS_REQUEST, RENEGOTIATION) or kind in EMPTY or "data" in node or "length" not in node:
+        return 0
+    if any(name in node for name in ("formats", "modes", "protocols", "limit", "trust_anchor_ids")):
+        return 0
+    return node["length"].number(0, MAX_HELLO)
 
 
 def read_extension(node: Node, profile: Rows, engine: Engine) -> Ext | None:
@@ -295,7 +342,7 @@ def read_extension(node: Node, profile: Rows, engine: Engine) -> Ext | None:
     ext = Ext(kind)
     length: int | None = None
     if kind == PADDING:
-        return None
+        return read_padding(node, ext, profile)
     if kind in (PSK, EARLY_DATA, COOKIE):
         node.fail("extension %d is no part of a first ClientHello" % kind)
     if kind == SERVER_NAME:
@@ -318,16 +365,61 @@ def read_extension(node: Node, profile: Rows, engine: Engine) -> Ext | None:
         read_ech(node, profile, engine)
     elif kind == TICKET:
         length = 0
+    elif drawn_length(node, kind):
+        ext.values = [drawn_length(node, kind)]
     else:
         try:
-            ext.data = extension_data(node, kind)
+            ext.data = extension_data(node, kind, sum(other.type == GREASE_VALUE for other in profile.exts))
         except OverflowError:
             node.fail("is too long for its length field")
         length = len(ext.data)
     recorded = node.get("length")
-    if length is not None and recorded is not None and recorded.value != length:
+    if length is not None and recorded is not None and recorded.value not in (None, length):
         recorded.fail("%s, but the fields make %d bytes" % (json.dumps(recorded.value), length))
     return ext
+
+
+def read_padding(node: Node, ext: Ext, profile: Rows) -> Ext | None:
+    """The row of padding that is sent as it was captured; None: there is a rule for it."""
+    length = node.get("length")
+    if "PADDING_BORINGSSL" in profile.flags:
+        return None
+    if "data" in node:
+        ext.data = node["data"].hex()
+    elif length is None or length.value is None:
+        profile.flags.add("PADDING_BORINGSSL")  # its length varied: the only rule that is known
+        return None
+    else:
+        ext.data = bytes(length.number(0, MAX_HELLO))
+    return ext
+
+
+def nss_payload(profile: Rows, exts: list[Ext]) -> int:
+    """The length of the ECH payload under NSS's rule, of a first hello to a host of less than 100 characters
+    (src/tls/ech.c)."""
+    length = 2 + 32 + 1 + 2 + 2 * len(profile.suites) + 2 + 2 + 4 + 1
+    num_outer = 0
+    for ext in exts:
+        if ext.type in NSS_OUTER_ALONE or ext.type in (ECH, EARLY_DATA, COOKIE):
+            continue
+        if ext.type == SERVER_NAME:
+            length += 4 + 2 + 1 + 2
+        elif ext.type == VERSIONS:
+            length += 4 + 1 + 2
+        else:
+            num_outer += 1
+    length += (4 + 1 + 2 * num_outer if num_outer else 0) + 100
+    return length + 31 - length % 32 + 16
+
+
+def settle_ech(tls: Node, profile: Rows) -> None:
+    """Payload lengths that a capture has and NSS's rule would not give are drawn from."""
+    node = next((item for item in tls["extensions"].items() if item["type"].value == ECH), None)
+    if node is None or profile.ech_payload != "NSS" or "payload_length" not in node:
+        return
+    lengths = [item.number(17, 32768) for item in node["payload_length"].choices()]
+    if nss_payload(profile, profile.exts) not in lengths:
+        profile.ech_payload, profile.ech_lengths = "DRAWN", lengths
 
 
 def read_ech(node: Node, profile: Rows, engine: Engine) -> None:
@@ -370,7 +462,7 @@ def add_places(exts: list[Ext], root: Node, engine: Engine, early_data: bool) ->
 
 
 def read_pinned(tls: Node, profile: Rows) -> None:
-    order = tls["extension_order"].text()
+    order = tls["extension_order"].text() if "extension_order" in tls else "fixed"
     if order not in ("fixed", "permuted"):
         tls["extension_order"].fail('is neither "fixed" nor "permuted"')
     if order == "fixed":
@@ -480,6 +572,12 @@ def tls_flags(profile: Rows, root: Node, tls: Node) -> None:
     set_flag(profile, "ALPS", ALPS in types or ALPS_OLD in types)
 
 
+def drawn(ext: Ext) -> int:
+    """The length of a body that is drawn for each connection; 0: it has another."""
+    own = ext.type in VALUE_LISTS or ext.type == KEY_SHARE
+    return ext.values[0] if ext.values and not own else 0
+
+
 def contradictions(profile: Rows, tls: Node) -> None:
     """What no client can mean: a server would take it for a broken one."""
     found = {ext.type: ext for ext in profile.exts}
@@ -500,9 +598,10 @@ def contradictions(profile: Rows, tls: Node) -> None:
 
 def read_tls(root: Node, profile: Rows, engine: Engine) -> None:
     tls = root["tls"]
-    profile.record_version = tls["record_version"].number(0x0301, 0x0303)
-    profile.legacy_version = tls["legacy_version"].number(0x0303, 0x0303)
-    profile.session_id_len = tls["session_id_length"].number(0, 32)
+    # Null, or missing: not known. A raw ClientHello has no record version.
+    profile.record_version = tls.number_or("record_version", 0x0301, 0x0303, 0x0301)
+    profile.legacy_version = tls.number_or("legacy_version", 0x0303, 0x0303, 0x0303)
+    profile.session_id_len = tls.number_or("session_id_length", 0, 32, 32)
     if profile.session_id_len not in (0, 32):
         tls["session_id_length"].fail("is neither 0 nor 32")
     profile.suites = tls["cipher_suites"].u16s()
@@ -511,8 +610,12 @@ def read_tls(root: Node, profile: Rows, engine: Engine) -> None:
     for item in tls["cipher_suites"].items() if not profile.insists else ():
         if item.u16() != GREASE_VALUE and item.value not in SUITES:
             item.fail("the engine cannot complete a handshake with suite %d (0x%04x)" % (item.value, item.value))
-    if tls["compression_methods"].value != [0]:
+    if "compression_methods" in tls and tls["compression_methods"].value != [0]:
         tls["compression_methods"].fail("is not [0]: nothing else may be offered with TLS 1.3 (RFC 8446 4.1.2)")
+    if "padding" in tls:
+        if tls["padding"].value != "boringssl":
+            tls["padding"].fail('the only rule known is "boringssl"')
+        profile.flags.add("PADDING_BORINGSSL")
     seen: set[int] = set()
     for node in tls["extensions"].items():
         ext = read_extension(node, profile, engine)
@@ -526,17 +629,12 @@ def read_tls(root: Node, profile: Rows, engine: Engine) -> None:
         tls["extensions"].fail("has more than two GREASE extensions")
     if len(profile.exts) > MAX_EXTENSIONS - 2:
         tls["extensions"].fail("has more than %d extensions" % (MAX_EXTENSIONS - 2))
-    if "padding" in tls:
-        if tls["padding"].value != "boringssl":
-            tls["padding"].fail('the only rule known is "boringssl"')
-        profile.flags.add("PADDING_BORINGSSL")
-    elif PADDING in ext_types(tls):
-        tls["extensions"].fail('has padding, but no rule for it is given ("padding": "boringssl")')
-    if sum(4 + 2 * len(ext.values) + len(ext.data) for ext in profile.exts) > MAX_HELLO:
+    if sum(4 + 2 * len(ext.values) + len(ext.data) + drawn(ext) for ext in profile.exts) > MAX_HELLO:
         tls["extensions"].fail("make more than %d bytes" % MAX_HELLO)
     contradictions(profile, tls)
     tls_flags(profile, root, tls)
     read_pinned(tls, profile)
+    settle_ech(tls, profile)
     add_places(profile.exts, root, engine, "EARLY_DATA" in profile.flags)
 
 
@@ -544,9 +642,13 @@ def read_tls(root: Node, profile: Rows, engine: Engine) -> None:
 # HTTP/2 and headers
 
 
+# What counts where a version is not known.
+NEWEST = 10**9
+
+
 def major(profile: Rows) -> int:
     digits = profile.version.split(".")[0]
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 9 else NEWEST
 
 
 def by_version(rules: tuple[tuple[int, Any], ...], version: int) -> Any:
@@ -584,11 +686,30 @@ def read_settings(frame: Node) -> list[tuple[int, int]]:
     return settings
 
 
-def read_headers_frame(frame: Node, profile: Rows, engine: Engine) -> Headers:
-    names = [item.text() for item in frame["pseudo_headers"].items()]
-    if sorted(names) != sorted(PSEUDO_LETTERS):
-        frame["pseudo_headers"].fail("are not the four of a request")
-    profile.pseudo_order = "".join(PSEUDO_LETTERS[name] for name in names)
+def family_priority(profile: Rows, engine: Engine) -> None:
+    """The priority fields of a navigation's HEADERS where they are not known."""
+    weight = by_version(engine.priorities, major(profile))
+    if weight is not None:
+        group = profile.priority_frames[-1][0] if profile.priority_frames else 0
+        profile.priority = (profile.first_stream_id, group, weight, engine.priority_mode == "CHROMIUM")
+        profile.priority_mode = engine.priority_mode
+
+
+def family_opening(profile: Rows, engine: Engine) -> None:
+    """SETTINGS and WINDOW_UPDATE where they are not known."""
+    settings, window = by_version(engine.openings, major(profile)).split("|")
+    profile.settings = [(int(pair.split(":")[0]), int(pair.split(":")[1])) for pair in settings.split(";")]
+    profile.window = int(window)
+
+
+def read_headers_frame(frame: Node, profile: Rows, engine: Engine, exact: bool) -> Headers:
+    """exact: the whole opening is known, so priority fields that are not there were not sent."""
+    profile.pseudo_order = engine.pseudo_order
+    if "pseudo_headers" in frame:
+        names = [item.text() for item in frame["pseudo_headers"].items()]
+        if sorted(names) != sorted(PSEUDO_LETTERS):
+            frame["pseudo_headers"].fail("are not the four of a request")
+        profile.pseudo_order = "".join(PSEUDO_LETTERS[name] for name in names)
     if "stream_id" in frame:
         profile.first_stream_id = frame["stream_id"].choices()[0].number(1, 0x7FFFFFFF)
         if profile.first_stream_id % 2 == 0:
@@ -596,14 +717,16 @@ def read_headers_frame(frame: Node, profile: Rows, engine: Engine) -> Headers:
     if "priority" in frame.object():
         if frame["priority"].value is not None:
             profile.priority = read_priority(frame["priority"], profile.first_stream_id)
-            profile.priority_mode = engine.priority_mode if profile.priority[3] else "FIXED"
-    else:
-        weight = by_version(engine.priorities, major(profile))
-        if weight is not None:
-            group = profile.priority_frames[-1][0] if profile.priority_frames else 0
-            profile.priority = (profile.first_stream_id, group, weight, engine.priority_mode == "CHROMIUM")
-            profile.priority_mode = engine.priority_mode
-    return header_list(frame["headers"]) if "headers" in frame else []
+            # Chromium's first stream depends on none; what depends on another follows a rule that is not known.
+            chosen = profile.priority[3] and profile.priority[1] == 0
+            profile.priority_mode = engine.priority_mode if chosen else "FIXED"
+    elif not exact:
+        family_priority(profile, engine)
+    headers = header_list(frame["headers"]) if "headers" in frame else []
+    for index, (name, _) in enumerate(headers):
+        if name != name.lower():
+            frame["headers"].items()[index].items()[0].fail("%s is not lower case" % shown(name))
+    return headers
 
 
 def header_name(node: Node) -> str:
@@ -630,8 +753,9 @@ def read_http2(root: Node, profile: Rows, engine: Engine) -> Headers:
     """The opening of a connection; gives the navigation's headers."""
     headers: Headers | None = None
     if "http2" not in root:
-        return []
+        return unknown_http2(root, profile, engine)
     http2 = root["http2"]
+    exact = "exact" in http2 and http2["exact"].value is True
     for frame in http2["frames"].items():
         kind = frame["type"].text()
         if headers is not None:
@@ -641,25 +765,26 @@ def read_http2(root: Node, profile: Rows, engine: Engine) -> Headers:
         if kind == "SETTINGS" and not profile.settings:
             profile.settings = read_settings(frame)
         elif kind == "WINDOW_UPDATE":
+            if frame["stream_id"].value != 0:
+                frame["stream_id"].fail("is not 0: there is no stream before HEADERS")
+            if profile.window or profile.priority_frames:
+                frame.fail(
+                    "is a second WINDOW_UPDATE, or stands behind PRIORITY frames: the engine sends one before them"
+                )
             profile.window = frame["increment"].number(1, 0x7FFFFFFF)
         elif kind == "PRIORITY":
             profile.priority_frames.append(read_priority(frame, frame["stream_id"].number(1, 0x7FFFFFFF)))
             if len(profile.priority_frames) > MAX_PRIORITY_FRAMES:
                 http2["frames"].fail("has more than %d PRIORITY frames" % MAX_PRIORITY_FRAMES)
         elif kind == "HEADERS":
-            headers = read_headers_frame(frame, profile, engine)
+            headers = read_headers_frame(frame, profile, engine, exact)
         else:
             frame["type"].fail("%s is no part of a connection's opening" % kind)
     if headers is None:
         http2["frames"].fail("has no HEADERS")
     if "frames_complete" in http2 and http2["frames_complete"].value is False:
-        opening = by_version(engine.openings, major(profile))
-        if opening is None:
-            http2["frames_complete"].fail("false, and nothing is known of the family's SETTINGS")
-        settings, window = opening.split("|")
-        profile.settings = [(int(pair.split(":")[0]), int(pair.split(":")[1])) for pair in settings.split(";")]
-        profile.window = int(window)
-    if engine.stream_window and not profile.stream_window and not http2.value.get("exact"):
+        family_opening(profile, engine)
+    if engine.stream_window and not profile.stream_window and not exact:
         profile.stream_window = max(0, engine.stream_window - dict(profile.settings).get(4, 65535))
     stream = dict(profile.settings).get(4, 65535) + profile.stream_window
     if max(stream, 65535 + profile.window) > MAX_WINDOW:
@@ -668,6 +793,21 @@ def read_http2(root: Node, profile: Rows, engine: Engine) -> Headers:
     if groups is not None and groups.items():
         set_flag(profile, "H2_ONE_RECORD", "HEADERS" in [item.value for item in groups.items()[0].items()])
     return headers
+
+
+def unknown_http2(root: Node, profile: Rows, engine: Engine) -> Headers:
+    """What is sent over HTTP/2 where a capture does not show it: as its family. Gives the navigation's headers, those of
+    HTTP/1.1."""
+    alpn = next((ext.data for ext in profile.exts if ext.type == ALPN), b"")
+    if b"\x02h2" not in alpn:
+        return []
+    family_opening(profile, engine)
+    family_priority(profile, engine)
+    profile.pseudo_order = engine.pseudo_order
+    if engine.stream_window:
+        profile.stream_window = max(0, engine.stream_window - dict(profile.settings).get(4, 65535))
+    own = header_list(root["http1"]["headers"]) if "http1" in root else []
+    return [(name.lower(), value) for name, value in own if name.lower() not in ("host", "connection")]
 
 
 def read_bodies(root: Node, profile: Rows, engine: Engine) -> None:
@@ -729,10 +869,9 @@ def http1_name(name: str, engine: Engine) -> str:
 
 
 def read_headers(root: Node, profile: Rows, engine: Engine, navigation: Headers) -> None:
-    for name, value in navigation:
-        if name != name.lower():
-            root["http2"].fail("the header name %r is not lower case" % name)
-        if name == "user-agent" and value is not None:
+    recorded = header_list(root["http1"]["headers"]) if "http1" in root else []
+    for name, value in [*recorded, *navigation]:
+        if name.lower() == "user-agent" and value is not None:
             profile.user_agent = value
     profile.h2_headers = list(navigation)
     place_headers(profile.h2_headers, root, "http2", engine)
@@ -886,24 +1025,54 @@ def read_rules(root: Node, profile: Rows) -> None:
         profile.flags.discard("EARLY_DATA")
 
 
+def recorded_agent(root: Node) -> str:
+    """The User-Agent of the recorded navigation, or ""."""
+    lists = [root["http1"]["headers"]] if "http1" in root else []
+    if (
+        "http2" in root
+        and isinstance(root["http2"].value, dict)
+        and isinstance(root["http2"].value.get("frames"), list)
+    ):
+        lists += [frame["headers"] for frame in root["http2"]["frames"].items() if "headers" in frame]
+    return next(
+        (value for node in lists for name, value in header_list(node) if name.lower() == "user-agent" and value), ""
+    )
+
+
+def client_of_root(root: Node, name: str | None) -> tuple[dict[str, str], Engine]:
+    """Family, version and system of a profile, and the rules of its engine."""
+    client = root["client"] if "client" in root or name is not None else Node({}, root.path)
+    found = {key: client[key].label() for key in ("family", "version", "os") if key in client}
+    engine_name = client["engine"].value if "engine" in client else None
+    if engine_name is not None and not isinstance(engine_name, str):
+        client["engine"].fail("is no text")
+    if name is not None:
+        client["family"].text()
+        if engine_name not in ENGINES:
+            known = ", ".join(sorted(filter(None, ENGINES)))
+            client["engine"].fail("no rules for the engine %s; known: %s" % (repr(engine_name)[:40], known))
+    elif engine_name is None and "rules" not in root:
+        if "family" not in found:
+            told = client_of(recorded_agent(root))
+            engine_name = told.pop("engine", None)
+            found = {**told, **found}
+        else:
+            engine_name = engine_of(found["family"], found.get("os", ""))
+    return found, ENGINES.get(engine_name, ENGINES[None])
+
+
 def build(root: Node, name: str | None, insists: bool = False) -> Rows:
     """The rows of a profile. name: what its id must be, for files that are built in. Raises FieldError."""
-    if root["schema"].value != 1:
+    if (name is not None or "schema" in root) and root["schema"].value != 1:
         root["schema"].fail("is not 1")
     if name is not None and root["id"].text() != name:
         root["id"].fail("is not the file's name")
-    client = root["client"] if "client" in root or name is not None else Node({}, root.path)
-    engine_name = client["engine"].value if "engine" in client else None
-    if engine_name is not None and (not isinstance(engine_name, str) or engine_name not in ENGINES):
-        client["engine"].fail(
-            "no rules for the engine %s; known: %s" % (repr(engine_name)[:40], ", ".join(sorted(filter(None, ENGINES))))
-        )
-    engine = ENGINES[engine_name]
+    client, engine = client_of_root(root, name)
     profile = Rows(
-        name if name is not None else root["id"].text() if "id" in root else "custom",
-        client["family"].text() if "family" in client or name is not None else "custom",
-        client["version"].text() if "version" in client else "",
-        client["os"].text() if "os" in client else "",
+        name if name is not None else root["id"].label() if "id" in root else "custom",
+        client.get("family", "custom"),
+        client.get("version", ""),
+        client.get("os", ""),
         insists,
         set(engine.flags),
     )
@@ -956,6 +1125,8 @@ def ext_to_json(ext: Ext, rows: Rows) -> dict[str, Any]:
         item.update(enc_length=rows.ech_enc_len, payload_length=choice(rows.ech_lengths))
     elif kind == TICKET:
         item["length"] = 0
+    elif drawn(ext):
+        item.update(length=drawn(ext), data=None)
     elif kind != SERVER_NAME:
         item["length"] = len(ext.data)
         try:
@@ -986,6 +1157,7 @@ def to_json(rows: Rows, host_length: int = 15) -> dict[str, Any]:
     if COOKIE in kinds:
         places["cookie"] = kinds.index(COOKIE)
     extensions = [ext_to_json(ext, rows) for ext in sent]
+    own = [item["type"] for item in extensions]
     tls: dict[str, Any] = {
         "record_version": rows.record_version,
         "legacy_version": rows.legacy_version,
@@ -1000,7 +1172,6 @@ def to_json(rows: Rows, host_length: int = 15) -> dict[str, Any]:
         if 0xFF < hello_length(rows, tls, host_length) < 0x200:
             extensions.append({"type": PADDING, "name": "padding", "length": None})
     if "PERMUTES" in rows.flags and (rows.pinned_first or rows.pinned_last):
-        own = [item["type"] for item in extensions if item["type"] != PADDING]
         tls["pinned"] = {
             "first": own[: rows.pinned_first],
             "last": own[len(own) - rows.pinned_last :] if rows.pinned_last else [],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from .client_hello import client_hello_from_bytes, extension
+from .client_hello import extension
 from .compare import OWN_VALUES, matches
 from .learn import NotEnough, kinds, pads, single
+from .recordings import record_of, records_in
 from .registry import PADDING
 from .report import Difference, differences, facts
 from .rows import to_json
@@ -183,14 +183,6 @@ def of_profile(source: Any, http2: bool = True) -> Side:
     return Side(found.name, found.texts(), value)
 
 
-def records_in(value: Any) -> list[dict[str, Any]] | None:
-    """The records in what `check_fingerprint.py serve` wrote; None: it is something else."""
-    found = value if isinstance(value, list) else [value]
-    if found and all(isinstance(item, dict) and isinstance(item.get("client_hellos"), list) for item in found):
-        return found
-    return None
-
-
 def of_file(path: str, http2: bool = True) -> Side:
     """A profile's file, a recording (its last connection with a request), or a raw ClientHello, binary or hex.
 
@@ -216,15 +208,10 @@ def of_file(path: str, http2: bool = True) -> Side:
             return of_record(last, path)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise SideError("%s is no recording: %s" % (path, error)) from None
-    text = data.strip()
-    if text and re.fullmatch(rb"[0-9a-fA-F\s:]+", text):
-        digits = re.sub(rb"[\s:]+", b"", text)
-        data = bytes.fromhex(digits.decode()) if len(digits) % 2 == 0 else b""
     try:
-        hello = client_hello_from_bytes(data)
+        return of_record(record_of(data), path)
     except ParseError as error:
         raise SideError("%s is neither JSON nor a ClientHello: %s" % (path, error)) from None
-    return of_record({"client_hellos": [{"decoded": hello}]}, path)
 
 
 def side(text: str, http2: bool = True) -> Side:
