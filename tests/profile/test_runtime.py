@@ -523,6 +523,53 @@ def test_from_ja3(peer: Any, ca_file: str) -> None:
     assert mine.ja4 == texts["ja4"]
 
 
+# JA3 texts of tools and browsers that have something which those of the built-in profiles have not.
+WILD = {
+    "Chrome 58, with channel_id": "771,49195-49199-49196-49200-52393-52392-49171-49172-156-157-47-53-10,"
+    "65281-0-23-35-13-5-18-16-30032-11-10,29-23-24,0",
+    "curl with OpenSSL 3.0": "771,4866-4867-4865-49196-49200-159-52393-52392-52394-49195-49199-158-49188-49192-107-49187-"
+    "49191-103-49162-49172-57-49161-49171-51-157-156-61-60-53-47-255,0-11-10-16-22-23-49-13-43-45-51-21,"
+    "29-23-30-25-24-256-257-258-259-260,0-1-2",
+    "curl with OpenSSL 1.1, with NPN": "771,4866-4867-4865-49196-49200-159-52393-255,0-11-10-13172-16-22-23-13-43-45-51-21,"
+    "29-23-30-25-24,0-1-2",
+    "Java 11, with status_request_v2": "771,4865-4866-49196-49195-49200-157-159-49199-156-158-49188-49192-61-107-49162-"
+    "49172-53-57-49187-49191-60-103-49161-49171-47-51-255,0-5-10-11-13-50-17-23-43-45-51,23-24-25-30-256-257-258-259-260,0",
+    "OpenSSL 1.0.1, with heartbeat": "771,49200-49196-159-49199-49195-158-47-53-10-255,0-11-10-35-13-15,23-25-24,0-1-2",
+    "Go": "771,49195-49199-49196-49200-52393-52392-49161-49171-49162-49172-4865-4866-4867,0-5-10-11-13-65281-23-16-18-43-51,"
+    "4588-29-23-24-25,0",
+}
+
+
+@pytest.mark.parametrize("ja3", WILD.values(), ids=WILD)
+def test_ja3_texts_of_the_wild(ja3: str, peer: Any, ca_file: str) -> None:
+    mine = Profile.from_ja3(ja3, user_agent="tool/1")
+    texts = compare_texts(seen(peer, ca_file, client_identifier=mine))
+    # Padding is there when the hello has the length for it.
+    assert {ja3.replace("-21,", ","), mine.ja3.replace("-21,", ",")} == {texts["ja3_text"].replace("-21,", ",")}
+    assert texts["ja4"] == mine.ja4 or "-21," in ja3
+
+
+def test_grease_that_a_tool_left_in(peer: Any, ca_file: str) -> None:
+    """Any value of RFC 8701 stands for GREASE; on the wire it is drawn anew."""
+    greased = Profile.from_ja3("771,23130-4865-49195,43690-0-10-11-13-16-43-51-6682,60138-29-23,0")
+    assert greased == Profile.from_ja3("771,2570-4865-49195,2570-0-10-11-13-16-43-51-2570,2570-29-23,0")
+    record = seen(peer, ca_file, client_identifier=greased)
+    hello = record["client_hellos"][0]["decoded"]
+    assert [item["type"] for item in hello["extensions"]] == ["GREASE", 0, 10, 11, 13, 16, 43, 51, "GREASE"]
+    assert hello["cipher_suites"] == ["GREASE", 4865, 49195]
+
+
+def test_both_notations_of_an_akamai_text() -> None:
+    plain = Profile.from_ja3(JA3, "1:65536;2:0;4:6291456|15663105|0|m,p,a,s")
+    for text in (
+        "1:65536,2:0,4:6291456|15663105|0|m,p,a,s",
+        "1:65536;2:0;4:6291456|15663105||mpas",
+        " 1:65536;2:0;4:6291456;|15663105|0|m,p,a,s\n",
+    ):
+        assert Profile.from_ja3(JA3, text) == plain
+    assert Profile.from_ja3(JA3, "4:1|00|0|masp") == Profile.from_ja3(JA3, "4:1|0||m,a,s,p")
+
+
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if capture(n)["client"].get("engine") in ("chromium", "webkit", "okhttp", "gecko")]
 )

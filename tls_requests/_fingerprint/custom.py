@@ -14,7 +14,6 @@ from .registry import (
     EARLY_DATA,
     ECH,
     GREASE,
-    GREASE_VALUE,
     GROUPS,
     KEY_SHARE,
     PADDING,
@@ -33,6 +32,7 @@ from .registry import (
 )
 from .rows import FieldError
 from .texts import PSEUDO_LETTERS
+from .wire import is_grease
 
 # fmt: off
 SETTINGS = {
@@ -59,7 +59,10 @@ COMPRESSIONS = {"zlib": 1, "brotli": 2, "zstd": 3}
 KDFS = {"HKDF_SHA256": 1, "HKDF_SHA384": 2, "HKDF_SHA512": 3}
 AEADS = {"AEAD_AES_128_GCM": 1, "AEAD_AES_256_GCM": 2, "AEAD_CHACHA20_POLY1305": 3}
 # Extensions that a JA3 may name, beside those above.
-EMPTY = {18: 0, 23: 0, 22: 0, 49: 0, 13172: 0}
+EMPTY = {18: 0, 23: 0, 22: 0, 49: 0, 13172: 0, 30032: 0}
+# Bodies that do not differ between those who sent them: heartbeat (RFC 6520 2: the peer may send), status_request_v2
+# (RFC 6961 2.2: one request, ocsp_multi, nothing further; by Java).
+OLD_BODIES = {15: "01", 17: "000702000400000000"}
 DEFAULT_SIGNATURES = [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601]  # chrome_133
 DEFAULT_DELEGATED = [0x0403, 0x0503, 0x0603, 0x0203]  # firefox_153
 DEFAULT_SETTINGS = [[1, 65536], [2, 0], [4, 6291456], [6, 262144]]  # chrome_133
@@ -113,7 +116,8 @@ def split_ja3(ja3: Any, path: str) -> tuple[list[int], list[int], list[int], lis
 
 
 def greased(values: Iterable[int]) -> list[Any]:
-    return [GREASE if value == GREASE_VALUE else value for value in values]
+    """2570 stands for a GREASE value, and so do the others of RFC 8701, which come in texts of tools that leave them in."""
+    return [GREASE if is_grease(value) else value for value in values]
 
 
 class Bodies:
@@ -122,7 +126,7 @@ class Bodies:
     def __init__(self, suites: list[int], groups: list[int], formats: list[int]) -> None:
         self.groups = greased(groups)
         self.formats = formats
-        grease = GREASE_VALUE in suites or GREASE_VALUE in groups
+        grease = any(map(is_grease, suites)) or any(map(is_grease, groups))
         self.versions: list[Any] = [*([GREASE] if grease else []), 0x0304, 0x0303]
         self.signatures: list[Any] = list(DEFAULT_SIGNATURES)
         self.delegated: list[Any] = list(DEFAULT_DELEGATED)
@@ -153,10 +157,12 @@ class Bodies:
     def extension(self, number: int, first_grease: bool) -> dict[str, Any] | None:
         """The extension of that number; None: it is unknown."""
         item: dict[str, Any] = {"type": number}
-        if number == GREASE_VALUE:
+        if is_grease(number):
             return {"type": GREASE, "data": "" if first_grease else "00"}
         if number in EMPTY:
             item.update(length=0)
+        elif number in OLD_BODIES and self.unknown(number) is None:
+            item.update(data=OLD_BODIES[number])
         elif number in (SERVER_NAME, TICKET):
             pass
         elif number == STATUS_REQUEST:
@@ -213,7 +219,7 @@ def hello(suites: list[int], extensions: list[int], bodies: Bodies, path: str) -
         item = bodies.extension(number, num_grease == 0)
         if item is None:
             raise FieldError(path, "unknown extension with id %d provided" % number)
-        num_grease += number == GREASE_VALUE
+        num_grease += is_grease(number)
         items.append(item)
     tls: dict[str, Any] = {
         "record_version": 0x0301,
@@ -296,7 +302,7 @@ def split_akamai(akamai: Any) -> tuple[list[list[int]], int, list[dict[str, Any]
                 "weight": weight,
             }
         )
-    letters = [letter for letter in parts[3].split(",") if letter]
+    letters = [letter for letter in parts[3].split(",") if letter] if "," in parts[3] else list(parts[3])
     unknown = [letter for letter in letters if letter not in ("m", "a", "s", "p")]
     if unknown or sorted(letters) != ["a", "m", "p", "s"]:
         raise FieldError(path, "pseudo-headers: %r is no order of m,a,s,p" % parts[3][:40])
