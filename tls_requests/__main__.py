@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -53,8 +54,9 @@ def command_fingerprint(args: argparse.Namespace) -> int:
     """Show what a profile, a recording or a connection sends, or how two of them differ."""
     from ._fingerprint.report import Style, columns, comparison, page
 
-    terminal = sys.stdout.isatty()
-    coloured = args.colour == "always" or (args.colour == "auto" and terminal and not os.environ.get("NO_COLOR"))
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    coloured = args.colour == "always" or (args.colour == "auto" and terminal and not plain)
     style, width = Style(coloured), max(shutil.get_terminal_size((120, 24)).columns, 60)
     if args.url is not None and args.url.startswith(("https://", "http://")) and args.against is None:
         return command_live(args)
@@ -120,21 +122,54 @@ def command_live(args: argparse.Namespace) -> int:
 
 def command_profiles(args: argparse.Namespace) -> int:
     """List the built-in profiles."""
-    from ._fingerprint.profile import profiles
+    from dataclasses import asdict
 
-    for info in profiles():
-        if args.family is None or info.family == args.family:
-            aliases = " (%s)" % ", ".join(info.aliases) if info.aliases else ""
-            print("%-22s %-8s %-8s %s%s" % (info.name, info.platform, info.basis, info.ja4, aliases))
+    from ._fingerprint.profile import profiles
+    from ._fingerprint.sides import SideError
+
+    wanted = args.family
+    found = [
+        info
+        for info in profiles()
+        # "tor" and "safari_ios" are families for a client_identifier, though Tor is a Firefox.
+        if wanted is None or info.family == wanted or wanted in info.aliases or info.name.startswith(wanted + "_")
+    ]
+    if not found:
+        families = sorted({info.family for info in profiles()})
+        raise SideError('there is no family "%s"; there are %s' % (wanted, ", ".join(families)))
+    if args.json:
+        print(json.dumps([asdict(info) for info in found], indent=1))
+        return 0
+    for info in found:
+        aliases = " (%s)" % ", ".join(info.aliases) if info.aliases else ""
+        print("%-22s %-8s %-8s %s%s" % (info.name, info.platform, info.basis, info.ja4, aliases))
     return 0
 
 
+def seconds(text: str) -> float:
+    """A time-out of the command line."""
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError("%s is no number of seconds above 0" % text)
+    return value
+
+
+def streams_that_take_anything() -> None:
+    """A terminal or pipe whose encoding lacks a character gets an escape in its place, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0; 1: the two that were compared differ; 2: an error."""
+    """Exit code 0; 1: the two that were compared differ; 2: an error; 130 and 141: interrupted, the reader has gone."""
     parser = argparse.ArgumentParser(prog="python -m tls_requests", description="What browser profiles send.")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    what = "a profile's name, the path of a profile, a recording or a raw ClientHello, an https URL, or listen[:PORT]"
+    what = (
+        "a profile's name, the path of a profile, a recording or a raw ClientHello (-: standard input), an https URL, or"
+        " listen[:PORT]"
+    )
     command = commands.add_parser(
         "fingerprint",
         help="show what a browser sends, or how two differ",
@@ -150,28 +185,37 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="for programs")
     command.add_argument("--colour", choices=("auto", "always", "never"), default="auto")
     command.add_argument("--layout", choices=("auto", "columns", "lines"), default="auto", help="of a comparison")
-    command.add_argument("--timeout", type=float, metavar="SECONDS", help="how long listen waits (default: for ever)")
+    command.add_argument("--timeout", type=seconds, metavar="SECONDS", help="how long listen waits (default: for ever)")
     command.set_defaults(run=command_fingerprint)
 
     command = commands.add_parser("profiles", help="list the built-in profiles")
     command.add_argument("--family", help="only this family (chrome, firefox, safari, ...)")
+    command.add_argument("--json", action="store_true", help="for programs: a list of objects")
     command.set_defaults(run=command_profiles)
 
     from ._fingerprint.capture import arguments
 
     arguments(
-        commands.add_parser("capture", help="record your own browser: a local page that it visits becomes a profile")
+        commands.add_parser("capture", help="record your own browser: a local page that it visits becomes a profile"),
+        seconds,
     )
 
     args = parser.parse_args(argv)
     from ._fingerprint.sides import SideError
     from .exceptions import HTTPError
 
+    streams_that_take_anything()
     try:
         result: int = args.run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who reads has enough. What is still buffered must not be tried again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell tells of SIGPIPE
     except (HTTPError, OSError, SideError) as error:
         print("tls_requests: %s" % error, file=sys.stderr)
         return 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import gc
 import json
+import os
 import pickle
 import random
 import re
@@ -874,6 +876,93 @@ def test_command(tmp_path: Path) -> None:
     assert done.returncode == 2 and "did you mean chrome_133" in done.stderr and done.stdout == ""
     assert run("fingerprint", "--profile", str(tmp_path / "none.json")).returncode == 2
     assert "tor_14_5" in run("profiles", "--family", "firefox").stdout
+
+
+def test_command_lists_profiles() -> None:
+    listed = json.loads(run("profiles", "--json").stdout)
+    assert [item["name"] for item in listed] == [info.name for info in tls_requests.profiles()]
+    assert listed[0].keys() == {field.name for field in dataclasses.fields(tls_requests.ProfileInfo)}
+    assert all(
+        item["name"].startswith("safari_ios_")
+        for item in json.loads(run("profiles", "--json", "--family", "safari_ios").stdout)
+    )
+    assert run("profiles", "--family", "tor").stdout.startswith("tor_14_5 ")
+    done = run("profiles", "--family", "netscape")
+    assert done.returncode == 2 and 'there is no family "netscape"; there are app, brave, chrome' in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("profiles",), ("fingerprint", "chrome", "--against", "firefox")])
+def test_command_whose_reader_has_enough(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "tls_requests", *arguments]
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_command_without_standard_output() -> None:
+    script = '"$0" -m tls_requests fingerprint chrome >&-'
+    done = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_command_in_a_locale_without_the_characters(tmp_path: Path) -> None:
+    path = tmp_path / "n\u00e4me.json"
+    Profile.load({"inherits": "firefox_133", "id": "F\u00fcchsin"}).save(path)
+    env = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    for arguments in ((str(path),), (str(path), "--against", "chrome"), (str(path), "--json")):
+        command = [sys.executable, "-m", "tls_requests", "fingerprint", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+        assert done.returncode in (0, 1) and done.stderr == ""
+        assert ("\\xe4me.json" in done.stdout or "F\\xfcchsin" in done.stdout) is ("--json" not in arguments)
+
+
+def test_command_reads_pipes(tmp_path: Path) -> None:
+    mine = json.dumps({"inherits": "firefox_133", "tls": {"session_id_length": 0}})
+    command = [sys.executable, "-m", "tls_requests", "fingerprint"]
+    for name in ("-", "/dev/stdin"):
+        done = subprocess.run(
+            [*command, name, "--against", "firefox_133"], input=mine, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1 and "TLS session id" in done.stdout and "1 difference\n" in done.stdout, done.stderr
+    for wrong in ("", "[1]", "5", "{", '{"tls": 5}'):
+        done = subprocess.run([*command, "-"], input=wrong, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and done.stderr.startswith("tls_requests: ") and done.stdout == "", wrong
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("capture", "--port", "65536"),
+        ("capture", "--port", "x"),
+        ("capture", "--timeout", "0"),
+        ("fingerprint", "listen", "--timeout", "-1"),
+        ("fingerprint", "listen", "--timeout", "nan"),
+    ],
+)
+def test_command_refuses_numbers(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2 and "error: argument %s: " % arguments[-2] in done.stderr
+
+
+def test_command_on_a_terminal_without_colour() -> None:
+    """A terminal that says it has none, or NO_COLOR, gets none; another does."""
+    script = "import pty, sys; pty.spawn([sys.executable, '-m', 'tls_requests', 'fingerprint', 'chrome_133'])"
+    for extra, coloured in (
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm"}, True),
+    ):
+        env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM")}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            env={**env, **extra},
+        )
+        assert b"chrome_133_macos" in done.stdout and (b"\033[" in done.stdout) is coloured, (extra, done.stderr)
 
 
 def test_command_asks_a_server(peer: Any, ca_file: str) -> None:

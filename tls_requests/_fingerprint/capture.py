@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -207,13 +208,21 @@ def run(args: argparse.Namespace) -> int:
     return max(codes)
 
 
-def arguments(command: argparse.ArgumentParser) -> None:
+def port_number(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError("there is no port %d" % value)
+    return value
+
+
+def arguments(command: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
+    """seconds: reads a time-out."""
     command.add_argument("--out", metavar="FILE", help="the profile to write (default: named after the browser); a folder with"
                          " several browsers")  # fmt: skip
     command.add_argument(
         "--host", default="localhost", metavar="NAME", help="host name in the address and the certificate"
     )
-    command.add_argument("--port", type=int, default=0, help="default: any free port")
+    command.add_argument("--port", type=port_number, default=0, help="default: any free port")
     command.add_argument(
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)"
     )
@@ -223,7 +232,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--certificate", metavar="FILE", help="a certificate of your own with its key, in one PEM file"
     )
-    command.add_argument("--timeout", type=float, default=BROWSER_TIMEOUT, metavar="SECONDS", help="for each --browser")
+    command.add_argument(
+        "--timeout", type=seconds, default=BROWSER_TIMEOUT, metavar="SECONDS", help="for each --browser"
+    )
     command.add_argument(
         "--no-check", dest="check", action="store_false", help="do not send with the profile and compare"
     )

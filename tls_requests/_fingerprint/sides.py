@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,17 +185,21 @@ def of_profile(source: Any, http2: bool = True) -> Side:
 
 
 def of_file(path: str, http2: bool = True) -> Side:
-    """A profile's file, a recording (its last connection with a request), or a raw ClientHello, binary or hex.
+    """A profile's file, a recording (its last connection with a request), or a raw ClientHello, binary or hex. "-":
+    standard input.
 
     Raises SideError, ProfileError, OSError.
     """
     from .profile import Profile
     from .records import has_request
 
-    if os.path.getsize(path) > MAX_FILE:
+    if path == "-":
+        data = sys.stdin.buffer.read(MAX_FILE + 1) if sys.stdin is not None else b""
+    else:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
         raise SideError("%s is larger than %d bytes" % (path, MAX_FILE))
-    with open(path, "rb") as file:
-        data = file.read()
     if data.lstrip()[:1] in (b"{", b"["):
         try:
             value = json.loads(data)
@@ -202,7 +207,9 @@ def of_file(path: str, http2: bool = True) -> Side:
             raise SideError("%s is no JSON: %s" % (path, error)) from None
         records = records_in(value)
         if records is None:
-            return of_profile(Profile.load(path), http2)
+            if not isinstance(value, dict):
+                raise SideError("%s is no object" % path)
+            return of_profile(Profile.load(path if path.endswith(".json") else value), http2)
         last = next((item for item in reversed(records) if has_request(item)), records[-1])
         try:
             return of_record(last, path)
@@ -218,7 +225,7 @@ def side(text: str, http2: bool = True) -> Side:
     """What a name, or the path of a file, stands for. Raises SideError, ProfileError, OSError."""
     from .profile import Profile, names
 
-    if text not in names() and os.path.isfile(text):
+    if text not in names() and (text == "-" or (os.path.exists(text) and not os.path.isdir(text))):
         return of_file(text, http2)
     if text.endswith(".json"):
         return of_profile(Profile.load(text), http2)
