@@ -770,6 +770,73 @@ def test_custom_clients_that_are_refused(custom: Any, reason: str, peer: Any, ca
     assert len(records(peer)) == 1
 
 
+# The option or argument, a wrong value of it, and what stands in the JA3 beside 771,4865,0-10-43-51,29,0.
+WRONG_OPTIONS: list[tuple[str, Any, str]] = [
+    ("ja3String", "771,4865,0-10-10-43-51,29,0", "extension 10 stands twice"),
+    ("ja3String", "771,4865,0-10-43-51,999,0", "cannot complete an exchange in group 999"),
+    ("ja3String", "771,9999,0-10-43-51,29,0", "cannot complete a handshake with suite 9999"),
+    ("h2Settings", {"ENABLE_PUSH": 2}, "2 is no number from 0 to 1"),
+    ("h2Settings", {"MAX_FRAME_SIZE": 1}, "1 is no number from 16384"),
+    ("connectionFlow", 0x7FFFFFFF, "make a window of more than"),
+    ("keyShareCurves", ["P521"], "25 is not among supported_groups"),
+    ("keyShareCurves", ["X25519", "X25519"], "group 29 stands twice"),
+    ("alpnProtocols", ["h2", ""], "is empty or too long"),
+    ("alpsProtocols", ["\u00e9"], "outside printable ASCII"),
+    ("certCompressionAlgo", "gzip", "names none of zlib, brotli, zstd"),
+    ("certCompressionAlgos", ["lzma"], "names none of zlib, brotli, zstd"),
+    ("recordSizeLimit", 63, "63 is no number from 64"),
+    (
+        "ECHCandidateCipherSuites",
+        [{"kdfId": 1, "aeadId": 1}, {"kdfId": 2, "aeadId": 1}],
+        "has suites with different KDFs",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"), WRONG_OPTIONS, ids=[f"{row[0]} {row[2]}" for row in WRONG_OPTIONS]
+)
+def test_errors_name_the_option(option: str, value: Any, reason: str) -> None:
+    """Not the field of the profile that is made of it, which the caller never saw."""
+    custom = {
+        "ja3String": "771,4865-49195,0-10-13-16-27-28-43-45-51-17513-65037,29,0",
+        "certCompressionAlgo": None if option.startswith("cert") else "brotli",
+        option: value,
+    }
+    with pytest.raises(ProfileError) as caught:
+        Profile.from_custom(custom)
+    assert caught.value.path == f"customTlsClient.{option}" and reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"ja3": JA3.replace("4866", "9999")}, "ja3"),
+        ({"akamai": "2:7|1|0|m,a,s,p"}, "akamai"),
+        ({"akamai": "1:7|4294967295|0|m,a,s,p"}, "akamai"),
+        ({"akamai": "1:7|1|3:0:0:999|m,a,s,p"}, "akamai"),
+        ({"akamai": 5}, "akamai"),
+        ({"user_agent": "a\nb"}, "headers"),
+        ({"headers": {"a b": "c"}}, "headers"),
+        ({"headers": 5}, "headers"),
+        ({"headers": "ab"}, "headers"),
+        ({"signature_algorithms": [70000]}, "signature_algorithms"),
+        ({"signature_algorithms": ["x"]}, "signature_algorithms"),
+        ({"signature_algorithms": 5}, "signature_algorithms"),
+        ({"key_shares": [25]}, "key_shares"),
+        ({"key_shares": [None]}, "key_shares"),
+        ({"key_shares": "29"}, "key_shares"),
+        ({"extensions": {99: "x"}}, "extensions"),
+        ({"extensions": [99]}, "extensions"),
+    ],
+    ids=str,
+)
+def test_errors_name_the_argument(arguments: dict[str, Any], path: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        Profile.from_ja3(**{"ja3": JA3, **arguments})
+    assert caught.value.path == path and caught.value.reason
+
+
 def test_a_custom_client_may_insist(peer: Any, ca_file: str) -> None:
     custom = {
         "ja3String": "771,4865-9,0-10-13-16-43-51,29,0",

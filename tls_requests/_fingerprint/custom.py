@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -86,6 +87,42 @@ IGNORED = frozenset(
 )
 
 
+# What the fields of the schema are made of, by extension and by frame: argument of from_ja3, option of a custom client.
+EXTENSION_SOURCES = {
+    SIGNATURES: ("signature_algorithms", "supportedSignatureAlgorithms"),
+    SIGNATURES_CERT: ("signature_algorithms", "supportedSignatureAlgorithms"),
+    DELEGATED: ("ja3", "supportedDelegatedCredentialsAlgorithms"),
+    ALPN: ("ja3", "alpnProtocols"),
+    ALPS: ("ja3", "alpsProtocols"),
+    ALPS_OLD: ("ja3", "alpsProtocols"),
+    COMPRESS: ("ja3", "certCompressionAlgos"),
+    VERSIONS: ("ja3", "supportedVersions"),
+    KEY_SHARE: ("key_shares", "keyShareCurves"),
+    ECH: ("ja3", "ECHCandidatePayloads"),
+}
+FRAME_SOURCES = {
+    "SETTINGS": ("akamai", "h2Settings"),
+    "WINDOW_UPDATE": ("akamai", "connectionFlow"),
+    "PRIORITY": ("akamai", "priorityFrames"),
+    "HEADERS": ("headers", "headerPriority"),
+}
+
+
+def source_of(value: Mapping[str, Any], path: str, custom: bool) -> str:
+    """The argument, or the option of a custom client, that a field of the profile was made of."""
+    pair = ("ja3", "ja3String")
+    at = re.match(r"(tls\.extensions|http2\.frames)\[(\d+)\]", path)
+    if at is not None and at[1] == "tls.extensions":
+        item = value["tls"]["extensions"][int(at[2])]
+        if path != at[0] + ".type":
+            pair = EXTENSION_SOURCES.get(item["type"], ("extensions", "ja3String") if "data" in item else pair)
+    elif at is not None:
+        pair = FRAME_SOURCES[value["http2"]["frames"][int(at[2])]["type"]]
+    elif path.startswith("http2"):
+        pair = ("akamai", "connectionFlow")
+    return "customTlsClient.%s" % pair[1] if custom else pair[0]
+
+
 def numbers_of(text: str, path: str, name: str) -> list[int]:
     """`1-2-3` as numbers."""
     found = []
@@ -117,7 +154,14 @@ def split_ja3(ja3: Any, path: str) -> tuple[list[int], list[int], list[int], lis
 
 def greased(values: Iterable[int]) -> list[Any]:
     """2570 stands for a GREASE value, and so do the others of RFC 8701, which come in texts of tools that leave them in."""
-    return [GREASE if is_grease(value) else value for value in values]
+    return [GREASE if isinstance(value, int) and is_grease(value) else value for value in values]
+
+
+def listed(values: Any, path: str) -> list[Any]:
+    """What was given as a list. Raises FieldError."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise FieldError(path, "is no list")
+    return list(values)
 
 
 class Bodies:
@@ -204,7 +248,7 @@ class Bodies:
 def hello(suites: list[int], extensions: list[int], bodies: Bodies, path: str) -> dict[str, Any]:
     """The "tls" of a profile from the lists of a JA3."""
     if any(len(bodies.ech_suites) > 1 and kdf != bodies.ech_suites[0][0] for kdf, _ in bodies.ech_suites):
-        raise FieldError(path, "ECH suites with different KDFs cannot be mixed")
+        raise FieldError("customTlsClient.ECHCandidateCipherSuites", "has suites with different KDFs: one is sent")
     items: list[dict[str, Any]] = []
     # pre_shared_key is offered when there is a session, early_data and cookie in their situations.
     sent = [number for number in extensions if number not in (PSK, EARLY_DATA, 44)]
@@ -323,9 +367,11 @@ def from_ja3(
     suites, numbers, groups, formats = split_ja3(ja3, "ja3")
     bodies = Bodies(suites, groups, formats)
     if signature_algorithms is not None:
-        bodies.signatures = greased(signature_algorithms)
+        bodies.signatures = greased(listed(signature_algorithms, "signature_algorithms"))
     if key_shares is not None:
-        bodies.shares = greased(key_shares)
+        bodies.shares = greased(listed(key_shares, "key_shares"))
+    if not isinstance(extensions, (Mapping, type(None))):
+        raise FieldError("extensions", "maps numbers to bytes")
     raw = dict(extensions or {})
     for number, data in raw.items():
         if not isinstance(number, int) or isinstance(number, bool) or not isinstance(data, (bytes, bytearray)):
@@ -334,18 +380,18 @@ def from_ja3(
     tls = hello(suites, numbers, bodies, "ja3")
     if permute:
         shuffle(tls)
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
-    listed: list[list[Any]] = []
+    pairs = listed(headers.items() if isinstance(headers, Mapping) else headers or (), "headers")
+    lines: list[list[Any]] = []
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise FieldError("headers", "is no list of (name, value) pairs of text")
-        listed.append([pair[0].lower(), pair[1]])
+        lines.append([pair[0].lower(), pair[1]])
     if user_agent is not None:
-        named = [pair for pair in listed if pair[0] == "user-agent"]
+        named = [pair for pair in lines if pair[0] == "user-agent"]
         if named:
             named[0][1] = user_agent
         else:
-            listed.append(["user-agent", user_agent])
+            lines.append(["user-agent", user_agent])
     settings, window, order = DEFAULT_SETTINGS, DEFAULT_WINDOW, [PSEUDO_NAMES[letter] for letter in "masp"]
     frames: list[dict[str, Any]] = []
     priority: dict[str, Any] | None = {"exclusive": True, "depends_on": 0, "weight": 256}
@@ -358,7 +404,7 @@ def from_ja3(
         "id": "ja3",
         "client": {"family": "custom"},
         "tls": tls,
-        "http2": opening(settings, window, order, listed, priority, frames=frames),
+        "http2": opening(settings, window, order, lines, priority, frames=frames),
     }
 
 
@@ -540,6 +586,11 @@ def from_custom(options: Mapping[str, Any], random_order: bool | None = None) ->
     suites, numbers, groups, formats = split_ja3(custom.get("ja3String"), path)
     bodies = custom_bodies(custom, suites, groups, formats)
     if COMPRESS in numbers and not bodies.compression:
+        given = next(
+            (key for key in ("certCompressionAlgos", "certCompressionAlgo") if custom.get(key) is not None), None
+        )
+        if given is not None:
+            raise custom.fail(given, "names none of %s" % ", ".join(COMPRESSIONS))
         raise FieldError(path, "has extension 27 (compress_certificate), but certCompressionAlgos names no algorithm")
     tls = hello(suites, numbers, bodies, path)
     if random_order:

@@ -18,7 +18,7 @@ from .. import _core
 from ..exceptions import ProfileError
 from .catalogue import Name, ProfileInfo, catalogue, texts_of
 from .client_hints import HINTS, hints_of, set_hints
-from .custom import from_custom, from_ja3
+from .custom import from_custom, from_ja3, source_of
 from .jsontext import pretty
 from .kinds import KINDS, SAME
 from .locales import accept_language, languages_of
@@ -229,6 +229,14 @@ class Profile(_core.BrowserProfile):
         return cls._make(rows, value, insists)
 
     @classmethod
+    def _load_made(cls, value: dict[str, Any], custom: bool, insists: bool) -> Profile:
+        """Of a profile that was made of arguments: what is wrong is told of the argument."""
+        try:
+            return cls._load(value, "", insists)
+        except FieldError as error:
+            raise FieldError(source_of(value, error.path, custom), error.reason) from None
+
+    @classmethod
     def named(cls, name: str) -> Profile:
         """The built-in profile of that name (see `tls_requests.profiles()`). Raises ProfileError for an unknown name."""
         if not isinstance(name, str) or name not in names():
@@ -262,7 +270,7 @@ class Profile(_core.BrowserProfile):
         """
         try:
             value = from_ja3(ja3, akamai, user_agent, headers, extensions, signature_algorithms, key_shares, permute)
-            return cls._load(value, "", allow_unsupported)
+            return cls._load_made(value, False, allow_unsupported)
         except FieldError as error:
             raise error_of(error) from None
 
@@ -282,7 +290,7 @@ class Profile(_core.BrowserProfile):
             if hasattr(options, "to_dict") and not isinstance(options, Mapping):
                 options = options.to_dict()
             value = from_custom(options, random_order)
-            return cls._load(value, "", allow_unsupported)
+            return cls._load_made(value, True, allow_unsupported)
         except FieldError as error:
             raise error_of(error) from None
 

@@ -286,7 +286,7 @@ def key_share(node: Node, insists: bool) -> tuple[list[int], bytes, int]:
         share.number_or("length", known, known, known)
         lengths.append(known)
         if group in groups:
-            share["group"].fail("stands twice")
+            share["group"].fail("group %s stands twice" % share["group"].value)
         groups.append(group)
         length += 4 + known
     if len([group for group in groups if group in SHARE_LENGTHS]) > MAX_SHARES or len(groups) > 2 * MAX_SHARES:
@@ -622,7 +622,7 @@ def read_tls(root: Node, profile: Rows, engine: Engine) -> None:
         if ext is None:
             continue
         if ext.type in seen and ext.type != GREASE_VALUE:
-            node["type"].fail("stands twice")
+            node["type"].fail("extension %d stands twice" % ext.type)
         seen.add(ext.type)
         profile.exts.append(ext)
     if sum(ext.type == GREASE_VALUE for ext in profile.exts) > 2:
