@@ -165,6 +165,11 @@ check-profiles: venv ext
 	TR_ALL_PROFILES=1 $(VENV)/bin/python -m pytest tests/fingerprint/test_live.py -q $(TEST)
 .PHONY: check-profiles
 
+# Servers that take one suite, group, signature scheme or version, and every profile that offers it (the suite takes one of each offer).
+check-offers: venv ext
+	TR_ALL_PROFILES=1 $(VENV)/bin/python -m pytest tests/tls/test_every_profile.py -q $(TEST)
+.PHONY: check-offers
+
 # Chromium and Firefox recorded several times each and compared with our client (the suite records each once).
 check-browsers: test-packages venv ext
 	TR_BROWSERS=1 $(VENV)/bin/python -m pytest tests/fingerprint/test_browsers.py -q $(TEST)

@@ -12,7 +12,7 @@ static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static tr_evp_t handles;
 static const char *missing = "libcrypto"; /* NULL once everything was fetched */
 
-static const char *const md_names[TR_HASH__NUM] = {"SHA1", "SHA256", "SHA384", "SHA512"};
+static const char *const md_names[TR_HASH__NUM] = {"SHA1", "SHA224", "SHA256", "SHA384", "SHA512"};
 static const char *const aead_names[TR_AEAD__NUM] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"};
 static const int curve_nids[TR_EVP__NUM_CURVES] = {NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1};
 

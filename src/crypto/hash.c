@@ -14,6 +14,7 @@ typedef struct hash_row {
 
 static const hash_row_t rows[TR_HASH__NUM] = {
     [TR_HASH_SHA1] = {"SHA-1", 20, 64},
+    [TR_HASH_SHA224] = {"SHA-224", 28, 64},
     [TR_HASH_SHA256] = {"SHA-256", 32, 64},
     [TR_HASH_SHA384] = {"SHA-384", 48, 128},
     [TR_HASH_SHA512] = {"SHA-512", 64, 128},

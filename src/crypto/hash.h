@@ -9,6 +9,7 @@
 
 typedef enum tr_hash_id {
     TR_HASH_SHA1, /* HMAC of the CBC suites and legacy signatures only */
+    TR_HASH_SHA224, /* legacy signatures only */
     TR_HASH_SHA256,
     TR_HASH_SHA384,
     TR_HASH_SHA512,

@@ -62,6 +62,8 @@ static const sig_row_t rows[] = {
     {TR_SIG_RSA_PSS_PSS_SHA512, KEY_RSA_PSS, TR_HASH_SHA512, true, false, 0, "rsa_pss_pss_sha512"},
     {TR_SIG_RSA_PKCS1_SHA1, KEY_RSA, TR_HASH_SHA1, false, true, 0, "rsa_pkcs1_sha1"},
     {TR_SIG_ECDSA_SHA1, KEY_EC, TR_HASH_SHA1, false, true, 0, "ecdsa_sha1"},
+    {TR_SIG_RSA_PKCS1_SHA224, KEY_RSA, TR_HASH_SHA224, false, true, 0, "rsa_pkcs1_sha224"},
+    {TR_SIG_ECDSA_SHA224, KEY_EC, TR_HASH_SHA224, false, true, 0, "ecdsa_sha224"},
     {TR_SIG_MLDSA44, KEY_MLDSA44, NO_HASH, false, false, 0, "mldsa44"},
     {TR_SIG_MLDSA65, KEY_MLDSA65, NO_HASH, false, false, 0, "mldsa65"},
     {TR_SIG_MLDSA87, KEY_MLDSA87, NO_HASH, false, false, 0, "mldsa87"},

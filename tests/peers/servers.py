@@ -147,6 +147,22 @@ def build_go(source: Path) -> Path:
     return program
 
 
+def start_go_tls(pair: Pair, *options: str) -> Peer:
+    """Go's crypto/tls ("https"): zeros, or with -http an answer of HTTP/1.1."""
+    port = free_port()
+    command = [
+        str(build_go(HERE / "go_tls")),
+        "-listen",
+        f"127.0.0.1:{port}",
+        "-cert",
+        str(pair.cert),
+        "-key",
+        str(pair.key),
+    ]
+    # Go builds with SecP256r1MLKEM768 turned off for modules of an older language version.
+    return start("go_tls", [*command, *options], {"https": port}, env={"GODEBUG": "tlssecpmlkem=1"})
+
+
 def start_go(pair: Pair) -> Peer:
     """Go's net/http: h2 and http/1.1 ("https"), echoing what it got as JSON, with some misbehaviour by path."""
     port = free_port()

@@ -17,16 +17,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
-from peers import Peer, free_port, start
+from peers import Peer
 from peers.certs import Authority, Pair
-from peers.servers import build_go, start_gnutls, start_s_server
+from peers.servers import start_gnutls, start_go_tls, start_s_server
 
 pytestmark = pytest.mark.timeout(60)
 
 CHROME = "chrome_133_macos"
 FIREFOX = "firefox_153_linux"
 CHROMIUM = "chromium_156_linux"
-GO_TLS = Path(__file__).resolve().parent.parent / "peers" / "go_tls"
 
 Run = Callable[..., list[dict[str, Any]]]
 
@@ -58,13 +57,6 @@ def client(built: Path, ca_file: str) -> Run:
 @pytest.fixture(scope="session")
 def pairs(authority: Authority) -> dict[str, Pair]:
     return {kind: authority.issue(f"tls-{kind}", kind=kind) for kind in ("rsa", "p256", "p384", "p521", "ed25519")}
-
-
-def start_go_tls(pair: Pair, *options: str) -> Peer:
-    port = free_port()
-    command = [str(build_go(GO_TLS)), "-listen", f"127.0.0.1:{port}", "-cert", str(pair.cert), "-key", str(pair.key)]
-    # Go builds with SecP256r1MLKEM768 turned off for modules of an older language version.
-    return start("go_tls", [*command, *options], {"tls": port}, env={"GODEBUG": "tlssecpmlkem=1"})
 
 
 # ------------------------------------------------------------------------------------------------ OpenSSL, TLS 1.3

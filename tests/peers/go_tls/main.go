@@ -30,7 +30,7 @@ func numbers(text string) []uint16 {
 	return out
 }
 
-func serve(conn net.Conn, config *tls.Config, bytes int) {
+func serve(conn net.Conn, config *tls.Config, bytes int, http bool) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	server := tls.Server(conn, config)
@@ -44,6 +44,9 @@ func serve(conn net.Conn, config *tls.Config, bytes int) {
 	fmt.Printf("request %d, %s, %s, %s, resumed %v, retry %v, client certificates %d, alpn %q\n", n,
 		tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), state.CurveID, state.DidResume,
 		state.HelloRetryRequest, len(state.PeerCertificates), state.NegotiatedProtocol)
+	if http {
+		_, _ = fmt.Fprintf(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", bytes)
+	}
 	_, _ = server.Write(make([]byte, bytes))
 	_ = server.CloseWrite()
 	_, _ = server.Read(request)
@@ -60,6 +63,7 @@ func main() {
 	alpn := flag.String("alpn", "", "protocols")
 	ca := flag.String("client-ca", "", "require a client certificate of this authority")
 	bytes := flag.Int("bytes", 1000, "length of the answer")
+	http := flag.Bool("http", false, "the answer is one of HTTP/1.1")
 	flag.Parse()
 	pair, err := tls.LoadX509KeyPair(*cert, *key)
 	if err != nil {
@@ -95,6 +99,6 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		go serve(conn, config, *bytes)
+		go serve(conn, config, *bytes, *http)
 	}
 }
