@@ -70,7 +70,9 @@ def both(run_authority: Any) -> tuple[Asking, Asking, Profile]:
     assert shutil.which("chromium"), "chromium is missing: make test-packages"
     authority, certificate, ca = run_authority
     theirs, ours = Asking(certificate), Asking(certificate)
-    browser = Browser("chromium", authority, "localhost", theirs.port, headless=True, url="https://localhost:%d/page/0" % theirs.port)
+    browser = Browser(
+        "chromium", authority, "localhost", theirs.port, headless=True, url="https://localhost:%d/page/0" % theirs.port
+    )
     try:
         assert theirs.arrival.wait(VISIT_TIMEOUT), len(theirs.seen)
     finally:

@@ -87,7 +87,7 @@ def learned(records: Sequence[dict[str, Any]], name: str, path: str) -> dict[str
     hellos = first_hellos(records, path)
     if not hellos:
         raise FieldError(path, "has no ClientHello of a connection without a session")
-    last = next((record for record in reversed(records) if has_request(record)), {})
+    last: dict[str, Any] = next((record for record in reversed(records) if has_request(record)), {})
     requests = requests_of(last)
     agent = next(filter(None, (header(item["headers"], "user-agent") for item in requests)), "")
     value: dict[str, Any] = {
