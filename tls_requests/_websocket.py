@@ -21,6 +21,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ._turns import TURN_SECONDS, Turn
 from .exceptions import (
     HTTPError,
     URLError,
@@ -49,9 +50,12 @@ _CONTROL_MAX = 125  # RFC 6455 5.5; _frames has it, too
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 # Closings that end an iteration as the end of a file does.
 _NORMAL = frozenset({1000, 1001, 1005})
-# One read. With compression a read may become a thousand times as much before anything is counted, so it is smaller.
+# One read at most. With compression a read may become a thousand times as much before anything is counted, so it is smaller.
 _READ = 65536
 _READ_DEFLATED = 8192
+# And at least: tiny frames cost some 50 us each, so that a read is as large as what a turn of the loop is enough for.
+_READ_MIN = 512
+_READ_FIRST = 4096
 # Pongs that wait while the connection has no room: a few thousand.
 _ANSWERS_MAX = 65536
 # After both close frames, for the server to close the connection: as long as Chromium waits.
@@ -339,9 +343,11 @@ class AsyncWebSocket:
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._protocol = _protocol(self, options.max_message_size, extensions)
-        self._read_size = _READ_DEFLATED if extensions else _READ
+        self._read_max = _READ_DEFLATED if extensions else _READ
+        self._read_size = _READ_FIRST
         self._pass: int = op._wants_body() or 0
         self._pumping = False
+        self._turn = Turn()
         self._dropping = False  # nobody wants messages any more
         self._answered = 0  # bytes of pongs since the connection last had room
         # --- received
@@ -404,8 +410,14 @@ class AsyncWebSocket:
         if self._pumping or self._ended:
             return
         self._pumping = True
+        turn = Turn()
         try:
             while not self._ended and not self._stalled():
+                if turn.is_over():
+                    # A server that sends what nobody receives (pongs, empty fragments) would keep us here for ever.
+                    self._loop.call_soon(_Notify.set_result, self._op._reader, None)
+                    break
+                before = turn.left
                 data = self._op._read(1, self._read_size, True)
                 if data is None:
                     break
@@ -416,11 +428,19 @@ class AsyncWebSocket:
                 self._answered += sum(map(len, self._protocol.writes))
                 self._take_frames()
                 self._flush()
+                self._fit_read(before - turn.left)
         except HTTPError as error:
             self._end(error)
         finally:
             self._pumping = False
         self._wake_writers()
+
+    def _fit_read(self, seconds: float) -> None:
+        """The size of the next read, when this one took so long."""
+        if seconds > TURN_SECONDS / 2:
+            self._read_size = max(self._read_size // 4, _READ_MIN)
+        elif seconds < TURN_SECONDS / 8:
+            self._read_size = min(self._read_size * 2, self._read_max)
 
     def _take_frames(self) -> None:
         """Control frames, and what ended; messages came by _on_data."""
@@ -630,10 +650,13 @@ class AsyncWebSocket:
 
     async def _receive(self) -> str | bytes:
         self._check_loop()
+        if self._queue and self._turn.is_over():
+            await self._turn.give()
         while not self._queue:
             if self._error is not None:
                 self._raise()
             await self._wait(self._receivers, self._pass_on)
+            self._turn.begin()
         message = self._queue.popleft()
         if len(self._queue) == self._options.max_queue - 1 or self._queue:
             self._resume()

@@ -809,6 +809,45 @@ def test_one_that_is_dropped_is_closed(raw: Any) -> None:
     assert ended.wait(5)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [frame(PONG), frame(PING), frame(CONT, fin=False), frame(TEXT, b"x")],
+    ids=["pongs", "pings", "fragments", "messages"],
+)
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_a_flood_leaves_the_loop_to_others(raw: Any, piece: bytes, uvloop: bool) -> None:
+    """Frames that come faster than they are looked at: there is always one more, and other tasks run all the same."""
+
+    def behave(server: Raw) -> None:
+        server.send(frame(TEXT, fin=False) if piece[0] & 15 == CONT else b"")
+        while True:
+            server.send(piece * 20_000)
+
+    async def main() -> int:
+        turns = 0
+        async with tls_requests.AsyncClient() as client:
+            socket = await client.websocket(raw(behave), close_timeout=0.5)
+            reading = asyncio.create_task(_drain(socket))
+            while turns < 50:  # the first that the flood holds up would be the last
+                await asyncio.sleep(0.001)
+                turns += 1
+            reading.cancel()
+            await asyncio.wait([reading])
+            await socket.close()
+        return turns
+
+    loop = pytest.importorskip("uvloop").new_event_loop() if uvloop else asyncio.new_event_loop()
+    try:
+        assert loop.run_until_complete(asyncio.wait_for(main(), 30)) == 50
+    finally:
+        loop.close()
+
+
+async def _drain(socket: Any) -> None:
+    async for _ in socket:
+        pass
+
+
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch, api: Any, plain: str) -> None:
     import sys
 
