@@ -21,6 +21,8 @@ __all__ = ["AsyncEvents", "Event", "EventParser", "Events"]
 _BOM = b"\xef\xbb\xbf"
 # Waits that a server may ask for with `retry:`, in seconds: a day is as good as never.
 _RETRY_MAX = 86400.0
+# What of a piece is looked at in a row on an event loop: the events of some milliseconds.
+_PART = 8192
 
 
 class Event(NamedTuple):
@@ -348,6 +350,9 @@ class AsyncEvents(_Source):
         """Events until the server ends them (204), `aclose`, or an error. Raises as Events does."""
         import asyncio
 
+        from ._turns import Turn
+
+        turn = Turn()
         if self.response is None:
             await self.__aenter__()
         try:
@@ -360,8 +365,11 @@ class AsyncEvents(_Source):
                     response = self.response
                     assert response is not None
                     async for piece in response.aiter_bytes():
-                        for event in self._parser.feed(piece):
-                            yield event
+                        for at in range(0, len(piece), _PART):
+                            for event in self._parser.feed(piece[at : at + _PART]):
+                                yield event
+                            if turn.is_over():
+                                await turn.give()
                 except StreamClosed:
                     if self._closed:
                         return

@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ._turns import Turn
 from .exceptions import HTTPError, make_error
 
 __all__ = ["Source", "Upload", "source_of"]
@@ -255,8 +256,11 @@ class Upload:
         import asyncio
 
         loop = asyncio.get_running_loop()
+        turn = Turn()
         try:
             while not op._over:
+                if turn.is_over():
+                    await turn.give()
                 try:
                     self._report(op)
                 except Exception as error:  # the caller's own: it goes to him as it is
@@ -268,6 +272,7 @@ class Upload:
                     waiter = loop.create_future()
                     op._writer = waiter
                     await waiter
+                    turn.begin()
                     continue
                 if number != self._pass:
                     self._begin(number, self._source.astart())

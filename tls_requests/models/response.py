@@ -404,14 +404,19 @@ class Response(_core.Response):
 
     async def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
         """`iter_text` for asynchronous code."""
+        from .._turns import Turn, batches
         from .streams import text_decoder
 
         decoder = text_decoder(self.encoding)
         rest = ""
+        turn = Turn()
         async for piece in self._apieces(None):
             texts, rest = _cut(rest + decoder.decode(piece), chunk_size)
-            for text in texts:
-                yield text
+            for batch in batches(texts):
+                for text in batch:
+                    yield text
+                if turn.is_over():
+                    await turn.give()
         rest += decoder.decode(b"", True)
         texts, rest = _cut(rest, chunk_size)
         for text in texts:
@@ -421,12 +426,17 @@ class Response(_core.Response):
 
     async def aiter_lines(self) -> AsyncIterator[str]:
         """`iter_lines` for asynchronous code."""
+        from .._turns import Turn, batches
         from .streams import LineSplitter
 
         splitter = LineSplitter()
+        turn = Turn()
         async for text in self.aiter_text():
-            for line in splitter.feed(text):
-                yield line
+            for batch in batches(splitter.feed(text)):
+                for line in batch:
+                    yield line
+                if turn.is_over():
+                    await turn.give()
         for line in splitter.finish():
             yield line
 

@@ -7,14 +7,13 @@ import codecs
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from .._turns import Turn
 from .._upload import Upload, stop_upload
 from ..exceptions import StreamClosed, StreamConsumed, StreamError
 from .encoders import StreamEncoder
 
 __all__ = ["LineSplitter", "ResponseStream", "text_decoder"]
 
-# Bytes that are handed out without a pause of the loop's when the server is faster than the reader.
-BURST = 1024 * 1024
 # A line without an end would be kept for ever.
 LINE_MAX = 16 * 1024 * 1024
 
@@ -79,7 +78,7 @@ class ResponseStream(StreamEncoder):
         loop = asyncio.get_running_loop()
         if loop is not self._op.get_loop():
             raise RuntimeError("this body belongs to another event loop")
-        burst = 0
+        turn = Turn()
         while True:
             if self._closed:
                 raise StreamClosed("The response was closed while its body was read.")
@@ -87,19 +86,17 @@ class ResponseStream(StreamEncoder):
             if piece is None:
                 if self._op._reader is not None:
                     raise RuntimeError("another task reads this body")
-                burst = 0
                 waiter = loop.create_future()
                 self._op._reader = waiter
                 try:
                     await waiter
                 finally:
                     self._op._reader = None
+                turn.begin()
             elif piece:
                 yield piece
-                burst += len(piece)
-                if burst >= BURST:
-                    burst = 0
-                    await asyncio.sleep(0)
+                if turn.is_over():
+                    await turn.give()
             else:
                 self._finished = True
                 await self.aclose()
