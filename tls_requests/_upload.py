@@ -116,6 +116,8 @@ class FileSource(Source):
             self._file.seek(0)
         while True:
             piece = self._file.read(PIECE)
+            if piece is None:  # see iter_buffer
+                raise BlockingIOError("the file has nothing to read now; one that blocks is needed")
             if not piece:
                 return
             yield piece.encode("utf-8") if isinstance(piece, str) else piece
@@ -189,6 +191,13 @@ def _error(why: str, cause: BaseException | None) -> Exception:
     return error
 
 
+def _describe(error: Any, op: Any) -> None:
+    """Tell a failure of the body what became of its request, which is over."""
+    if isinstance(error, HTTPError):
+        error.request_sent, error.elapsed, address = op._facts
+        error.address = address or None
+
+
 class Upload:
     """Moves a source into one request."""
 
@@ -249,6 +258,10 @@ class Upload:
                     self._hand_over(op, piece)
             except Exception as error:
                 failure = self._failed(op, error)
+                op._abort()
+                while not op._over:
+                    op._wait_event()
+                _describe(failure, op)
                 raise failure from failure.__cause__
 
     async def apump(self, op: Any) -> None:
@@ -338,12 +351,15 @@ async def run_async(op: Any, upload: Upload) -> tuple[Any, Any]:
         over = op._over
     except Exception:
         if upload.error is not None:
+            _describe(upload.error, op)
             raise upload.error from upload.error.__cause__
         raise
     finally:
         if over:
             await stop_upload(op, upload, task)
     if upload.error is not None:
+        if over:
+            _describe(upload.error, op)
         raise upload.error
     return response, None if over else task
 

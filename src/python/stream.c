@@ -241,6 +241,22 @@ core_stream_get_sent(PyObject *obj, void *closure)
 }
 
 PyObject *
+core_stream_get_facts(PyObject *obj, void *closure)
+{
+    core_op_t *self = (core_op_t *)obj;
+    TR_UNUSED(closure);
+    if (self->error != NULL) {
+        return Py_BuildValue("(Ods)", Py_False, 0.0, "");
+    }
+    if (!tr_op_is_done(self->op)) {
+        PyErr_SetString(PyExc_RuntimeError, "the request is not over yet");
+        return NULL;
+    }
+    return Py_BuildValue("(Ods)", tr_op_request_sent(self->op) ? Py_True : Py_False, (double)tr_op_elapsed_ns(self->op) / 1e9,
+                         tr_op_address(self->op));
+}
+
+PyObject *
 core_stream_get_waiter(PyObject *obj, void *closure)
 {
     PyObject *waiter = *(PyObject **)((char *)obj + (size_t)closure);

@@ -16,6 +16,7 @@ PyObject *core_stream_abort(PyObject *self, PyObject *args);
 PyObject *core_stream_get_answered(PyObject *self, void *closure);
 PyObject *core_stream_get_over(PyObject *self, void *closure);
 PyObject *core_stream_get_sent(PyObject *self, void *closure);
+PyObject *core_stream_get_facts(PyObject *self, void *closure);
 PyObject *core_stream_get_waiter(PyObject *self, void *closure);
 int core_stream_set_waiter(PyObject *self, PyObject *value, void *closure);
 
@@ -34,6 +35,7 @@ int core_stream_set_waiter(PyObject *self, PyObject *value, void *closure);
     {"_answered", core_stream_get_answered, NULL, "The response can be had.", NULL}, \
     {"_over", core_stream_get_over, NULL, "The engine is done with the request.", NULL}, \
     {"_sent", core_stream_get_sent, NULL, "Bytes of the body that were handed to the connection.", NULL}, \
+    {"_facts", core_stream_get_facts, NULL, "(request sent, seconds, address) of a request that is _over.", NULL}, \
     {"_reader", core_stream_get_waiter, core_stream_set_waiter, "The future of who waits for bytes.", (void *)offsetof(core_op_t, reader)}, \
     {"_writer", core_stream_get_waiter, core_stream_set_waiter, "The future of who waits to write.", (void *)offsetof(core_op_t, writer)},
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
 import re
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 import tls_requests
 from peers.fake import CANCEL, RST_STREAM, tls_context
-from tls_requests.exceptions import ProtocolError, WriteTimeout
+from tls_requests.exceptions import HeaderError, ProtocolError, WriteTimeout
 
 PIECES = [b"piece %d " % number * 50 for number in range(400)]
 WHOLE = b"".join(PIECES)
@@ -187,6 +188,63 @@ def test_an_iterator_that_raises(api, go, version):
         with pytest.raises(ProtocolError, match="bytes, not str"):
             api.call("post", go.url("/digest"), client=client, content=NotBytes())
         assert api.call("get", go.url("/"), client=client).status_code == 200
+
+
+@pytest.mark.parametrize("fault", ["raises", "long", "short"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_failure_of_the_body_tells_what_was_sent(api, fault, late):
+    """The facts are those of the request, whoever found the fault: the source, or the count of its bytes."""
+    heads = []
+    seen = threading.Event()
+
+    def behave(link):
+        heads.append(link.receive())
+        seen.set()
+        link.hold()
+
+    def bad():
+        if late:
+            yield b"x"
+            assert seen.wait(20)
+        if fault == "raises":
+            raise KeyError
+        yield b"" if fault == "short" else b"five!"
+
+    # Where the handshake is never answered, nothing of the request can have been sent.
+    fake = api.fake(behave if late else lambda link: link.hold())
+    headers = {} if fault == "raises" else {"content-length": "4"}
+    with pytest.raises(ProtocolError) as caught:
+        api.call("post", fake.url(scheme="http" if late else "https"), content=bad(), headers=headers)
+    error = caught.value
+    assert error.code == "REQUEST_BODY" and not error.safe_to_retry
+    assert error.request_sent is late and bool(heads) is late
+    assert error.elapsed is not None and error.phase == "send"
+    assert not late or str(error.address).startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("form", ["content", "files"])
+def test_a_file_with_nothing_to_read_now(api, go, version, form):
+    """A raw file that does not block gives None: that is not its end, and what came before is not the whole body."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, b"some of it")
+    try:
+        with open(reading, "rb", buffering=0) as file:
+            body = {"content": file} if form == "content" else {"files": {"file": file}}
+            with pytest.raises(ProtocolError, match="nothing to read") as caught:
+                api.call("post", go.url("/digest"), client=api.open(**version), **body)
+        assert caught.value.code == "REQUEST_BODY"
+        assert isinstance(caught.value.__cause__, BlockingIOError)
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "+5", "1.5", "5, 5", "9" * 19, "9" * 5000, "\u0663"])
+def test_a_declared_length_that_is_none(api, value):
+    fake = api.fake(lambda link: link.hold())
+    with pytest.raises(HeaderError, match="content-length"):
+        api.call("post", fake.url(), content=iter([b"five!"]), headers={"content-length": value})
+    assert fake.connections == 0
 
 
 def test_a_broken_upload_over_http1_is_not_passed_off_as_complete(api):

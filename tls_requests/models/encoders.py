@@ -64,6 +64,8 @@ def iter_buffer(buffer: IO[bytes], chunk_size: int = CHUNK_SIZE) -> Iterator[byt
         buffer.seek(0)
     while True:
         chunk = buffer.read(chunk_size)
+        if chunk is None:  # of a raw file that does not block: nothing now, which is not the end
+            raise BlockingIOError("the file has nothing to read now; one that blocks is needed")
         if not chunk:
             return
         yield chunk.encode("utf-8") if isinstance(chunk, str) else chunk

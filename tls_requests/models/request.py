@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base import REMOVED, method_text
 from .._upload import IterableSource, MemorySource, Source, source_of
+from ..exceptions import HeaderError
 from ..settings import DEFAULT_TIMEOUT
 from .cookies import Cookies
 from .encoders import BaseEncoder, MultipartEncoder, StreamEncoder, browser_boundary
@@ -31,6 +32,8 @@ __all__ = ["Request"]
 
 # Fields that are shown elsewhere: `cookies` of the request; the host is shown without its port (spec 21.2).
 _SHOWN_ELSEWHERE = frozenset({"cookie", "host"})
+# Of a declared length: an exabyte, which the engine counts in 63 bits.
+_LENGTH_DIGITS = 18
 
 
 class Request:
@@ -217,7 +220,9 @@ class Request:
             return body, content_type, None
         length = source.length
         declared = self.headers.get("content-length")
-        if length is None and declared is not None and declared.isascii() and declared.isdigit():
+        if length is None and declared is not None:
+            if not (declared.isascii() and declared.isdigit() and len(declared) <= _LENGTH_DIGITS):
+                raise HeaderError(f"content-length must be a number of bytes, not {declared[:64]!r}")
             length = source.length = int(declared)
         return (-1 if length is None else length, source.rewinds), content_type, source
 
