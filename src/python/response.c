@@ -124,7 +124,8 @@ failure_exception(core_op_t *op, const tr_err_t *err, PyObject *message, PyObjec
 static bool
 always_raises(tr_code_t code)
 {
-    return code == TR_ERR_TOO_MANY_REDIRECTS || code == TR_ERR_REDIRECT_INVALID || code == TR_ERR_REDIRECT_SCHEME;
+    return code == TR_ERR_TOO_MANY_REDIRECTS || code == TR_ERR_REDIRECT_INVALID || code == TR_ERR_REDIRECT_SCHEME ||
+           code == TR_ERR_REQUEST_BODY;
 }
 
 static tr_response_t *

@@ -454,8 +454,11 @@ def test_a_redirect_rewinds_what_can_be_rewound(api, go, version, tmp_path):
     check(api.call("post", url, client=client, content=bytearray(WHOLE)), declared=len(WHOLE))
     if api.is_async:
         check(api.call("post", url, client=client, content=AgainLater()))
-    with pytest.raises(ProtocolError, match="second time"):
-        api.call("post", url, client=client, content=numbers())
+    for raises in (True, False):
+        with pytest.raises(ProtocolError, match="second time") as caught:
+            api.call("post", url, client=client, content=numbers(), raise_on_error=raises)
+        assert caught.value.code == "REQUEST_BODY" and caught.value.request_sent
+        assert caught.value.response.status_code == 307
     answer = api.call("post", go.url("/redirect302"), client=client, content=numbers())
     assert answer.text.startswith("chunk 0") and answer.history[0].status_code == 302
     answer = api.call("post", url, client=client, content=numbers(), follow_redirects=False)
