@@ -69,8 +69,14 @@ url_is_plain(PyObject *url)
     if (at == start || colons > 1 || text[start] == '-' || text[start] == '.' || text[at - 1] == '-' || text[at - 1] == ':') {
         return false;
     }
-    for (size_t i = start; i + 1 < at; i++) {
-        if ((text[i] == '.' || text[i] == '-') && (text[i + 1] == '.' || text[i + 1] == ':')) {
+    size_t label = 0; /* RFC 1035 2.3.4; a port is never as long */
+    for (size_t i = start; i < at; i++) {
+        char next = i + 1 < at ? text[i + 1] : '/';
+        if ((text[i] == '.' || text[i] == '-') && (next == '.' || next == ':')) {
+            return false;
+        }
+        label = text[i] == '.' ? 0 : label + 1;
+        if ((text[i] == '.' && next == '-') || label > 63 || i - start >= 253) {
             return false;
         }
     }

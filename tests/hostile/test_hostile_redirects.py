@@ -4,6 +4,7 @@ the server's to set."""
 from __future__ import annotations
 
 import base64
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from lab import Lab
 from peers.fake import Fake, H2Link, Link, Seen
-from tls_requests.exceptions import RemoteProtocolError, TooManyRedirects
+from tls_requests.exceptions import RemoteProtocolError, TooManyRedirects, URLError
 
 Route = Callable[[Seen], bytes]
 
@@ -142,6 +143,28 @@ def test_targets(lab: Lab, location: str, target: str) -> None:
     assert response.content == b"end"
     assert server.requests[-1].target.upper() == target.upper()
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("host", ["-a", "a-", "b.-a", "a!b", "a~b", "a,b", "a'b", "xn--", "x" * 64])
+def test_hosts_that_only_browsers_take(lab: Lab, host: str) -> None:
+    """Who calls may not ask for them (IDNA), a redirect may; the answer is like any other then."""
+
+    def start(seen: Seen) -> bytes:
+        return redirect(f"http://{host}.localhost:{server.port}/end")
+
+    server = site(lab, {"/start": start})
+    session = lab.open()
+    response = session.get(server.url("/start"))
+    assert response.content == b"end"
+    assert str(response.url) == str(response.request.url) == f"http://{host}.localhost:{server.port}/end"
+    assert response.url.host == f"{host}.localhost" and response.url.path == "/end"
+    assert str(pickle.loads(pickle.dumps(response)).url) == str(response.url)
+    assert response.history[0].next is None or response.history[0].next.url.host == response.url.host
+    assert response.cookies is not None and response.raise_for_status() is response
+    with pytest.raises(URLError, match="IDNA"):
+        session.get(str(response.url))
+    with pytest.raises(URLError, match="IDNA"):
+        response.url.url = str(response.url)
 
 
 @pytest.mark.parametrize(

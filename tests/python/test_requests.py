@@ -213,7 +213,18 @@ def test_urls(twin, site, way):
         response = client.get(site.base + "/echo/a b\u00e9?q=\u00e9#frag")
         assert response.json()["path"] == "/echo/a%20b%C3%A9?q=%C3%A9"
         assert response.url.fragment == "frag"
-        for bad in (None, 5, "http://[::1", "http://ex.com:99999/"):
+        for bad in (
+            None,
+            5,
+            "http://[::1",
+            "http://[::1]x:1/",
+            "http://ex.com:99999/",
+            f"http://{'x' * 64}.localhost:1/",
+            f"http://{'x' * 50}.{'x' * 50}.{'x' * 50}.{'x' * 50}.{'x' * 50}.localhost:1/",
+            "http://a.-b.localhost:1/",
+            "http://localhost:1/\ud800",
+            "http://\ud800.localhost:1/",
+        ):
             with pytest.raises(exceptions.URLError):
                 client.get(bad)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base import REMOVED, method_text
 from .._upload import IterableSource, MemorySource, Source, source_of
-from ..exceptions import HeaderError
+from ..exceptions import HeaderError, URLError
 from ..settings import DEFAULT_TIMEOUT
 from .cookies import Cookies
 from .encoders import BaseEncoder, MultipartEncoder, StreamEncoder, browser_boundary
@@ -263,7 +263,11 @@ class Request:
         """The request of a response whose request nobody made as an object, or that a redirect made."""
         original: Request | None = response._op_request
         url = response._url_text
-        self = cls(response._method, url, timeout=response._op_timeout if original is None else original.timeout)
+        timeout = response._op_timeout if original is None else original.timeout
+        try:
+            self = cls(response._method, url, timeout=timeout)
+        except URLError:
+            self = cls(response._method, response.url, timeout=timeout)
         if "_url" in response.__dict__:
             self.url = response._url  # what response.url gave already
         if original is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 
 from .. import _core
-from ..exceptions import Base64DecodeError, HTTPError, StreamClosed, StreamError
+from ..exceptions import Base64DecodeError, HTTPError, StreamClosed, StreamError, URLError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -610,7 +610,10 @@ def _make_request(self: Response) -> Request | None:
 def _make_url(self: Response) -> URL:
     from .urls import URL
 
-    return URL(self._url_text)
+    try:
+        return URL(self._url_text)
+    except URLError:
+        return URL._of_visit(self._url_text)
 
 
 def _make_cookies(self: Response) -> Cookies:

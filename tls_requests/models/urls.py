@@ -180,6 +180,8 @@ def _check_brackets(text: str, url: str) -> None:
     inner = authority[start + 1 : end]
     if start != 0 or not _is_ipv6(inner):
         raise URLError(f"Invalid URL: {url}. Invalid IPv6 in brackets: {inner}")
+    if authority[end + 1 : end + 2] not in ("", ":"):
+        raise URLError(f"Invalid URL: {url}. Malformed bracketed host")
 
 
 def _encode_host(host: str) -> str:
@@ -236,9 +238,22 @@ class URL:
         self._parse(url)
         self._params = URLParams(params)
 
-    def _parse(self, url: Any) -> None:
+    # Somebody has been there: a host of a redirect's that browsers take, IDNA's rules or not ("-a.example", "a!b.example").
+    _visited = False
+
+    @classmethod
+    def _of_visit(cls, text: str) -> URL:
+        """The URL that a request went to. Raises URLError."""
+        self = cls.__new__(cls)
+        self._parse(text, visited=True)
+        self._params = URLParams(None)
+        return self
+
+    def _parse(self, url: Any, visited: bool = False) -> None:
         parsed = self._prepare(url)
-        host = _encode_host(parsed.hostname or "")
+        self._visited = visited or (isinstance(url, URL) and url._visited)
+        host = parsed.hostname or ""
+        host = host if self._visited else _encode_host(host)
         try:
             port = parsed.port
         except ValueError as error:
@@ -264,6 +279,11 @@ class URL:
             url = str(url)
         if not isinstance(url, str):
             raise URLError(f"Invalid URL: {url}")
+        if not url.isascii():
+            try:
+                url.encode("utf-8")
+            except UnicodeEncodeError:  # half of a character
+                raise URLError(f"Invalid URL: {url!r}") from None
         text = url.lstrip()
         if "://" not in text and not text.startswith(("/", "./", "?", "#")):
             text = f"http://{text}"
