@@ -455,16 +455,22 @@ make_decoder(tr_op_t *op, tr_err_t *err)
     tr_hop_t *hop = op->hop;
     tr_response_t *r = &hop->response;
     const tr_session_t *session = op->session;
-    tr_slice_t coding = tr_headers_get(&r->headers, TR_SLICE_LIT("content-encoding"));
-    if (coding.len == 0) {
-        return TR_OK;
+    uint8_t small[64];
+    tr_buf_t joined;
+    tr_slice_t coding;
+    tr_buf_init_small(&joined, small, sizeof(small));
+    tr_code_t code = tr_headers_list(&r->headers, TR_SLICE_LIT("content-encoding"), &joined, &coding);
+    if (code != TR_OK || coding.len == 0) {
+        tr_buf_cleanup(&joined);
+        return code == TR_OK ? TR_OK : tr_err_nomem(err, "op.decoder");
     }
     /* What is read in pieces may be as long as it is; its ratio is limited all the same. */
     bool streams = op->flow != NULL && op->flow->streams;
     tr_decoder_limits_t limits = {streams ? 0 : tr_session__max_decoded(session, op->transport), TR_BODY_RATIO_ALLOWANCE,
                                   tr_session__max_ratio(session, op->transport)};
     bool unknown = false;
-    tr_code_t code = tr_decoder_new(&hop->decoder, &unknown, coding, &limits, err);
+    code = tr_decoder_new(&hop->decoder, &unknown, coding, &limits, err);
+    tr_buf_cleanup(&joined);
     if (code == TR_OK && hop->decoder != NULL && !streams) {
         tr_headers_remove(&r->headers, TR_SLICE_LIT("content-encoding"));
         tr_headers_remove(&r->headers, TR_SLICE_LIT("content-length"));

@@ -142,6 +142,27 @@ tr_headers_next(const tr_headers_t *headers, size_t *index, tr_slice_t name, tr_
     return false;
 }
 
+tr_code_t
+tr_headers_list(const tr_headers_t *headers, tr_slice_t name, tr_buf_t *joined, tr_slice_t *out)
+{
+    size_t index = 0;
+    tr_slice_t value;
+    tr_code_t code = TR_OK;
+    if (!tr_headers_next(headers, &index, name, out)) {
+        return TR_OK;
+    }
+    for (bool first = true; code == TR_OK && tr_headers_next(headers, &index, name, &value); first = false) {
+        if (first) {
+            code = tr_buf_append(joined, out->data, out->len);
+        }
+        if (code == TR_OK && (code = tr_buf_append(joined, ",", 1)) == TR_OK) {
+            code = tr_buf_append(joined, value.data, value.len);
+        }
+        *out = tr_buf_slice(joined);
+    }
+    return code;
+}
+
 tr_slice_t
 tr_headers_get(const tr_headers_t *headers, tr_slice_t name)
 {

@@ -38,6 +38,9 @@ tr_headers_mark(size_t name_len, uint8_t first)
 }
 /* tr_headers_next finds the next field of that name from *index on (start with 0); on true *index is behind it. */
 bool tr_headers_next(const tr_headers_t *headers, size_t *index, tr_slice_t name, tr_slice_t *out_value);
+/* tr_headers_list gives the value of a field that is a list (RFC 9110 5.3): lent of the only field, or made in `joined`, empty before, of
+ * all of them. data NULL: none. TR_ERR_NOMEM. */
+tr_code_t tr_headers_list(const tr_headers_t *headers, tr_slice_t name, tr_buf_t *joined, tr_slice_t *out) TR_WARN_UNUSED;
 /* tr_headers_remove drops all fields of that name and returns how many there were. */
 size_t tr_headers_remove(tr_headers_t *headers, tr_slice_t name);
 /* tr_headers_move makes *to hold what *from held; *from is empty afterwards. */

@@ -84,6 +84,38 @@ done:
     tr_headers_cleanup(&moved);
 }
 
+TR_TEST_OOM(headers_list, "/http/headers/list")
+{
+    static const struct {
+        const char *values[4];
+        const char *list; /* NULL: there is none */
+    } rows[] = {
+        {{NULL}, NULL}, {{"gzip"}, "gzip"}, {{"gzip", "br"}, "gzip,br"}, {{"", "br"}, ",br"}, {{"a, b", "", "c"}, "a, b,,c"},
+    };
+    for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
+        tr_headers_t headers;
+        tr_buf_t joined;
+        tr_slice_t list = TR_SLICE_LIT("before");
+        tr_headers_init(&headers);
+        tr_buf_init(&joined);
+        tr_code_t code = tr_headers_add(&headers, TR_SLICE_LIT("x"), TR_SLICE_LIT("no"));
+        for (size_t j = 0; code == TR_OK && j < TR_ARRAY_LEN(rows[i].values) && rows[i].values[j] != NULL; j++) {
+            code = tr_headers_add(&headers, TR_SLICE_LIT("Content-Encoding"), tr_slice_cstr(rows[i].values[j]));
+        }
+        if (code == TR_OK) {
+            code = tr_headers_list(&headers, TR_SLICE_LIT("content-encoding"), &joined, &list);
+        }
+        bool right = rows[i].list == NULL ? list.data == NULL : tr_slice_eq(list, tr_slice_cstr(rows[i].list));
+        tr_buf_cleanup(&joined);
+        tr_headers_cleanup(&headers);
+        if (code != TR_OK) {
+            TR_CHECK(tr_test_oom_running() && code == TR_ERR_NOMEM);
+            return;
+        }
+        TR_CHECK(right);
+    }
+}
+
 TR_TEST(headers_allocations, "/http/headers/two_allocations")
 {
     tr_headers_t headers;

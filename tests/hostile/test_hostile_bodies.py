@@ -117,12 +117,13 @@ def bombs() -> dict[str, bytes]:
 
 
 def http(body: bytes, coding: str, *fields: str) -> bytes:
-    lines = ["HTTP/1.1 200 OK", f"Content-Encoding: {coding}", f"Content-Length: {len(body)}", *fields, "", ""]
+    codings = [f"Content-Encoding: {value}" for value in coding.split("\n")]
+    lines = ["HTTP/1.1 200 OK", *codings, f"Content-Length: {len(body)}", *fields, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 def serve(lab: Lab, body: bytes, coding: str, protocol: str = "http/1.1", size: int = 16384) -> str:
-    """The URL of a server that answers with this body and coding."""
+    """The URL of a server that answers with this body and coding (several fields of it where there is a line's end)."""
     if protocol == "http/1.1":
         return lab.serve(answer_http(http(body, coding))).url()
 
@@ -130,7 +131,7 @@ def serve(lab: Lab, body: bytes, coding: str, protocol: str = "http/1.1", size: 
         link.begin()
         while True:
             stream = link.stream()
-            head = OK + block(("content-encoding", coding))
+            head = OK + block(*(("content-encoding", value) for value in coding.split("\n")))
             if not body:
                 link.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, head))
                 continue
@@ -182,6 +183,25 @@ def test_variants(lab: Lab) -> None:
         "zstd": zstd_raw(TEXT[:100]) + zstd_raw(TEXT[100:]),
     }.items():
         assert lab.good(serve(lab, body, coding)).content == TEXT, coding
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_codings_in_several_fields(lab: Lab, protocol: str) -> None:
+    """They are one list (RFC 9110 5.3)."""
+    twice = zlib.compress(gzip.compress(TEXT))
+    for coding, body in {
+        "gzip\ndeflate": twice,
+        "gzip\n\nidentity\ndeflate": twice,
+        "\ngzip": gzip.compress(TEXT),
+        "identity\ngzip": gzip.compress(TEXT),
+        "gzip\nbr, deflate\nidentity": zlib.compress(brotli_raw(gzip.compress(TEXT))),
+    }.items():
+        response = lab.good(serve(lab, body, coding, protocol))
+        assert response.content == TEXT, coding
+        assert "content-encoding" not in response.headers
+    lab.failed(serve(lab, TEXT, "\n".join(["gzip"] * 200), protocol), DecodingError, "codings", code="BODY_CODING")
+    response = lab.good(serve(lab, b"as it is", "gzip\nsecret", protocol))
+    assert response.content == b"as it is" and response.headers.get_list("content-encoding") == ["gzip", "secret"]
 
 
 @pytest.mark.parametrize("coding", ENCODE)
