@@ -1,6 +1,5 @@
 #include "client/engine.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -10,6 +9,7 @@
 #include "client/pool.h"
 #include "client/session.h"
 #include "client/sink.h"
+#include "core/cond.h"
 #include "crypto/crypto.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -40,46 +40,13 @@ unlock(tr_engine_t *e)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-static void
-init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-#ifdef __linux__
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-#endif
-    (void)pthread_cond_init(cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
-/* A bounded wait on a condition. macOS has no clock to choose: there the wait is relative. */
+/* A bounded wait on a condition. */
 static void
 wait_cond(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t now_ns, uint64_t until_ns)
 {
-    if (until_ns == UINT64_MAX) {
-        (void)pthread_cond_wait(cond, mutex);
-        return;
+    if (until_ns > now_ns) {
+        (void)tr_cond_wait(cond, mutex, until_ns);
     }
-    if (until_ns <= now_ns) {
-        return;
-    }
-#ifdef __APPLE__
-    uint64_t ns = until_ns - now_ns;
-    struct timespec ts = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    (void)pthread_cond_timedwait_relative_np(cond, mutex, &ts);
-#else
-    struct timespec ts = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
-    (void)pthread_cond_timedwait(cond, mutex, &ts);
-#endif
-}
-
-/* The loop's clock, for those who wait outside of it. */
-static uint64_t
-clock_ns(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 static void
@@ -99,8 +66,8 @@ init_once(void)
 {
     tr_engine_t *e = &the_engine;
     tr_trace_init();
-    init_cond(&e->io_cond);
-    init_cond(&e->drive_cond);
+    (void)tr_cond_init(&e->io_cond);
+    (void)tr_cond_init(&e->drive_cond);
     init_lists(e);
     (void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
@@ -282,7 +249,7 @@ tr_engine__post(tr_engine_t *e, tr_msg_t *msg, bool wait)
         atomic_fetch_add(&e->posters, 1);
     }
     if (start && wait) {
-        e->left_ns = clock_ns(); /* the caller is about to drive: the thread shall only watch */
+        e->left_ns = tr_cond_now(); /* the caller is about to drive: the thread shall only watch */
     }
     unlock(e);
     if (wake) {
@@ -320,7 +287,7 @@ leave_drive(tr_engine_t *e)
         }
     }
     if (e->urgent || atomic_load(&e->num_ops) > 0) {
-        e->left_ns = clock_ns();
+        e->left_ns = tr_cond_now();
         (void)pthread_cond_signal(&e->io_cond);
     }
 }
@@ -398,9 +365,9 @@ io_main(void *arg)
     uint64_t seen_turns = 0;
     lock(e);
     uint64_t generation = e->generation;
-    uint64_t poll_at = clock_ns() + poll_ns;
+    uint64_t poll_at = tr_cond_now() + poll_ns;
     while (e->state == TR_ENGINE_RUNNING && e->generation == generation) {
-        uint64_t now = clock_ns();
+        uint64_t now = tr_cond_now();
         if (must_leave(e)) {
             wait_cond(&e->io_cond, &e->lock, now, now + NS_PER_MS); /* a fork waits for the drive and the lock */
             continue;
@@ -432,7 +399,7 @@ io_main(void *arg)
             io_drive(e, true);
             seen_turns = atomic_load_explicit(&e->turns, memory_order_relaxed);
             poll_ns = TR_MIN(poll_ns * 2, POLL_MAX_NS);
-            poll_at = clock_ns() + poll_ns;
+            poll_at = tr_cond_now() + poll_ns;
             continue;
         }
         if (has_conns || e->driving) {
@@ -467,17 +434,17 @@ static bool
 follow(tr_engine_t *e, tr_op_t *op, uint64_t deadline_ns)
 {
     tr_waiter_t waiter = {.op = op};
-    init_cond(&waiter.cond);
+    (void)tr_cond_init(&waiter.cond);
     tr_list_push(&e->waiters, &waiter.link);
     op->waiter = &waiter;
     if (e->io_drives && atomic_load(&e->num_async) == 0) {
         atomic_store(&e->displace, true);
         tr_loop_wake(e->loop); /* under the lock: the loop cannot be freed */
     }
-    uint64_t now = clock_ns();
+    uint64_t now = tr_cond_now();
     while (!waiter.leads && !tr_op__has_news(op) && now < deadline_ns && e->driving) {
         wait_cond(&waiter.cond, &e->lock, now, deadline_ns);
-        now = clock_ns();
+        now = tr_cond_now();
     }
     op->waiter = NULL;
     tr_list_remove(&waiter.link);
@@ -503,7 +470,7 @@ tr_op_wait(tr_op_t *op, uint64_t max_ns)
     if (tr_op__has_news(op)) {
         return waited(op);
     }
-    uint64_t now = clock_ns();
+    uint64_t now = tr_cond_now();
     uint64_t deadline = now + TR_MIN(max_ns, WAIT_MAX_NS);
     bool leads = false;
     lock(e);
@@ -527,7 +494,7 @@ tr_op_wait(tr_op_t *op, uint64_t max_ns)
             lock(e);
             leave_drive(e);
         }
-        now = clock_ns();
+        now = tr_cond_now();
     }
     if (leads) {
         leave_drive(e);
@@ -588,7 +555,7 @@ tr_engine_start(tr_err_t *err)
     (void)pthread_once(&once, init_once);
     lock(e);
     while (e->state == TR_ENGINE_STOPPING) {
-        uint64_t now = clock_ns();
+        uint64_t now = tr_cond_now();
         wait_cond(&e->drive_cond, &e->lock, now, now + NS_PER_MS);
     }
     if (e->state == TR_ENGINE_STOPPED) {
@@ -628,7 +595,7 @@ tr_engine_stop(bool forever)
     e->state = TR_ENGINE_STOPPING;
     atomic_store(&e->yield, true);
     while (e->driving) {
-        uint64_t now = clock_ns();
+        uint64_t now = tr_cond_now();
         tr_loop_wake(e->loop);
         wait_cond(&e->drive_cond, &e->lock, now, now + NS_PER_MS);
     }
@@ -668,7 +635,7 @@ tr_engine__outlives_pools(tr_engine_t *e)
     lock(e);
     bool here = e->driving && pthread_equal(e->driver, pthread_self());
     while (!here && e->state == TR_ENGINE_STOPPING) {
-        uint64_t now = clock_ns();
+        uint64_t now = tr_cond_now();
         wait_cond(&e->drive_cond, &e->lock, now, now + NS_PER_MS);
     }
     unlock(e);
@@ -682,19 +649,20 @@ static void
 before_fork(void)
 {
     tr_engine_t *e = &the_engine;
+    lock(e);
+    /* A fork from a signal handler inside the loop has nothing to wait for. */
+    if (!(e->driving && pthread_equal(e->driver, pthread_self()))) {
+        atomic_store(&e->yield, true);
+        while (e->driving && e->loop != NULL) {
+            uint64_t now = tr_cond_now();
+            tr_loop_wake(e->loop);
+            wait_cond(&e->drive_cond, &e->lock, now, now + NS_PER_MS);
+        }
+        atomic_store(&e->yield, e->state == TR_ENGINE_STOPPING);
+    }
+    /* Only now: the loop takes them, too, and would never come to its turn's end. Nobody who holds one waits for the engine's lock. */
     tr_keylog__before_fork();
     tr_op__before_fork();
-    lock(e);
-    if (e->driving && pthread_equal(e->driver, pthread_self())) {
-        return; /* a fork from a signal handler inside the loop: nothing to wait for */
-    }
-    atomic_store(&e->yield, true);
-    while (e->driving && e->loop != NULL) {
-        uint64_t now = clock_ns();
-        tr_loop_wake(e->loop);
-        wait_cond(&e->drive_cond, &e->lock, now, now + NS_PER_MS);
-    }
-    atomic_store(&e->yield, e->state == TR_ENGINE_STOPPING);
 }
 
 static void
@@ -763,8 +731,8 @@ after_fork_child(void)
     tr_buf_cleanup(&e->scratch);
     tr_trust__after_fork();
     init_lists(e);
-    init_cond(&e->io_cond);
-    init_cond(&e->drive_cond);
+    (void)tr_cond_init(&e->io_cond);
+    (void)tr_cond_init(&e->drive_cond);
     e->state = TR_ENGINE_STOPPED;
     e->driving = e->io_drives = e->io_sleeps = e->urgent = e->has_thread = e->settling = e->stopping = false;
     e->leading_op = NULL;

@@ -2,11 +2,10 @@
  * left (`closed`), threads touch neither the loop nor anything but their job. */
 #include "net/worker.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <time.h>
 
+#include "core/cond.h"
 #include "core/mem.h"
 
 struct tr_workers {
@@ -42,18 +41,10 @@ unref_and_unlock(tr_workers_t *workers)
 static void
 wait_idle(tr_workers_t *workers)
 {
-    struct timespec ts;
-#ifdef __APPLE__
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-#else
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-#endif
-    uint64_t ns = (uint64_t)ts.tv_nsec + workers->idle_ns;
-    ts.tv_sec += (time_t)(ns / 1000000000u);
-    ts.tv_nsec = (long)(ns % 1000000000u);
+    uint64_t until = tr_cond_now() + workers->idle_ns;
     workers->num_idle++;
     while (tr_list_empty(&workers->jobs) && !workers->closed) {
-        if (pthread_cond_timedwait(&workers->more, &workers->lock, &ts) == ETIMEDOUT) {
+        if (!tr_cond_wait(&workers->more, &workers->lock, until)) {
             break;
         }
     }
@@ -110,22 +101,6 @@ on_wake(void *arg)
     unref_and_unlock(workers);
 }
 
-static bool
-init_cond(pthread_cond_t *cond)
-{
-#ifdef __APPLE__
-    return pthread_cond_init(cond, NULL) == 0;
-#else
-    pthread_condattr_t attr;
-    if (pthread_condattr_init(&attr) != 0) {
-        return false;
-    }
-    bool ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(cond, &attr) == 0;
-    (void)pthread_condattr_destroy(&attr);
-    return ok;
-#endif
-}
-
 tr_code_t
 tr_workers_new(tr_workers_t **out, tr_loop_t *loop, size_t max_threads, uint64_t idle_ns, tr_err_t *err)
 {
@@ -139,7 +114,7 @@ tr_workers_new(tr_workers_t **out, tr_loop_t *loop, size_t max_threads, uint64_t
         tr_free(workers);
         return tr_err_set(err, TR_ERR_SYSTEM, 0, where, "a mutex cannot be made");
     }
-    if (!init_cond(&workers->more)) {
+    if (!tr_cond_init(&workers->more)) {
         (void)pthread_mutex_destroy(&workers->lock);
         tr_free(workers);
         return tr_err_set(err, TR_ERR_SYSTEM, 0, where, "a condition variable cannot be made");
