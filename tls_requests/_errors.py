@@ -34,6 +34,11 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "",
         "A system call failed.",
     ),
+    "FILE_WRITE": (
+        "OutputError",
+        "body",
+        "The body could not be written to its file; `detail` is the errno.",
+    ),
     "LIMIT": (
         "ProtocolError",
         "",

@@ -7,6 +7,7 @@
        ├─ CookieError ── CookieConflictError, CookieFileError
        ├─ StreamError ── StreamConsumed, StreamClosed
        ├─ CancelledError, ClientClosed
+       ├─ OutputError (an OSError, too)
        ├─ ProxyError ── ProxyConnectError, ProxyTLSError, ProxyAuthError, ProxyRefused, ProxyProtocolError, ProxyClosed,
        │                 ProxyTimeout (a TimeoutError, too)
        ├─ ConnectError ── DNSError
@@ -58,6 +59,7 @@ __all__ = [
     "HTTPError",
     "HeaderError",
     "IncompleteBody",
+    "OutputError",
     "PoolTimeout",
     "ProfileError",
     "ProtocolError",
@@ -105,7 +107,7 @@ class ContradictionWarning(UserWarning):
 
 
 class HTTPError(Exception):
-    """Base of all exceptions of this library. It is no OSError.
+    """Base of all exceptions of this library. It is no OSError; of those here only OutputError is one.
 
     message: the text. response, request: what it is about, where there is one.
 
@@ -229,6 +231,20 @@ class StreamConsumed(StreamError):
 
 class StreamClosed(StreamError):
     """A body was closed before it was read."""
+
+
+class OutputError(HTTPError, OSError):
+    """A body could not be written to its file: a full disk, a limit on a file's size, a disk that fails.
+
+    errno, strerror: the system's reason (`detail` is the errno, too). filename: the file, where it is known.
+    """
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        function, arguments, state = super().__reduce__()
+        return function, arguments, {**state, "errno": self.errno, "strerror": self.strerror, "filename": self.filename}
 
 
 class CancelledError(HTTPError):
@@ -449,6 +465,10 @@ def make_error(
     error.code = code
     error.detail = detail
     error.where = where
+    if isinstance(error, OSError):
+        import os
+
+        error.errno, error.strerror = detail, os.strerror(detail)
     error.request_sent, error.safe_to_retry, error.elapsed, phase, address = facts
     # A failure that can happen in several phases leaves it to the engine to say in which it did.
     error.phase = (ERRORS[code][1] if code in ERRORS else "") or phase

@@ -40,6 +40,7 @@ PHASES = [
     ("TLS_", "tls"),
     ("REQUEST_BODY", "send"),
     ("BODY_", "body"),
+    ("FILE_", "body"),
     ("HEADER_LIMIT", "wait"),
     ("TOO_MANY_REDIRECTS", "redirect"),
     ("REDIRECT_", "redirect"),

@@ -14,6 +14,7 @@
 #include "client/cookiejar.h"
 #include "client/routes.h"
 #include "client/transport.h"
+#include "crypto/hash.h"
 #include "http/headers.h"
 #include "profile/profile.h"
 #include "tls/x509.h"
@@ -95,6 +96,8 @@ enum {
     TR_OP_DUPLEX = 1u << 12,       /* with TR_OP_STREAM, TR_KIND_WEBSOCKET and a body that is written: after 101 (HTTP/2: 2xx to an extended
                                       CONNECT) tr_op_read_* and tr_op_write are a stream of bytes both ways, without time limits; any other
                                       answer is an answer. Redirects are not followed */
+    TR_OP_TO_FILE = 1u << 13,      /* with TR_OP_STREAM: tr_op_read_to_file may be called. The op then is not done before that, or a first
+                                      tr_op_read_fill, or its failure */
     TR_OP_STALL_LIMIT = 1u << 9    /* total_ms counts from the last byte sent or received, not from the start of the hop: for bodies
                                       that may take as long as they move */
 };
@@ -118,6 +121,19 @@ typedef struct tr_timeouts {
     uint32_t connect_ms, tls_ms, write_ms, read_ms, pool_ms, total_ms; /* 0: none; total covers one hop of a redirect chain (spec) */
     uint32_t first_byte_ms; /* in place of read until the first byte of the answer; 0: read_ms counts then, too */
 } tr_timeouts_t;
+
+/* A file that an answer's body goes into, decoded, by a worker thread of the engine's (file.h). */
+typedef struct tr_op_file {
+    int fd;                /* lent for the call: the op has a duplicate, which a worker closes when nothing more is written. Not O_NONBLOCK.
+                              Written to where it stands, or as O_APPEND says */
+    uint64_t max_len;      /* bytes; a longer body is BODY_LIMIT, and what is beyond is not written. UINT64_MAX: none */
+    size_t block;          /* what is written at once is a multiple of this, but for the last; 0: as it comes. At most TR_FILE_MAX_BLOCK */
+    tr_slice_t tail;       /* written behind a complete body */
+    bool events;           /* have an event when bytes were written, for who looks at tr_op_file_written */
+    bool has_digest;       /* compute digest */
+    tr_hash_id_t digest;   /* ... of the body, and before it */
+    uint64_t digest_first; /* ... of so many bytes that stand at the file's start, for which fd must be readable */
+} tr_op_file_t;
 
 /* Everything is copied by tr_op_prepare, but what says otherwise. */
 typedef struct tr_op_request {
@@ -152,6 +168,8 @@ typedef struct tr_op_request {
     bool no_referrer;              /* no Referer */
     tr_slice_t origin;             /* sent as Origin; empty: where and as the browser does */
     tr_credentials_t credentials;  /* whether the jar takes part */
+    const tr_op_file_t *file;      /* lent for the call; the body of the answer (of redirects that are followed: of the last) goes there, and the
+                                      response has none. NULL: none. Not with TR_OP_STREAM */
 } tr_op_request_t;
 
 tr_op_t *tr_op_new(tr_session_t *session) TR_WARN_UNUSED; /* count 1; NULL: out of memory. References the session */
@@ -188,6 +206,18 @@ bool tr_op_is_answered(const tr_op_t *op);
 tr_code_t tr_op_read_fill(tr_op_t *op, size_t *out_len, size_t min, bool raw, tr_err_t *err);
 /* tr_op_read_take copies len bytes of those that are ready. */
 void tr_op_read_take(tr_op_t *op, uint8_t *dst, size_t len);
+/* tr_op_read_to_file has the whole body of an answered op with TR_OP_TO_FILE written to a file, in place of tr_op_read_fill: the op is done when the
+ * body is written, or fails with FILE_WRITE (detail: errno). Also on an op that failed since it was answered: what came before is written.
+ * FILE_WRITE, INVALID_ARGUMENT (of another kind, or it was read from), CANCELLED (in a forked child), NOMEM: the op stays as it is. */
+tr_code_t tr_op_read_to_file(tr_op_t *op, const tr_op_file_t *file, tr_err_t *err);
+/* Bytes of the body that were written to the op's file so far. For the consumer. */
+uint64_t tr_op_file_written(const tr_op_t *op);
+/* tr_op_file_wait waits until nothing more is written to the op's file and its duplicate of the descriptor is closed: TR_OK, also without a file;
+ * TR_AGAIN: max_ns passed. That is so when the op is done without an error; behind a failure what had come is still being written, behind a
+ * cancellation a system call may be under way. Does not drive the loop. */
+tr_code_t tr_op_file_wait(tr_op_t *op, uint64_t max_ns);
+/* tr_op_file_digest lends the digest that the file was given for, once the op is done without an error; empty: none. */
+tr_slice_t tr_op_file_digest(const tr_op_t *op);
 /* tr_op_wants_body says whether more of the body shall be written, and for which pass over it: another number than before means
  * from the start. */
 bool tr_op_wants_body(tr_op_t *op, uint32_t *out_pass);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "client/file.h"
 #include "client/flow.h"
 #include "client/hconn.h"
 #include "client/op.h"
@@ -18,6 +19,8 @@
 /* Between two looks at idle connections: short after traffic (a GOAWAY, a PING, a FIN that came behind an answer), then rarer. */
 #define POLL_MIN_NS (64 * NS_PER_MS)
 #define POLL_MAX_NS (1000 * NS_PER_MS)
+/* How long a thread that wrote a file waits for the next. */
+#define WRITER_IDLE_NS (1000 * NS_PER_MS)
 /* A wait inside tr_op_wait is cut here so that the caller can look at signals. */
 #define WAIT_MAX_NS (50 * NS_PER_MS)
 
@@ -227,6 +230,14 @@ tr_engine__wake_caller(tr_engine_t *e, tr_op_t *op)
         (void)pthread_cond_signal(&op->waiter->cond);
     }
     unlock(e);
+}
+
+tr_code_t
+tr_engine__writers(tr_workers_t **out, tr_engine_t *e, tr_err_t *err)
+{
+    tr_code_t code = e->writers != NULL ? TR_OK : tr_workers_new(&e->writers, e->loop, TR_FILE_MAX_THREADS, WRITER_IDLE_NS, err);
+    *out = e->writers;
+    return code;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ posting */
@@ -611,6 +622,8 @@ tr_engine_stop(bool forever)
     tr_loop_run_once(e->loop, 0);
     e->stopping = false;
     tr_trust__stop();
+    tr_workers_free(e->writers);
+    e->writers = NULL;
     tr_dns_free(e->dns);
     tr_loop_free(e->loop);
     e->dns = NULL;
@@ -663,6 +676,7 @@ before_fork(void)
     /* Only now: the loop takes them, too, and would never come to its turn's end. Nobody who holds one waits for the engine's lock. */
     tr_keylog__before_fork();
     tr_op__before_fork();
+    tr_file__before_fork();
 }
 
 static void
@@ -673,6 +687,7 @@ after_fork_parent(void)
     (void)pthread_cond_broadcast(&e->drive_cond);
     (void)pthread_cond_signal(&e->io_cond);
     unlock(e);
+    tr_file__after_fork(false);
     tr_op__after_fork();
     tr_keylog__after_fork();
 }
@@ -725,9 +740,11 @@ after_fork_child(void)
         tr_loop_free(e->loop);
         leave_behind(e->loop);
         leave_behind(e->dns);
+        leave_behind(e->writers);
     }
     e->loop = NULL;
     e->dns = NULL;
+    e->writers = NULL;
     tr_buf_cleanup(&e->scratch);
     tr_trust__after_fork();
     init_lists(e);
@@ -744,6 +761,7 @@ after_fork_child(void)
     atomic_store(&e->num_ops, 0);
     atomic_store(&e->stats.conns_open, 0);
     (void)pthread_mutex_unlock(&e->lock);
+    tr_file__after_fork(true);
     tr_op__after_fork();
     tr_keylog__after_fork();
 }

@@ -25,6 +25,7 @@
 #include "net/conn.h"
 #include "net/dns.h"
 #include "net/loop.h"
+#include "net/worker.h"
 
 struct tr_origin;
 struct tr_hconn;
@@ -64,7 +65,7 @@ typedef struct tr_engine {
     atomic_bool displace;  /* a caller waits while the I/O thread drives */
     atomic_uint posters;   /* threads about to call tr_loop_wake */
     atomic_uint num_async; /* ops with a sink under way */
-    atomic_uint num_ops;   /* ops under way */
+    atomic_uint num_ops;   /* ops under way, and jobs of files, whose ops may have failed: while there are some the loop is run */
     atomic_ullong turns;
     struct {
         atomic_ullong ops_submitted, ops_completed, conns_opened, conns_open, handshakes, resumed, requests_h1, requests_h2;
@@ -73,6 +74,7 @@ typedef struct tr_engine {
     /* --- the loop's --- */
     tr_loop_t *loop;
     tr_dns_t *dns;
+    tr_workers_t *writers; /* of files; NULL: none was written yet */
     tr_op_t *leading_op;   /* whose caller drives; it needs no signal */
     tr_list_t sessions;    /* with a pool */
     tr_list_t ready;       /* ops to start, by link */
@@ -106,6 +108,9 @@ void tr_engine__completed(tr_engine_t *engine, tr_op_t *op);
 
 /* tr_engine__wake_caller brings the blocking caller of an op with a flow back from tr_op_wait. On the loop. */
 void tr_engine__wake_caller(tr_engine_t *engine, tr_op_t *op);
+
+/* tr_engine__writers lends the threads that write files. On the loop. */
+tr_code_t tr_engine__writers(tr_workers_t **out, tr_engine_t *engine, tr_err_t *err);
 
 /* --- trust.c: the process-wide default trust store, loaded on a thread of its own --- */
 /* tr_trust__default gives the store: TR_OK with *out lent for the process's life; TR_AGAIN: it is being loaded and tr_pool__trust_ready will be

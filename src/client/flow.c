@@ -12,12 +12,11 @@
 #define DOWN_LOW (TR_FLOW_DOWN_HIGH / 2)
 /* Written bytes of a request's body below which more are asked for: the writer is a piece ahead of the connection. */
 #define UP_LOW ((size_t)256 * 1024)
-/* Input of one call of the decoder: at the ratio limit of 200 it makes 400 KiB, at gzip's own maximum 2 MiB. */
-#define DECODE_SLICE ((size_t)2048)
 /* RFC 9110 10.1.1: do not wait for 100 (Continue) indefinitely. curl waits one second too. */
 #define HOLD_NS UINT64_C(1000000000)
 
 static void flow_msg(tr_msg_t *msg);
+static void begin_file(tr_op_t *op, tr_file_t *file);
 
 static void
 lock(tr_flow_t *flow)
@@ -32,11 +31,11 @@ unlock(tr_flow_t *flow)
 }
 
 tr_code_t
-tr_flow__new(tr_op_t *op, const tr_op_request_t *request, bool expects)
+tr_flow__new(tr_op_t *op, const tr_op_request_t *request, bool expects, tr_err_t *err)
 {
     tr_flow_t *flow = tr_calloc(1, sizeof(*flow));
     if (flow == NULL) {
-        return TR_ERR_NOMEM;
+        return tr_err_nomem(err, "op.prepare");
     }
     (void)pthread_mutex_init(&flow->lock, NULL);
     tr_bufq_init(&flow->down, 0); /* bounded by pausing */
@@ -44,6 +43,7 @@ tr_flow__new(tr_op_t *op, const tr_op_request_t *request, bool expects)
     tr_bufq_init(&flow->raw, 0);
     tr_bufq_init(&flow->out, 0);
     flow->streams = (request->flags & TR_OP_STREAM) != 0;
+    flow->holds = flow->streams && (request->flags & TR_OP_TO_FILE) != 0;
     flow->written = request->has_body && request->body_written;
     flow->rewinds = request->body_rewinds;
     flow->up_len = request->body_len;
@@ -51,7 +51,7 @@ tr_flow__new(tr_op_t *op, const tr_op_request_t *request, bool expects)
     flow->expects = expects && request->has_body;
     flow->op = op;
     op->flow = flow;
-    return TR_OK;
+    return request->file == NULL ? TR_OK : tr_file__new(&flow->file, request->file, err);
 }
 
 void
@@ -62,6 +62,7 @@ tr_flow__free(tr_flow_t *flow)
         tr_bufq_cleanup(&flow->up);
         tr_bufq_cleanup(&flow->raw);
         tr_bufq_cleanup(&flow->out);
+        tr_file__unref(flow->file);
         (void)pthread_mutex_destroy(&flow->lock);
         tr_free(flow);
     }
@@ -80,16 +81,18 @@ wake_consumer(tr_op_t *op)
     }
 }
 
-/* From the consumer, without the lock: the loop looks again. */
-static void
-post(tr_op_t *op)
+/* From the consumer, without the lock: the loop looks again. waits: the caller of a blocking op comes for it. False: the engine does not run. */
+static bool
+post(tr_op_t *op, bool waits)
 {
     tr_flow_t *flow = op->flow;
     flow->msg.fn = flow_msg;
     tr_op_ref(op);
-    if (!tr_engine__post(tr_engine__self(), &flow->msg, flow->blocking)) {
+    bool posted = tr_engine__post(tr_engine__self(), &flow->msg, waits);
+    if (!posted) {
         tr_op_unref(op); /* the engine stops: it completes everything */
     }
+    return posted;
 }
 
 static void
@@ -99,12 +102,19 @@ flow_msg(tr_msg_t *msg)
     tr_op_t *op = flow->op;
     lock(flow);
     flow->posted = false;
-    bool resume = flow->paused && flow->down.len < DOWN_LOW;
+    tr_file_t *file = flow->holds && !flow->in_file ? flow->file : NULL;
+    bool resume = flow->paused && !flow->in_file && (file != NULL || flow->down.len < DOWN_LOW);
     flow->paused = flow->paused && !resume;
     bool feed = flow->starved && (flow->up.len > 0 || flow->up_ended);
     bool failed = flow->up_failed;
     tr_err_t why = flow->up_err;
+    bool read = flow->let_go;
     unlock(flow);
+    if (file != NULL) {
+        begin_file(op, file);
+    } else if (read && flow->over && op->state == TR_OP_WRITING) {
+        tr_op__complete(op, NULL); /* it waited to hear where its body goes */
+    }
     if (failed && op->state != TR_OP_COMPLETED) {
         tr_op__abort(op, &why); /* wherever it is: the connection may not ask for more for long */
     }
@@ -279,11 +289,126 @@ tr_flow__publish(tr_op_t *op)
     wake_consumer(op);
 }
 
+static void
+set_paused(tr_flow_t *flow, bool paused)
+{
+    lock(flow);
+    flow->paused = paused;
+    unlock(flow);
+}
+
+/* The file has room again. */
+static void
+file_room(void *arg)
+{
+    tr_op_t *op = arg;
+    tr_engine_t *engine = tr_engine__self();
+    set_paused(op->flow, false);
+    if (op->state == TR_OP_ACTIVE) {
+        op->activity_ns = tr_loop_now(engine->loop);
+        tr_op__arm(op);
+        tr_hconn__resume(op->hconn, op);
+        tr_engine__settle(engine);
+    }
+}
+
+static void
+file_moved(void *arg)
+{
+    wake_consumer(arg);
+}
+
+static void
+file_done(void *arg, const tr_err_t *err)
+{
+    tr_op__written(arg, err);
+    tr_engine__settle(tr_engine__self());
+}
+
+/* A failure behind which nothing is written: it is the caller's own, or the file's. */
+static bool
+ends_file(const tr_err_t *err)
+{
+    return err->code == TR_ERR_CANCELLED || err->code == TR_ERR_CLIENT_CLOSED || err->code == TR_ERR_FILE_WRITE;
+}
+
+/* Gives the file the body of this hop, from what came already. A failure leaves the file unused. */
+static tr_code_t
+start_file(tr_op_t *op, tr_file_t *file, tr_err_t *err)
+{
+    static const tr_file_events_t events = {file_room, file_moved, file_done};
+    tr_flow_t *flow = op->flow;
+    tr_engine_t *engine = tr_engine__self();
+    tr_file_shop_t shop = {.loop = engine->loop, .num_busy = &engine->num_ops};
+    tr_code_t code = tr_engine__writers(&shop.workers, engine, err);
+    if (code != TR_OK) {
+        return code;
+    }
+    lock(flow);
+    tr_bufq_t came = flow->down;
+    tr_bufq_init(&flow->down, 0);
+    unlock(flow);
+    tr_decoder_t *decoder = op->hop->decoder;
+    op->hop->decoder = NULL;
+    flow->in_file = true;
+    /* What is not read in pieces has the limits of a body in memory. */
+    uint64_t max = flow->streams ? 0 : tr_session__max_decoded(op->session, op->transport);
+    tr_file__start(file, &shop, decoder, max, &came, &events, op);
+    return TR_OK;
+}
+
+/* On the loop, behind tr_op_read_to_file. */
+static void
+begin_file(tr_op_t *op, tr_file_t *file)
+{
+    tr_err_t err = TR_ERR_INIT;
+    if (start_file(op, file, &err) != TR_OK) {
+        tr_file__close(file); /* nothing was written: nothing is flushed, so this does not block */
+        tr_op__abort(op, &err);
+    } else if (op->state == TR_OP_COMPLETED) {
+        tr_file__leave(file, op->has_error && !ends_file(&op->error));
+    } else if (op->flow->over) {
+        tr_file__end(file);
+    }
+}
+
+tr_code_t
+tr_flow__divert(tr_op_t *op, tr_err_t *err)
+{
+    op->flow->published = true;
+    return start_file(op, op->flow->file, err);
+}
+
+bool
+tr_flow__end(tr_op_t *op)
+{
+    tr_flow_t *flow = op->flow;
+    lock(flow);
+    bool waits = flow->file != NULL || (flow->holds && !flow->let_go);
+    unlock(flow);
+    if (waits) {
+        flow->over = true;
+        op->state = TR_OP_WRITING;
+        op->origin = NULL;
+        if (flow->in_file) {
+            tr_file__end(flow->file);
+        }
+    }
+    return !waits;
+}
+
 tr_code_t
 tr_flow__data(tr_op_t *op, tr_slice_t data, tr_chunk_t **chunk, tr_err_t *err)
 {
     tr_flow_t *flow = op->flow;
     tr_code_t code;
+    if (flow->in_file) {
+        code = tr_file__data(flow->file, data, chunk);
+        if (code == TR_PAUSED) {
+            set_paused(flow, true);
+        }
+        return tr_failed(code) ? tr_err_nomem(err, "flow.data") : code;
+    }
     lock(flow);
     if (chunk != NULL && *chunk != NULL && (*chunk)->len >= (*chunk)->cap / 2) {
         code = tr_bufq_push(&flow->down, *chunk);
@@ -316,9 +441,15 @@ tr_flow__is_held(const tr_op_t *op)
 }
 
 void
-tr_flow__completed(tr_op_t *op)
+tr_flow__completed(tr_op_t *op, const tr_err_t *err)
 {
-    end_hold(op->flow);
+    tr_flow_t *flow = op->flow;
+    end_hold(flow);
+    if (flow->in_file) {
+        tr_file__leave(flow->file, err != NULL && !ends_file(err));
+    } else if (!flow->holds && flow->file != NULL) {
+        tr_file__close(flow->file); /* nothing came for it */
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------- the consumer's side */
@@ -338,11 +469,12 @@ take_down(tr_op_t *op, tr_bufq_t *to, bool want)
     size_t len = flow->down.len;
     tr_bufq_move(to, &flow->down);
     flow->down_wanted = want && len == 0;
-    bool tell = flow->paused && !flow->posted;
+    bool tell = (flow->paused || (flow->holds && !flow->let_go)) && !flow->posted;
+    flow->let_go = flow->holds;
     flow->posted = flow->posted || tell;
     unlock(flow);
     if (tell) {
-        post(op);
+        (void)post(op, flow->blocking);
     }
     return len;
 }
@@ -366,7 +498,7 @@ decode(tr_op_t *op, tr_decoder_t *decoder, size_t min)
     tr_code_t code = TR_OK;
     while (code == TR_OK && flow->raw.len > 0 && flow->out.len < min) {
         tr_slice_t part = tr_bufq_peek(&flow->raw);
-        part.len = TR_MIN(part.len, DECODE_SLICE);
+        part.len = TR_MIN(part.len, TR_FLOW_SLICE);
         code = tr_decoder_feed(decoder, &flow->out, part, &flow->read_err);
         tr_bufq_consume(&flow->raw, part.len);
     }
@@ -377,7 +509,6 @@ tr_code_t
 tr_op_read_fill(tr_op_t *op, size_t *out_len, size_t min, bool raw, tr_err_t *err)
 {
     tr_flow_t *flow = op->flow;
-    tr_decoder_t *decoder = raw ? NULL : ((tr_hop_t *)op->last)->decoder;
     bool complete = false;
     *out_len = 0;
     if (flow->bad) {
@@ -387,6 +518,10 @@ tr_op_read_fill(tr_op_t *op, size_t *out_len, size_t min, bool raw, tr_err_t *er
         (void)tr_err_set(&flow->read_err, TR_ERR_CANCELLED, 0, "flow.fork", "The request belongs to the parent process.");
         return read_failed(flow, err);
     }
+    if (flow->file != NULL) {
+        return tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, "flow.read", "The body goes into a file.");
+    }
+    tr_decoder_t *decoder = raw ? NULL : ((tr_hop_t *)op->last)->decoder;
     while (flow->out.len < min) {
         if (decoder != NULL && flow->raw.len > 0) {
             if (decode(op, decoder, min) != TR_OK) {
@@ -434,6 +569,78 @@ tr_op_read_take(tr_op_t *op, uint8_t *dst, size_t len)
     }
 }
 
+/* Under the lock. True: tell the loop. */
+static bool
+changed(tr_flow_t *flow)
+{
+    bool tell = !flow->posted;
+    flow->posted = true;
+    return tell;
+}
+
+tr_code_t
+tr_op_read_to_file(tr_op_t *op, const tr_op_file_t *spec, tr_err_t *err)
+{
+    static const char where[] = "flow.to_file";
+    tr_flow_t *flow = op->flow;
+    tr_file_t *file;
+    if (flow == NULL || !flow->holds || !tr_op_is_answered(op)) {
+        return tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, where, "The request is not one whose body may go into a file now.");
+    }
+    if (atomic_load_explicit(&op->orphaned, memory_order_relaxed)) {
+        return tr_err_set(err, TR_ERR_CANCELLED, 0, "flow.fork", "The request belongs to the parent process.");
+    }
+    tr_code_t code = tr_file__new(&file, spec, err);
+    if (code != TR_OK) {
+        return code;
+    }
+    lock(flow);
+    bool late = flow->file != NULL || flow->let_go;
+    if (!late) {
+        flow->file = file;
+    }
+    bool tell = !late && changed(flow);
+    unlock(flow);
+    if (late) {
+        tr_file__unref(file);
+        return tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, where, "The body was read from, or goes into a file already.");
+    }
+    /* Also the caller of a blocking op may not come: one that failed is over. */
+    if (tell && !post(op, false)) {
+        tr_file__close(file);
+    }
+    return TR_OK;
+}
+
+/* The consumer's view of it: he set it, or it was there from the start. */
+static tr_file_t *
+file_of(const tr_op_t *op)
+{
+    return op->flow == NULL ? NULL : op->flow->file;
+}
+
+uint64_t
+tr_op_file_written(const tr_op_t *op)
+{
+    const tr_file_t *file = file_of(op);
+    return file == NULL ? 0 : tr_file__written(file);
+}
+
+tr_code_t
+tr_op_file_wait(tr_op_t *op, uint64_t max_ns)
+{
+    tr_file_t *file = file_of(op);
+    /* In a forked child the worker stayed behind, perhaps with the file's lock. */
+    return file == NULL || atomic_load_explicit(&op->orphaned, memory_order_relaxed) ? TR_OK : tr_file__wait(file, max_ns);
+}
+
+tr_slice_t
+tr_op_file_digest(const tr_op_t *op)
+{
+    tr_file_t *file = file_of(op);
+    return file == NULL || !tr_op_is_done(op) || op->has_error ? TR_SLICE_NULL : tr_file__digest(file);
+}
+
 bool
 tr_op_wants_body(tr_op_t *op, uint32_t *out_pass)
 {
@@ -452,15 +659,6 @@ uint64_t
 tr_op_body_sent(const tr_op_t *op)
 {
     return op->flow == NULL ? 0 : atomic_load_explicit(&op->flow->sent, memory_order_relaxed);
-}
-
-/* Under the lock. True: tell the loop. */
-static bool
-changed(tr_flow_t *flow)
-{
-    bool tell = !flow->posted;
-    flow->posted = true;
-    return tell;
 }
 
 /* Under the lock. */
@@ -499,7 +697,7 @@ tr_op_write(tr_op_t *op, uint32_t pass, tr_slice_t data, tr_err_t *err)
     }
     unlock(flow);
     if (tell) {
-        post(op);
+        (void)post(op, flow->blocking);
     }
     return code;
 }
@@ -527,7 +725,7 @@ tr_op_write_end(tr_op_t *op, uint32_t pass, tr_err_t *err)
     }
     unlock(flow);
     if (tell) {
-        post(op);
+        (void)post(op, flow->blocking);
     }
     return code;
 }
@@ -546,6 +744,6 @@ tr_op_write_fail(tr_op_t *op, const char *why)
     bool tell = changed(flow);
     unlock(flow);
     if (tell) {
-        post(op);
+        (void)post(op, flow->blocking);
     }
 }

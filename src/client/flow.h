@@ -12,6 +12,7 @@
  * - Past TR_FLOW_DOWN_HIGH the exchange is paused; the consumer's message un-pauses it below half of it. What waits is bounded by that and what
  *   HTTP/2's window or HTTP/1.1's input queue lets in behind it.
  * - Content codings are removed on the consumer's side, in slices, so that a small piece of input cannot fill memory before somebody reads.
+ * - With a file (file.h) a worker is the reader: it takes what the loop hands over, decodes and writes it. The op completes when that is done.
  * - The body goes up in passes: a replay or a redirect begins a new one, and what was written for an older pass is dropped. */
 #ifndef TR_CLIENT_FLOW_H
 #define TR_CLIENT_FLOW_H
@@ -20,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "client/client.h"
+#include "client/file.h"
 #include "client/queue.h"
 #include "core/bufq.h"
 #include "http/exchange.h"
@@ -40,6 +42,8 @@ typedef struct tr_flow {
     bool up_failed;      /* the writer gave up */
     tr_err_t up_err;
     bool posted;         /* msg is on its way */
+    bool let_go;         /* of one that holds: it is read by tr_op_read_fill */
+    tr_file_t *file;     /* owned; NULL: none (yet). Set once, by tr_op_prepare or tr_op_read_to_file */
     /* --- any thread --- */
     atomic_bool answered; /* release by the loop: the response may be read */
     atomic_bool awake;    /* of a blocking op: an event came */
@@ -50,12 +54,15 @@ typedef struct tr_flow {
     bool rewinds;    /* the writer can begin again */
     bool expects;    /* the request has expect: 100-continue */
     bool blocking;   /* no sink */
+    bool holds;      /* TR_OP_TO_FILE: where the body goes is said when the answer is looked at */
     int64_t up_len;  /* declared; -1: unknown */
     /* --- the sink's, under its lock --- */
     tr_op_t *event_next;
     bool in_events;
     /* --- the loop's --- */
-    bool published;  /* answered was set */
+    bool published;  /* the body is the flow's: answered was set, or it goes into the file */
+    bool in_file;    /* the file was started: it takes the body */
+    bool over;       /* the exchange is, the op waits for its file or its reader */
     bool paused;     /* data said TR_PAUSED */
     bool starved;    /* the source said TR_PAUSED because nothing was written */
     bool held;       /* ... because 100 (Continue) is awaited */
@@ -71,8 +78,8 @@ typedef struct tr_flow {
     tr_err_t read_err;
 } tr_flow_t;
 
-/* tr_flow__new makes the op's flow from its request. TR_ERR_NOMEM. */
-tr_code_t tr_flow__new(tr_op_t *op, const tr_op_request_t *request, bool expects);
+/* tr_flow__new makes the op's flow from its request: NOMEM, and what the request's file cannot be used for. */
+tr_code_t tr_flow__new(tr_op_t *op, const tr_op_request_t *request, bool expects, tr_err_t *err);
 void tr_flow__free(tr_flow_t *flow);
 
 /* All on the loop. */
@@ -86,11 +93,15 @@ void tr_flow__continue(tr_op_t *op);
 void tr_flow__stop_body(tr_op_t *op);
 /* tr_flow__publish hands the response out: it is in op->responses. */
 void tr_flow__publish(tr_op_t *op);
+/* tr_flow__divert has the body of this hop go into the request's file. NOMEM, SYSTEM. */
+tr_code_t tr_flow__divert(tr_op_t *op, tr_err_t *err);
 /* tr_flow__data takes body bytes of a published response: TR_OK, TR_PAUSED, TR_ERR_NOMEM. */
 tr_code_t tr_flow__data(tr_op_t *op, tr_slice_t data, tr_chunk_t **chunk, tr_err_t *err);
 /* tr_flow__is_held says that the op waits for its own caller, so that no limit on the server's time counts. */
 bool tr_flow__is_held(const tr_op_t *op);
-/* tr_flow__completed: the last thing before the op's completion is announced. */
-void tr_flow__completed(tr_op_t *op);
+/* tr_flow__end says that the body is complete. False: the op's file, or who reads it, ends the op later. */
+bool tr_flow__end(tr_op_t *op);
+/* tr_flow__completed: the last thing before the op's completion is announced. err: why it failed; NULL: it did not. */
+void tr_flow__completed(tr_op_t *op, const tr_err_t *err);
 
 #endif

@@ -545,8 +545,12 @@ tr_op_prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err)
         goto done;
     }
     bool streams = (request->flags & TR_OP_STREAM) != 0;
-    if ((streams || (request->has_body && (request->body_written || expects))) && tr_flow__new(op, request, expects) != TR_OK) {
-        code = tr_err_nomem(err, "op.prepare");
+    if (streams && request->file != NULL) {
+        code = tr_err_set(err, TR_ERR_INVALID_ARGUMENT, 0, "op.prepare", "A streamed answer's file is named when it is answered.");
+        goto done;
+    }
+    if ((streams || request->file != NULL || (request->has_body && (request->body_written || expects))) &&
+        (code = tr_flow__new(op, request, expects, err)) != TR_OK) {
         goto done;
     }
     op->ask.has_body = request->has_body;

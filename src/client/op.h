@@ -29,6 +29,7 @@ typedef enum tr_op_state {
     TR_OP_QUEUED,   /* in the engine's queue, or between two hops in its ready list */
     TR_OP_WAITING,  /* in an origin's list, for a connection */
     TR_OP_ACTIVE,   /* on a connection */
+    TR_OP_WRITING,  /* the exchange is over, its body not yet in the op's file, or it is not known where it goes (TR_OP_TO_FILE) */
     TR_OP_COMPLETED /* done or about to be told so */
 } tr_op_state_t;
 
@@ -148,6 +149,8 @@ void tr_op__start(tr_op_t *op);
 void tr_op__complete(tr_op_t *op, const tr_err_t *err);
 /* tr_op__abort takes the op off its connection, origin or list, as a cancellation does, and completes it with err. */
 void tr_op__abort(tr_op_t *op, const tr_err_t *err);
+/* tr_op__written ends an op whose body went into a file: err NULL: all of it. On the loop. */
+void tr_op__written(tr_op_t *op, const tr_err_t *err);
 /* tr_op__events are the callbacks for an exchange whose arg is the op. */
 extern const tr_exchange_events_t tr_op__events;
 /* tr_op__new_hop makes the record of the attempt that starts (dropping an earlier attempt's). TR_ERR_NOMEM. */

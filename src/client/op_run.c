@@ -106,7 +106,7 @@ tr_op__complete(tr_op_t *op, const tr_err_t *err)
     op->origin = NULL;
     finish_timing(op);
     if (op->flow != NULL) {
-        tr_flow__completed(op);
+        tr_flow__completed(op, err);
     }
     if (err != NULL) {
         op->error = *err;
@@ -135,7 +135,7 @@ tr_op__note_failed(tr_op_t *op, tr_hconn_t *hconn)
         op->phase = op->hop != NULL && op->hop->has_head ? TR_PHASE_BODY : is_sending(op) ? TR_PHASE_SEND : TR_PHASE_WAIT;
         return;
     }
-    op->phase = TR_PHASE_POOL;
+    op->phase = op->state == TR_OP_WRITING ? TR_PHASE_BODY : TR_PHASE_POOL;
     if (hconn == NULL && op->state == TR_OP_WAITING) {
         tr_link_t *first = tr_list_first(&op->origin->connecting);
         hconn = first == NULL ? NULL : TR_CONTAINER_OF(first, tr_hconn_t, link);
@@ -168,6 +168,9 @@ tr_op__abort(tr_op_t *op, const tr_err_t *err)
         op->safe_to_retry = !op->request_sent;
         tr_hconn__cancel(op->hconn, op);
         break;
+    case TR_OP_WRITING:
+        op->request_sent = true;
+        break;
     case TR_OP_NEW:
     case TR_OP_COMPLETED:
         return;
@@ -191,7 +194,7 @@ is_sending(const tr_op_t *op)
     if (tr_conn_pending(hconn->conn) > 0) {
         return true;
     }
-    if (op->flow != NULL && op->sending_body && (op->flags & TR_OP_DUPLEX) == 0) {
+    if (op->flow != NULL && (op->flow->written || op->flow->expects) && op->sending_body && (op->flags & TR_OP_DUPLEX) == 0) {
         return !op->flow->up_done && !op->flow->up_stopped;
     }
     return hconn->h1 != NULL ? !tr_h1_wrote_all(hconn->h1) : op->sending_body && op->body_sent < op->ask.body.len;
@@ -204,6 +207,9 @@ total_deadline(const tr_op_t *op)
     uint64_t start = op->hop_ns;
     if (op->switched || ((op->flags & TR_OP_HEAD_LIMIT) != 0 && op->flow != NULL && op->flow->published)) {
         return UINT64_MAX;
+    }
+    if ((op->flags & TR_OP_STALL_LIMIT) != 0 && op->state == TR_OP_WRITING) {
+        return UINT64_MAX; /* it is nobody's turn but ours */
     }
     if ((op->flags & TR_OP_STALL_LIMIT) != 0 && op->state == TR_OP_ACTIVE) {
         if (op->flow != NULL && tr_flow__is_held(op)) {
@@ -501,12 +507,27 @@ wants_replay(const tr_op_t *op)
     return TR_UNLIKELY(again) && op->num_replays == 0 && (op->flow == NULL || tr_flow__can_resend(op));
 }
 
+/* Whether the engine goes on to another request with this answer. */
+static bool
+is_followed(const tr_op_t *op)
+{
+    const tr_response_t *r = &op->hop->response;
+    return (op->flags & TR_OP_FOLLOW_REDIRECTS) != 0 && tr_redirect_is(r->status, &r->headers);
+}
+
+/* Whether this answer, whose head came, is the one that the caller gets. */
+static bool
+is_for_caller(const tr_op_t *op)
+{
+    return !is_followed(op) && !wants_replay(op);
+}
+
 /* The answer is what the caller asked to have in pieces: hand it out. */
 static void
 publish(tr_op_t *op)
 {
     tr_response_t *r = &op->hop->response;
-    if (((op->flags & TR_OP_FOLLOW_REDIRECTS) != 0 && tr_redirect_is(r->status, &r->headers)) || wants_replay(op)) {
+    if (!is_for_caller(op)) {
         return;
     }
     r->elapsed_ns = tr_loop_now(loop_of()) - op->start_ns;
@@ -572,6 +593,8 @@ on_head(void *arg, int status, tr_headers_t *headers)
         }
         if (op->flow->streams) {
             publish(op);
+        } else if (op->flow->file != NULL && is_for_caller(op)) {
+            (void)tr_flow__divert(op, &op->error); /* a failure is kept until the first data or the end */
         }
     }
 }
@@ -621,13 +644,15 @@ finish_hop(tr_op_t *op, tr_err_t *err)
     tr_response_t *r = &hop->response;
     tr_engine_t *engine = tr_engine__self();
     if (op->flow != NULL && op->flow->published) {
-        tr_op__complete(op, NULL); /* it was handed out before */
+        if (tr_flow__end(op)) {
+            tr_op__complete(op, NULL); /* it was handed out before */
+        }
         return;
     }
     r->elapsed_ns = tr_loop_now(engine->loop) - op->start_ns;
     r->body_len = hop->body.len;
     list_hop(op, hop);
-    if ((op->flags & TR_OP_FOLLOW_REDIRECTS) == 0 || !tr_redirect_is(r->status, &r->headers)) {
+    if (!is_followed(op)) {
         tr_op__complete(op, NULL);
         return;
     }
@@ -655,6 +680,21 @@ finish_hop(tr_op_t *op, tr_err_t *err)
         tr_timer_clear(engine->loop, &op->timer);
     }
     tr_list_push(&engine->ready, &op->link);
+}
+
+void
+tr_op__written(tr_op_t *op, const tr_err_t *err)
+{
+    tr_hop_t *hop = op->hop;
+    if (err != NULL) {
+        tr_op__abort(op, err);
+        return;
+    }
+    if (!hop->listed) {
+        hop->response.elapsed_ns = tr_loop_now(loop_of()) - op->start_ns;
+        list_hop(op, hop);
+    }
+    tr_op__complete(op, NULL);
 }
 
 static void

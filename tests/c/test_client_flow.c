@@ -1,16 +1,20 @@
 /* flow: bodies in pieces. First the queues and the decoder without a network, whole and split everywhere, also out of memory; then over
  * sockets with several threads, for the race detector. */
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "client/client.h"
+#include "client/file.h"
 #include "client/flow.h"
 #include "client/op.h"
 #include "tr_test.h"
@@ -359,12 +363,12 @@ finish(tr_session_t *session)
 }
 
 static tr_op_t *
-start(tr_session_t *session, const char *path, bool written, tr_sink_t *sink)
+start_with(tr_session_t *session, const char *path, bool written, tr_sink_t *sink, uint32_t flags, const tr_op_file_t *file)
 {
     tr_err_t err = TR_ERR_INIT;
     char url[64];
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/%s", site.port, path);
-    tr_op_request_t request = {.method = TR_SLICE_LIT("GET"), .url = tr_slice_cstr(url), .flags = TR_OP_STREAM, .body_len = -1};
+    tr_op_request_t request = {.method = TR_SLICE_LIT("GET"), .url = tr_slice_cstr(url), .flags = flags, .body_len = -1, .file = file};
     if (written) {
         request.method = TR_SLICE_LIT("POST");
         request.has_body = request.body_written = true;
@@ -375,6 +379,12 @@ start(tr_session_t *session, const char *path, bool written, tr_sink_t *sink)
     TR_CHECK_OK(tr_op_prepare(op, &request, &err), &err);
     TR_CHECK_OK(tr_op_submit(op, sink, &err), &err);
     return op;
+}
+
+static tr_op_t *
+start(tr_session_t *session, const char *path, bool written, tr_sink_t *sink)
+{
+    return start_with(session, path, written, sink, TR_OP_STREAM, NULL);
 }
 
 /* Takes what is ready. False: wrong bytes. *at counts. */
@@ -578,4 +588,466 @@ TR_TEST(flow_threads, "/client/flow/readers_in_threads")
     tr_sink_free(sink);
     TR_CHECK(ok);
     finish(session);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ into a file */
+
+static int
+temporary(void)
+{
+    char path[] = "/tmp/tr-test-XXXXXX";
+    int fd = mkstemp(path);
+    TR_CHECK(fd >= 0);
+    (void)unlink(path);
+    return fd;
+}
+
+/* How many bytes of the pattern the file has; -1: something else is in it. */
+static int64_t
+pattern_in(int fd)
+{
+    uint8_t part[8192];
+    size_t at = 0;
+    for (;;) {
+        ssize_t got = pread(fd, part, sizeof(part), (off_t)at);
+        if (got <= 0) {
+            return got < 0 ? -1 : (int64_t)at;
+        }
+        for (size_t i = 0; i < (size_t)got; i++) {
+            if (part[i] != byte_at(at + i)) {
+                return -1;
+            }
+        }
+        at += (size_t)got;
+    }
+}
+
+static bool
+nothing_open(void)
+{
+    for (int i = 0; i < 2000 && tr_file__num_open() > 0; i++) {
+        struct timespec ts = {0, 5000000};
+        (void)nanosleep(&ts, NULL);
+    }
+    return tr_file__num_open() == 0;
+}
+
+static void
+wait_answered(tr_op_t *op)
+{
+    while (!tr_op_is_answered(op) && !tr_op_is_done(op)) {
+        (void)tr_op_wait(op, WAIT_NS);
+    }
+    TR_CHECK(tr_op_is_answered(op));
+}
+
+static tr_code_t
+wait_done(tr_op_t *op)
+{
+    while (!tr_op_is_done(op)) {
+        (void)tr_op_wait(op, WAIT_NS);
+    }
+    return tr_op_error(op) == NULL ? TR_OK : tr_op_error(op)->code;
+}
+
+static tr_op_t *
+start_held(tr_session_t *session, const char *path)
+{
+    return start_with(session, path, false, NULL, TR_OP_STREAM | TR_OP_TO_FILE, NULL);
+}
+
+TR_TEST(flow_to_file, "/client/flow/to_file_once_answered")
+{
+    static const char *paths[] = {"0", "1", "16384", "262144", "300001", "5000001"};
+    tr_session_t *session = begin();
+    tr_err_t err = TR_ERR_INIT;
+    for (size_t i = 0; i < TR_ARRAY_LEN(paths); i++) {
+        for (int late = 0; late < 2; late++) {
+            tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX, .has_digest = true, .digest = TR_HASH_SHA256, .events = late != 0};
+            tr_op_t *op = start_held(session, paths[i]);
+            wait_answered(op);
+            TR_CHECK_INT(tr_op_responses(op)->status, 200);
+            if (late) {
+                /* All of a short body is there by then, and the op waits to hear where it goes. */
+                for (int turn = 0; turn < 3; turn++) {
+                    (void)tr_op_wait(op, UINT64_C(20000000));
+                }
+                TR_CHECK(!tr_op_is_done(op));
+            }
+            TR_CHECK(tr_op_file_digest(op).len == 0);
+            TR_CHECK_OK(tr_op_read_to_file(op, &file, &err), &err);
+            TR_CHECK_INT(tr_op_read_to_file(op, &file, &err), TR_ERR_INVALID_ARGUMENT);
+            size_t ready;
+            TR_CHECK_INT(tr_op_read_fill(op, &ready, 1, false, &err), TR_ERR_INVALID_ARGUMENT);
+            TR_CHECK_INT(wait_done(op), TR_OK);
+            TR_CHECK_INT(tr_op_file_wait(op, 0), TR_OK);
+            TR_CHECK_INT(pattern_in(file.fd), strtoll(paths[i], NULL, 10));
+            TR_CHECK_INT(tr_op_file_written(op), strtoll(paths[i], NULL, 10));
+            TR_CHECK_INT(tr_op_file_digest(op).len, 32);
+            tr_op_unref(op);
+            (void)close(file.fd);
+        }
+    }
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+
+TR_TEST(flow_whole_to_file, "/client/flow/to_file_as_a_whole")
+{
+    tr_session_t *session = begin();
+    for (int again = 0; again < 2; again++) {
+        tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX, .block = 1000, .tail = TR_SLICE_LIT("")};
+        tr_op_t *op = start_with(session, "3000001", false, NULL, 0, &file);
+        TR_CHECK_INT(wait_done(op), TR_OK);
+        TR_CHECK(!tr_op_is_answered(op));
+        TR_CHECK(tr_op_responses(op)->next == NULL);
+        TR_CHECK_INT(tr_op_responses(op)->status, 200);
+        TR_CHECK_INT(tr_op_responses(op)->body_len, 0);
+        TR_CHECK_INT(pattern_in(file.fd), 3000001);
+        tr_op_unref(op);
+        (void)close(file.fd);
+    }
+    /* A body that is written up at the same time. */
+    static uint8_t block[100000];
+    tr_err_t err = TR_ERR_INIT;
+    tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX};
+    tr_op_t *op = start_with(session, "sum", true, NULL, 0, &file);
+    size_t written = 0;
+    uint32_t pass;
+    while (!tr_op_is_done(op)) {
+        while (tr_op_wants_body(op, &pass)) {
+            TR_CHECK_INT(written < 3000000 ? tr_op_write(op, pass, tr_slice(block, sizeof(block)), &err) : tr_op_write_end(op, pass, &err), TR_OK);
+            written += sizeof(block);
+        }
+        (void)tr_op_wait(op, WAIT_NS);
+    }
+    char text[16] = "";
+    TR_CHECK(tr_op_error(op) == NULL);
+    TR_CHECK_INT(pread(file.fd, text, sizeof(text), 0), 7);
+    TR_CHECK(strtol(text, NULL, 10) >= 3000000); /* with its chunks' heads */
+    tr_op_unref(op);
+    (void)close(file.fd);
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+
+TR_TEST(flow_held_read, "/client/flow/held_and_read_or_dropped")
+{
+    tr_session_t *session = begin();
+    tr_err_t err = TR_ERR_INIT;
+    for (int i = 0; i < 3; i++) {
+        tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX};
+        tr_op_t *op = start_held(session, i == 0 ? "3000001" : "100");
+        size_t len;
+        bool ok;
+        wait_answered(op);
+        if (i < 2) {
+            /* Somebody reads it after all: then it is an answer as any. */
+            TR_CHECK_INT(read_all(op, &len, &ok, false), TR_EOF);
+            TR_CHECK(ok);
+            TR_CHECK_INT(len, i == 0 ? 3000001 : 100);
+            TR_CHECK_INT(wait_done(op), TR_OK);
+            TR_CHECK_INT(tr_op_read_to_file(op, &file, &err), TR_ERR_INVALID_ARGUMENT);
+        } else {
+            tr_op_cancel(op);
+            TR_CHECK_INT(wait_done(op), TR_ERR_CANCELLED);
+        }
+        TR_CHECK_INT(tr_op_file_wait(op, 0), TR_OK);
+        tr_op_unref(op);
+        (void)close(file.fd);
+    }
+    tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX};
+    tr_op_t *plain = start(session, "100", false, NULL);
+    wait_answered(plain);
+    TR_CHECK_INT(tr_op_read_to_file(plain, &file, &err), TR_ERR_INVALID_ARGUMENT);
+    tr_op_unref(plain);
+    tr_op_request_t both = {.method = TR_SLICE_LIT("GET"), .url = TR_SLICE_LIT("http://a.test/"), .flags = TR_OP_STREAM, .file = &file};
+    tr_op_t *op = tr_op_new(session);
+    TR_CHECK(op != NULL);
+    TR_CHECK_INT(tr_op_prepare(op, &both, &err), TR_ERR_INVALID_ARGUMENT);
+    tr_op_unref(op);
+    (void)close(file.fd);
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+
+TR_TEST(flow_file_truncated, "/client/flow/what_came_before_the_cut_is_in_the_file")
+{
+    tr_session_t *session = begin();
+    tr_err_t err = TR_ERR_INIT;
+    for (int late = 0; late < 2; late++) {
+        tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX};
+        tr_op_t *op = start_held(session, "cut");
+        wait_answered(op);
+        if (late) {
+            (void)wait_done(op);
+        }
+        TR_CHECK_OK(tr_op_read_to_file(op, &file, &err), &err);
+        TR_CHECK_INT(wait_done(op), TR_ERR_BODY_TRUNCATED);
+        TR_CHECK_INT(tr_op_file_wait(op, WAIT_NS), TR_OK);
+        TR_CHECK(pattern_in(file.fd) >= 49000);
+        TR_CHECK_INT(pattern_in(file.fd), tr_op_file_written(op));
+        tr_op_unref(op);
+        (void)close(file.fd);
+    }
+    tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX, .tail = TR_SLICE_LIT("tail")};
+    tr_op_t *op = start_with(session, "cut", false, NULL, 0, &file);
+    TR_CHECK_INT(wait_done(op), TR_ERR_BODY_TRUNCATED);
+    TR_CHECK(tr_op_responses(op) == NULL);
+    TR_CHECK_INT(tr_op_file_wait(op, WAIT_NS), TR_OK);
+    TR_CHECK(pattern_in(file.fd) >= 49000);
+    tr_op_unref(op);
+    (void)close(file.fd);
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+
+#ifdef __linux__
+TR_TEST(flow_file_errors, "/client/flow/a_full_disk_ends_the_op")
+{
+    static const char *paths[] = {"1", "300000", "100000000"};
+    tr_session_t *session = begin();
+    tr_err_t err = TR_ERR_INIT;
+    for (size_t i = 0; i < TR_ARRAY_LEN(paths); i++) {
+        for (int whole = 0; whole < 2; whole++) {
+            tr_op_file_t file = {.fd = open("/dev/full", O_WRONLY | O_CLOEXEC), .max_len = UINT64_MAX};
+            tr_op_t *op = whole ? start_with(session, paths[i], false, NULL, 0, &file) : start_held(session, paths[i]);
+            if (!whole) {
+                wait_answered(op);
+                TR_CHECK_OK(tr_op_read_to_file(op, &file, &err), &err);
+            }
+            TR_CHECK_INT(wait_done(op), TR_ERR_FILE_WRITE);
+            TR_CHECK_INT(tr_op_error(op)->detail, ENOSPC);
+            TR_CHECK_INT(tr_op_phase(op), TR_PHASE_BODY);
+            TR_CHECK_INT(tr_op_file_wait(op, 0), TR_OK);
+            TR_CHECK_INT(tr_op_file_written(op), 0);
+            tr_op_unref(op);
+            (void)close(file.fd);
+        }
+    }
+    tr_op_file_t limited = {.fd = temporary(), .max_len = 1000};
+    tr_op_t *op = start_with(session, "100000000", false, NULL, 0, &limited);
+    TR_CHECK_INT(wait_done(op), TR_ERR_BODY_LIMIT);
+    TR_CHECK_INT(pattern_in(limited.fd), 1000);
+    tr_op_unref(op);
+    (void)close(limited.fd);
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+#endif
+
+/* An op whose file is a pipe that nobody reads: it hangs in a write, paused. fds: the pipe, to be closed. */
+static tr_op_t *
+hanging(tr_session_t *session, int fds[2], uint32_t flags, uint32_t total_ms)
+{
+    tr_err_t err = TR_ERR_INIT;
+    TR_CHECK(pipe(fds) == 0);
+    tr_op_file_t file = {.fd = fds[1], .max_len = UINT64_MAX};
+    char url[64];
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/100000000", site.port);
+    tr_op_request_t request = {.method = TR_SLICE_LIT("GET"), .url = tr_slice_cstr(url), .flags = flags, .file = &file};
+    request.timeouts.total_ms = total_ms;
+    tr_op_t *op = tr_op_new(session);
+    TR_CHECK(op != NULL);
+    TR_CHECK_OK(tr_op_prepare(op, &request, &err), &err);
+    TR_CHECK_OK(tr_op_submit(op, NULL, &err), &err);
+    (void)close(fds[1]);
+    struct pollfd reader = {fds[0], POLLIN, 0};
+    for (int i = 0; i < 200 && poll(&reader, 1, 0) == 0; i++) {
+        (void)tr_op_wait(op, WAIT_NS);
+    }
+    TR_CHECK_INT(poll(&reader, 1, 0), 1);
+    return op;
+}
+
+TR_TEST(flow_file_ends, "/client/flow/ended_while_a_write_hangs")
+{
+    static const tr_code_t codes[] = {TR_ERR_CANCELLED, TR_ERR_CLIENT_CLOSED, TR_ERR_CANCELLED, TR_ERR_TIMEOUT_TOTAL};
+    for (int how = 0; how < 4; how++) {
+        int fds[2];
+        tr_session_t *session = begin();
+        tr_op_t *op = hanging(session, fds, 0, how == 3 ? 400 : 0);
+        if (how == 0) {
+            tr_op_cancel(op);
+        } else if (how == 1) {
+            tr_session_close(session);
+        } else if (how == 2) {
+            tr_engine_stop(false);
+        }
+        TR_CHECK_INT(wait_done(op), codes[how]);
+        TR_CHECK_INT(tr_op_file_wait(op, UINT64_C(10000000)), TR_AGAIN);
+        TR_CHECK_INT(tr_file__num_open(), 1);
+        tr_op_unref(op);
+        finish(session);
+        /* The worker is alone, and goes when the call lets it. */
+        TR_CHECK_INT(tr_file__num_open(), 1);
+        (void)close(fds[0]);
+        TR_CHECK(nothing_open());
+    }
+}
+
+TR_TEST(flow_file_stall, "/client/flow/a_slow_file_is_no_stall_of_the_server")
+{
+    int fds[2];
+    tr_session_t *session = begin();
+    tr_op_t *op = hanging(session, fds, TR_OP_STALL_LIMIT, 200);
+    for (int i = 0; i < 10; i++) {
+        (void)tr_op_wait(op, WAIT_NS); /* 50 ms each */
+    }
+    TR_CHECK(!tr_op_is_done(op));
+    (void)close(fds[0]);
+    TR_CHECK_INT(wait_done(op), TR_ERR_FILE_WRITE);
+    TR_CHECK_INT(tr_op_error(op)->detail, EPIPE);
+    tr_op_unref(op);
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+
+TR_TEST(flow_file_fork, "/client/flow/a_forked_child_leaves_the_file_alone")
+{
+    int fds[2];
+    tr_session_t *session = begin();
+    tr_op_t *op = hanging(session, fds, 0, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good = tr_file__num_open() == 0 && tr_op_is_done(op) && tr_op_error(op)->code == TR_ERR_CANCELLED;
+        good = good && tr_op_file_wait(op, 0) == TR_OK;
+        tr_op_unref(op);
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    TR_CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    TR_CHECK_INT(status, 0);
+    TR_CHECK_INT(tr_file__num_open(), 1);
+    tr_op_cancel(op);
+    TR_CHECK_INT(wait_done(op), TR_ERR_CANCELLED);
+    tr_op_unref(op);
+    finish(session);
+    (void)close(fds[0]);
+    TR_CHECK(nothing_open());
+}
+
+static void *
+save_some(void *arg)
+{
+    job_t *job = arg;
+    tr_err_t err = TR_ERR_INIT;
+    job->ok = true;
+    for (int i = 0; i < 4; i++) {
+        tr_op_file_t file = {.fd = temporary(), .max_len = UINT64_MAX, .has_digest = i == 1, .digest = TR_HASH_SHA512, .events = i == 2};
+        tr_op_t *op = i == 3 ? start_with(job->session, "1500000", false, NULL, 0, &file) : start_held(job->session, "1500000");
+        if (i < 3) {
+            while (!tr_op_is_answered(op) && !tr_op_is_done(op)) {
+                (void)tr_op_wait(op, WAIT_NS);
+            }
+            job->ok = job->ok && tr_op_read_to_file(op, &file, &err) == TR_OK;
+        }
+        uint64_t before = 0;
+        while (!tr_op_is_done(op)) {
+            uint64_t now = tr_op_file_written(op);
+            job->ok = job->ok && now >= before;
+            before = now;
+            if (i == 0 && now > 700000) {
+                tr_op_cancel(op);
+            }
+            (void)tr_op_wait(op, WAIT_NS);
+        }
+        int64_t len = tr_op_file_wait(op, WAIT_NS) == TR_OK ? pattern_in(file.fd) : -2;
+        job->ok = job->ok && (tr_op_error(op) == NULL ? len == 1500000 : i == 0 && len >= 0);
+        tr_op_unref(op);
+        (void)close(file.fd);
+    }
+    return NULL;
+}
+
+/* Blocking callers and a sink, all with files: loop, workers and callers hand over to each other all the time. */
+TR_TEST(flow_file_threads, "/client/flow/files_in_threads")
+{
+    enum { NUM_OPS = 6, NUM_JOBS = 3 };
+    tr_session_t *session = begin();
+    tr_err_t err = TR_ERR_INIT;
+    tr_sink_t *sink;
+    job_t jobs[NUM_JOBS];
+    tr_op_t *ops[NUM_OPS];
+    tr_op_file_t files[NUM_OPS];
+    bool given[NUM_OPS] = {false};
+    size_t num_done = 0, num_events = 0;
+    bool ok = true;
+    TR_CHECK_OK(tr_sink_new(&sink, &err), &err);
+    for (size_t i = 0; i < NUM_JOBS; i++) {
+        jobs[i].session = session;
+        TR_CHECK(pthread_create(&jobs[i].thread, NULL, save_some, &jobs[i]) == 0);
+    }
+    for (size_t i = 0; i < NUM_OPS; i++) {
+        files[i] = (tr_op_file_t){.fd = temporary(), .max_len = UINT64_MAX, .events = true};
+        ops[i] = start_with(session, i == 0 ? "10" : "1500000", false, sink, TR_OP_STREAM | TR_OP_TO_FILE, NULL);
+    }
+    while (num_done < NUM_OPS) {
+        struct pollfd fd = {tr_sink_fd(sink), POLLIN, 0};
+        TR_CHECK(poll(&fd, 1, 10000) == 1);
+        tr_op_t *events[4], *done[4];
+        size_t num_here;
+        size_t num = tr_sink_take_all(sink, events, 4, &num_here, done, 4);
+        num_done += num;
+        num_events += num_here;
+        for (size_t i = 0; i < num_here; i++) {
+            tr_op_unref(events[i]);
+        }
+        for (size_t i = 0; i < num; i++) {
+            tr_op_unref(done[i]);
+        }
+        for (size_t i = 0; i < NUM_OPS; i++) {
+            if (!given[i] && tr_op_is_answered(ops[i])) {
+                given[i] = true;
+                ok = ok && tr_op_read_to_file(ops[i], &files[i], &err) == TR_OK;
+            }
+        }
+    }
+    for (size_t i = 0; i < NUM_OPS; i++) {
+        ok = ok && tr_op_error(ops[i]) == NULL && pattern_in(files[i].fd) == (i == 0 ? 10 : 1500000);
+        tr_op_unref(ops[i]);
+        (void)close(files[i].fd);
+    }
+    for (size_t i = 0; i < NUM_JOBS; i++) {
+        (void)pthread_join(jobs[i].thread, NULL);
+        ok = ok && jobs[i].ok;
+    }
+    tr_sink_free(sink);
+    TR_CHECK(ok);
+    TR_CHECK(num_events > NUM_OPS);
+    finish(session);
+    TR_CHECK(nothing_open());
+}
+
+TR_TEST_OOM(flow_file_prepare, "/client/flow/prepared_with_a_file")
+{
+    tr_err_t err = TR_ERR_INIT;
+    tr_session_t *session;
+    tr_op_file_t file = {.fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .max_len = UINT64_MAX, .tail = TR_SLICE_LIT("tail")};
+    tr_op_request_t request = {.method = TR_SLICE_LIT("GET"), .url = TR_SLICE_LIT("http://a.test/"), .file = &file};
+    TR_CHECK(file.fd >= 0);
+    if (tr_session_new(&session, NULL, &err) == TR_OK) {
+        tr_op_t *op = tr_op_new(session);
+        if (op != NULL) {
+            tr_code_t code = tr_op_prepare(op, &request, &err);
+            TR_CHECK(code == TR_OK || (code == TR_ERR_NOMEM && tr_test_oom_running()));
+            TR_CHECK(code != TR_OK || tr_file__num_open() == 1);
+            tr_op_unref(op);
+        }
+        TR_CHECK_INT(tr_file__num_open(), 0);
+        (void)close(file.fd);
+        file.fd = -1;
+        op = tr_op_new(session);
+        if (op != NULL) {
+            tr_code_t code = tr_op_prepare(op, &request, &err);
+            TR_CHECK(code == TR_ERR_FILE_WRITE || (code == TR_ERR_NOMEM && tr_test_oom_running()));
+            TR_CHECK(code != TR_ERR_FILE_WRITE || err.detail == EBADF);
+            tr_op_unref(op);
+        }
+        tr_session_unref(session);
+    }
+    if (file.fd >= 0) {
+        (void)close(file.fd);
+    }
+    TR_CHECK_INT(tr_file__num_open(), 0);
 }
