@@ -122,13 +122,18 @@ typedef struct tr_timeouts {
     uint32_t first_byte_ms; /* in place of read until the first byte of the answer; 0: read_ms counts then, too */
 } tr_timeouts_t;
 
+/* What may be asked for with a file. */
+#define TR_FILE_MAX_BLOCK ((size_t)256 * 1024)
+#define TR_FILE_MAX_TAIL ((size_t)64 * 1024)
+
 /* A file that an answer's body goes into, decoded, by a worker thread of the engine's (file.h). */
 typedef struct tr_op_file {
     int fd;                /* lent for the call: the op has a duplicate, which a worker closes when nothing more is written. Not O_NONBLOCK.
                               Written to where it stands, or as O_APPEND says */
     uint64_t max_len;      /* bytes; a longer body is BODY_LIMIT, and what is beyond is not written. UINT64_MAX: none */
-    size_t block;          /* what is written at once is a multiple of this, but for the last; 0: as it comes. At most TR_FILE_MAX_BLOCK */
-    tr_slice_t tail;       /* written behind a complete body */
+    size_t block;          /* a write ends at a multiple of this, where not all that came is less, or waited for 100 ms; 0: as it comes. At most
+                              TR_FILE_MAX_BLOCK */
+    tr_slice_t tail;       /* written behind a complete body; at most TR_FILE_MAX_TAIL */
     bool events;           /* have an event when bytes were written, for who looks at tr_op_file_written */
     bool has_digest;       /* compute digest */
     tr_hash_id_t digest;   /* ... of the body, and before it */

@@ -53,6 +53,7 @@ struct tr_file {
     /* --- the job's while it runs, else the loop's --- */
     tr_job_t job;
     bool last;       /* no other comes behind it */
+    bool flush;      /* what there is has waited long enough: parts of blocks, too */
     bool complete;   /* ... and the body is all there */
     tr_bufq_t batch; /* as received */
     tr_bufq_t out;   /* decoded, not written: less than a block between two jobs */
@@ -242,7 +243,7 @@ write_batch(tr_file_t *file)
     while (code == TR_OK && file->batch.len > 0) {
         while (code == TR_OK && file->batch.len > 0 && file->out.len < TR_FILE_PIECE) {
             tr_slice_t part = tr_bufq_peek(&file->batch);
-            part.len = TR_MIN(part.len, TR_FLOW_SLICE);
+            part.len = TR_MIN(part.len, TR_DECODER_SLICE);
             code = tr_decoder_feed(file->decoder, &file->out, part, &file->err);
             tr_bufq_consume(&file->batch, part.len);
         }
@@ -250,7 +251,7 @@ write_batch(tr_file_t *file)
             code = write_out(file, false);
         }
     }
-    return code == TR_OK ? write_out(file, file->last && !file->complete) : code;
+    return code == TR_OK ? write_out(file, file->flush || (file->last && !file->complete)) : code;
 }
 
 static tr_code_t
@@ -382,8 +383,9 @@ on_deferred(void *arg)
 
 /* Makes a job of what is queued. */
 static void
-submit(tr_file_t *file)
+submit(tr_file_t *file, bool flush)
 {
+    file->flush = flush;
     file->last = file->ended || file->left;
     file->complete = file->ended;
     file->over = file->last;
@@ -407,8 +409,8 @@ static void
 on_flush(void *arg)
 {
     tr_file_t *file = arg;
-    if (!file->running && file->queue.len > 0) {
-        submit(file);
+    if (!file->running) {
+        submit(file, true);
     }
 }
 
@@ -420,10 +422,10 @@ look(tr_file_t *file)
         return;
     }
     if (file->queue.len >= TR_FILE_PIECE || file->ended || file->left) {
-        submit(file);
-    } else if (file->queue.len > 0 && file->flush_timer.deadline_ns == 0 &&
+        submit(file, false);
+    } else if (file->queue.len + file->out.len > 0 && file->flush_timer.deadline_ns == 0 &&
                tr_timer_set(file->shop.loop, &file->flush_timer, tr_loop_now(file->shop.loop) + FLUSH_NS) != TR_OK) {
-        submit(file); /* no memory to wait */
+        submit(file, true); /* no memory to wait */
     }
 }
 
@@ -540,18 +542,10 @@ tr_file__start(tr_file_t *file, const tr_file_shop_t *shop, tr_decoder_t *decode
 tr_code_t
 tr_file__data(tr_file_t *file, tr_slice_t data, tr_chunk_t **chunk)
 {
-    tr_code_t code = TR_OK;
     if (file->over || file->left) {
         return TR_OK; /* it failed, and whoever sends is about to be told */
     }
-    if (chunk != NULL && *chunk != NULL && (*chunk)->len >= (*chunk)->cap / 2) {
-        code = tr_bufq_push(&file->queue, *chunk);
-        if (code == TR_OK) {
-            *chunk = NULL;
-        }
-    } else {
-        code = tr_bufq_append(&file->queue, data.data, data.len); /* a chunk that is mostly empty would hold memory for nothing */
-    }
+    tr_code_t code = tr_bufq_take(&file->queue, data, chunk);
     if (code != TR_OK) {
         return code;
     }

@@ -410,14 +410,7 @@ tr_flow__data(tr_op_t *op, tr_slice_t data, tr_chunk_t **chunk, tr_err_t *err)
         return tr_failed(code) ? tr_err_nomem(err, "flow.data") : code;
     }
     lock(flow);
-    if (chunk != NULL && *chunk != NULL && (*chunk)->len >= (*chunk)->cap / 2) {
-        code = tr_bufq_push(&flow->down, *chunk);
-        if (code == TR_OK) {
-            *chunk = NULL;
-        }
-    } else {
-        code = tr_bufq_append(&flow->down, data.data, data.len); /* a chunk that is mostly empty would hold memory for nothing */
-    }
+    code = tr_bufq_take(&flow->down, data, chunk);
     bool wake = flow->down_wanted;
     flow->down_wanted = false;
     flow->paused = flow->paused || flow->down.len >= TR_FLOW_DOWN_HIGH; /* until flow_msg ends it, though HTTP/2's window lets more in */
@@ -498,7 +491,7 @@ decode(tr_op_t *op, tr_decoder_t *decoder, size_t min)
     tr_code_t code = TR_OK;
     while (code == TR_OK && flow->raw.len > 0 && flow->out.len < min) {
         tr_slice_t part = tr_bufq_peek(&flow->raw);
-        part.len = TR_MIN(part.len, TR_FLOW_SLICE);
+        part.len = TR_MIN(part.len, TR_DECODER_SLICE);
         code = tr_decoder_feed(decoder, &flow->out, part, &flow->read_err);
         tr_bufq_consume(&flow->raw, part.len);
     }

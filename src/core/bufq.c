@@ -108,6 +108,19 @@ tr_bufq_push(tr_bufq_t *q, tr_chunk_t *chunk)
     return TR_OK;
 }
 
+tr_code_t
+tr_bufq_take(tr_bufq_t *q, tr_slice_t data, tr_chunk_t **chunk)
+{
+    if (chunk == NULL || *chunk == NULL || (*chunk)->len < (*chunk)->cap / 2) {
+        return tr_bufq_append(q, data.data, data.len);
+    }
+    tr_code_t code = tr_bufq_push(q, *chunk);
+    if (code == TR_OK) {
+        *chunk = NULL;
+    }
+    return code;
+}
+
 tr_chunk_t *
 tr_bufq_shift(tr_bufq_t *q)
 {

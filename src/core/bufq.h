@@ -49,6 +49,9 @@ void tr_bufq_cleanup(tr_bufq_t *q);
 tr_code_t tr_bufq_append(tr_bufq_t *q, const void *data, size_t len) TR_WARN_UNUSED;
 /* tr_bufq_push takes the chunk over on success. */
 tr_code_t tr_bufq_push(tr_bufq_t *q, tr_chunk_t *chunk) TR_WARN_UNUSED;
+/* tr_bufq_take appends data: by taking *chunk, whose bytes they are, over (and setting it to NULL) when it is at least half full, else by a copy: one
+ * that is mostly empty would hold memory for nothing. chunk or *chunk NULL: a copy. */
+tr_code_t tr_bufq_take(tr_bufq_t *q, tr_slice_t data, tr_chunk_t **chunk) TR_WARN_UNUSED;
 /* tr_bufq_shift gives the first chunk to the caller; NULL when empty. */
 tr_chunk_t *tr_bufq_shift(tr_bufq_t *q);
 /* tr_bufq_peek lends the first chunk's bytes (empty slice when there are none). */

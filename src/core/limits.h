@@ -58,16 +58,11 @@
 /* Received bytes that wait for the reader before the exchange is paused. A megabyte covers what a gigabit brings in 8 ms; HTTP/2's window
  * (6 MiB in Chromium's profile) may be filled behind it. */
 #define TR_FLOW_DOWN_HIGH ((size_t)1024 * 1024)
-/* Input of one call of the decoder there: at the ratio limit of 200 it makes 400 KiB, at gzip's own maximum 2 MiB. */
-#define TR_FLOW_SLICE ((size_t)2048)
 
 /* --- bodies into files --- */
 /* Bytes that go to the worker at once, and that may wait behind them: a write of that size costs little more than its copy, and the two together
  * keep a disk busy while the next come. */
 #define TR_FILE_PIECE ((size_t)256 * 1024)
-/* What a caller may ask to have written in one piece, and behind the body. */
-#define TR_FILE_MAX_BLOCK TR_FILE_PIECE
-#define TR_FILE_MAX_TAIL ((size_t)64 * 1024)
 /* Threads that write. One that hangs on a pipe or a dead server holds up no other file until so many hang. */
 #define TR_FILE_MAX_THREADS 16
 

@@ -8,6 +8,9 @@
 
 typedef struct tr_decoder tr_decoder_t;
 
+/* Input of one tr_decoder_feed for who wants little output at once: at the ratio limit of 200 it makes 400 KiB, at gzip's own maximum 2 MiB. */
+#define TR_DECODER_SLICE ((size_t)2048)
+
 typedef struct tr_decoder_limits {
     uint64_t max_decoded;      /* bytes; 0: none. TR_BODY_MAX_DECODED is the usual default */
     uint64_t ratio_allowance;  /* decoded bytes before the ratio counts; TR_BODY_RATIO_ALLOWANCE */

@@ -9,19 +9,13 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "client/file.h"
 #include "core/limits.h"
+#include "test_client_files.h"
 #include "tr_test.h"
 
 #define SECOND UINT64_C(1000000000)
-
-static uint8_t
-byte_at(size_t i)
-{
-    return (uint8_t)(i * 2654435761u >> 13);
-}
 
 static tr_op_file_t
 spec_of(int fd)
@@ -128,43 +122,6 @@ rig_make(rig_t *rig, const tr_op_file_t *spec)
         }                                                                                                                                          \
         TR_CHECK(cond);                                                                                                                            \
     } while (0)
-
-static bool
-nothing_open(void)
-{
-    for (int i = 0; i < 2000 && tr_file__num_open() > 0; i++) {
-        struct timespec ts = {0, 5000000};
-        (void)nanosleep(&ts, NULL);
-    }
-    return tr_file__num_open() == 0;
-}
-
-/* An empty file without a name. */
-static int
-temporary(void)
-{
-    char path[] = "/tmp/tr-test-XXXXXX";
-    int fd = mkstemp(path);
-    TR_CHECK(fd >= 0);
-    (void)unlink(path);
-    return fd;
-}
-
-static size_t
-gzip_of(uint8_t *out, size_t max, const uint8_t *in, size_t len)
-{
-    z_stream z = {0};
-    TR_CHECK(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-    z.next_in = (uint8_t *)(uintptr_t)in;
-    z.avail_in = (uInt)len;
-    z.next_out = out;
-    z.avail_out = (uInt)max;
-    int rc = deflate(&z, Z_FINISH);
-    size_t made = max - z.avail_out;
-    (void)deflateEnd(&z);
-    TR_CHECK(rc == Z_STREAM_END);
-    return made;
-}
 
 static tr_decoder_t *
 gunzip(void)
@@ -420,52 +377,61 @@ TR_TEST_OOM(file_refused, "/client/file/refused_at_once")
 
 /* ------------------------------------------------------------------------------------------------- sizes, time, back-pressure */
 
+/* Gives the file num chunks of the pattern. */
+static void
+give_chunks(tr_file_t *file, size_t *sent, size_t num, size_t len)
+{
+    for (size_t i = 0; i < num; i++) {
+        /* Chunks of their own, so that a call has several parts. */
+        tr_chunk_t *chunk = tr_chunk_new(len);
+        TR_CHECK(chunk != NULL);
+        for (size_t j = 0; j < len; j++) {
+            chunk->data[j] = byte_at(*sent + j);
+        }
+        chunk->len = len;
+        TR_CHECK_INT(tr_file__data(file, tr_chunk_slice(chunk), &chunk), TR_OK);
+        TR_CHECK(chunk == NULL);
+        *sent += len;
+    }
+}
+
+/* Takes the writes up to `sent`; those that did not end at a multiple of the block. */
+static size_t
+odd_writes(int fd, size_t *at, size_t sent, size_t block)
+{
+    static uint8_t got[TR_FILE_PIECE];
+    size_t odd = 0;
+    while (*at < sent) {
+        ssize_t n = recv(fd, got, sizeof(got), 0);
+        TR_CHECK(n > 0);
+        for (size_t i = 0; i < (size_t)n; i++) {
+            TR_CHECK(got[i] == byte_at(*at + i));
+        }
+        *at += (size_t)n;
+        odd += *at % block != 0;
+    }
+    return odd;
+}
+
 TR_TEST(file_blocks, "/client/file/whole_blocks_in_one_call")
 {
     int ends[2];
     TR_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0); /* keeps the borders of writes */
     static const size_t blocks[] = {1024, 1000, 7, 16384};
-    uint8_t part[701];
     for (size_t b = 0; b < TR_ARRAY_LEN(blocks); b++) {
-        static uint8_t got[TR_FILE_PIECE];
         rig_t rig;
         tr_op_file_t spec = spec_of(ends[1]);
-        size_t sent = 0, len = 0;
-        bool rest = false;
+        size_t sent = 0, at = 0;
         spec.block = blocks[b];
         TR_CHECK(rig_make(&rig, &spec));
-        for (int i = 0; i < 40; i++) {
-            for (size_t j = 0; j < sizeof(part); j++) {
-                part[j] = byte_at(sent + j);
-            }
-            /* Chunks of their own, so that a call has several parts. */
-            tr_chunk_t *chunk = tr_chunk_new(sizeof(part));
-            TR_CHECK(chunk != NULL);
-            memcpy(chunk->data, part, sizeof(part));
-            chunk->len = sizeof(part);
-            TR_CHECK_INT(tr_file__data(rig.file, tr_chunk_slice(chunk), &chunk), TR_OK);
-            TR_CHECK(chunk == NULL);
-            sent += sizeof(part);
-            if (i % 20 == 10) {
-                uint64_t before = tr_file__written(rig.file);
-                if (before + blocks[b] <= sent) {
-                    RUN_UNTIL(&rig, tr_file__written(rig.file) > before); /* what waited long enough */
-                }
-            }
-        }
+        give_chunks(rig.file, &sent, 40, 701);
+        RUN_UNTIL(&rig, tr_file__written(rig.file) == sent); /* what waited long enough is written as it is */
+        TR_CHECK_INT(odd_writes(ends[0], &at, sent, blocks[b]), sent % blocks[b] != 0);
+        give_chunks(rig.file, &sent, 90, 703); /* more parts than one call has */
         tr_file__end(rig.file);
         RUN_UNTIL(&rig, rig.done);
         TR_CHECK_INT(rig.err.code, TR_OK);
-        while (len < sent) {
-            ssize_t n = recv(ends[0], got, sizeof(got), 0);
-            TR_CHECK(n > 0 && !rest); /* nothing comes behind a part of a block */
-            for (size_t i = 0; i < (size_t)n; i++) {
-                TR_CHECK(got[i] == byte_at(len + i));
-            }
-            len += (size_t)n;
-            rest = (size_t)n % blocks[b] != 0;
-        }
-        TR_CHECK_INT(rest, sent % blocks[b] != 0);
+        TR_CHECK_INT(odd_writes(ends[0], &at, sent, blocks[b]), sent % blocks[b] != 0);
         rig_free(&rig);
     }
     (void)close(ends[0]);
@@ -487,7 +453,7 @@ TR_TEST(file_tiny, "/client/file/many_tiny_chunks_below_a_block")
         chunk->len = 1000;
         TR_CHECK_INT(tr_file__data(rig.file, tr_chunk_slice(chunk), &chunk), TR_OK);
     }
-    RUN_UNTIL(&rig, tr_file__written(rig.file) > 0);
+    RUN_UNTIL(&rig, tr_file__written(rig.file) == sent);
     tr_file__end(rig.file);
     RUN_UNTIL(&rig, rig.done);
     TR_CHECK_INT(rig.err.code, TR_OK);

@@ -11,21 +11,15 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "client/client.h"
 #include "client/file.h"
 #include "client/flow.h"
 #include "client/op.h"
+#include "test_client_files.h"
 #include "tr_test.h"
 
 #define WAIT_NS UINT64_C(10000000000)
-
-static uint8_t
-byte_at(size_t i)
-{
-    return (uint8_t)(i * 2654435761u >> 13);
-}
 
 /* ------------------------------------------------------------------------------------------------------ without a network */
 
@@ -65,22 +59,6 @@ drop(tr_op_t *op, tr_session_t *session)
 {
     tr_op_unref(op);
     tr_session_unref(session);
-}
-
-static size_t
-gzip_of(uint8_t *out, size_t max, const uint8_t *in, size_t len)
-{
-    z_stream z = {0};
-    TR_CHECK(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-    z.next_in = (uint8_t *)(uintptr_t)in;
-    z.avail_in = (uInt)len;
-    z.next_out = out;
-    z.avail_out = (uInt)max;
-    int rc = deflate(&z, Z_FINISH);
-    size_t made = max - z.avail_out;
-    (void)deflateEnd(&z);
-    TR_CHECK(rc == Z_STREAM_END);
-    return made;
 }
 
 /* Feeds `sent` in two parts and reads in pieces; whether `body` came out and then the end. NOMEM where memory failed. */
@@ -592,16 +570,6 @@ TR_TEST(flow_threads, "/client/flow/readers_in_threads")
 
 /* ------------------------------------------------------------------------------------------------------------ into a file */
 
-static int
-temporary(void)
-{
-    char path[] = "/tmp/tr-test-XXXXXX";
-    int fd = mkstemp(path);
-    TR_CHECK(fd >= 0);
-    (void)unlink(path);
-    return fd;
-}
-
 /* How many bytes of the pattern the file has; -1: something else is in it. */
 static int64_t
 pattern_in(int fd)
@@ -620,16 +588,6 @@ pattern_in(int fd)
         }
         at += (size_t)got;
     }
-}
-
-static bool
-nothing_open(void)
-{
-    for (int i = 0; i < 2000 && tr_file__num_open() > 0; i++) {
-        struct timespec ts = {0, 5000000};
-        (void)nanosleep(&ts, NULL);
-    }
-    return tr_file__num_open() == 0;
 }
 
 static void
