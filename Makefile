@@ -236,6 +236,9 @@ soak: venv ext
 bench: ext
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(VENV)/bin/python benchmarks/run.py $(BENCH)
+bench-download: venv ext
+	$(VENV)/bin/python benchmarks/download.py $(BENCH)
+.PHONY: bench-download
 
 # The web application of examples/ with 200 users for a minute; LOAD="--loop asyncio" passes arguments.
 load-fastapi: venv ext
