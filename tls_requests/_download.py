@@ -1,5 +1,8 @@
 """Downloads: the answer of a GET request into a file, which appears under its name only when it is complete.
 
+The engine writes the body on a thread of its own: no piece of it becomes a Python object. Only an answer that somebody read from before (a response
+hook), or that did not come by the engine, is written here.
+
 Beside `<path>.part`, which grows, a download that may be resumed has `<path>.part.json`: the URL and what identifies the version of the resource
 (RFC 9110 8.8). A later call asks for the rest by Range with If-Range, so that it gets either the rest of that very version or everything anew.
 """
@@ -11,7 +14,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import HTTPError, make_error
+from .exceptions import DecodingError, HTTPError, OutputError, make_error
 
 if TYPE_CHECKING:
     from .client import AsyncClient, Client
@@ -21,8 +24,10 @@ __all__ = ["adownload", "download"]
 
 # Facts of a failure that is found in an answer: see make_error.
 _SENT = (True, False, None, "body", "")
-# What is read from the network and written at once, on a thread for an asynchronous client.
+# What is read from a file at once.
 PIECE = 256 * 1024
+# Seconds in which a write that is under way shall end when the download was given up. Until it does, the place stays locked.
+PATIENCE = 1.0
 
 
 class _Part:
@@ -41,7 +46,11 @@ class _Part:
         self._progress = progress
         self._fsync = fsync
         self._file: Any = None
-        self._digest: tuple[Any, bytes] | None = None
+        self._start = 0  # bytes that were there before this answer
+        self._reported = 0
+        self._digest: tuple[str, bytes] | None = None  # declared
+        self._hash: Any = None  # of what is written here
+        self._found = b""
         self._validator: str | None = None
         self.have = 0
         self.total: int | None = None
@@ -98,16 +107,13 @@ class _Part:
             self._validator = None if coded else _validator(headers)
         self._open(start)
         self._digest = _digest_of(headers) if "content-encoding" not in headers else None
-        if self._digest is not None and start:
-            with open(self._part, "rb") as file:
-                for piece in iter(lambda: file.read(PIECE), b""):
-                    self._digest[0].update(piece)
         if self._resume and not start:
             self._note()
         return True
 
     def _open(self, start: int) -> None:
-        self.have = start
+        self.have = self._start = self._reported = start
+        self._hash = None
         file = os.fdopen(
             os.open(self._part, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+b", buffering=0
         )
@@ -127,16 +133,72 @@ class _Part:
         with open(self._notes, "w", encoding="utf-8") as file:
             json.dump({"url": self._url, "validator": self._validator}, file)
 
+    def hand_over(self, response: Response) -> Any:
+        """Have the engine write the body; its request, which is over when that is done. None: it cannot."""
+        live = response._live
+        if live is None or response._rest is not None:
+            return None
+        limit = None if self.total is None else self.total - self._start
+        digest = None if self._digest is None else self._digest[0]
+        return live.to_file(self._file.fileno(), limit, self._progress is not None, digest, self._start)
+
+    def follow(self, op: Any) -> None:
+        """Note how far the engine is."""
+        self.have = self._start + op._file_written
+        self.report()
+
+    def written(self, op: Any, response: Response) -> None:
+        """The engine is done with it. Raises what it failed with."""
+        try:
+            op._raise_failure()
+        except OutputError as error:
+            error.filename = self._part
+            raise
+        except DecodingError as error:
+            if error.where != "file.limit":
+                raise
+            self.forget()
+            why = f"The body goes on behind byte {self.total}, which the server said is the last."
+            raise make_error("BODY_TRUNCATED", 0, "download.length", why, _SENT) from None
+        self._found = op._file_digest
+        self.follow(op)
+        live = response._live
+        if live is not None:
+            live.end()
+
     def write(self, piece: bytes) -> None:
+        """Write what could not be handed over."""
+        self._begin_digest()
         view = memoryview(piece)
         while view:
             view = view[self._file.write(view) :]
-        if self._digest is not None:
-            self._digest[0].update(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
         self.have += len(piece)
 
+    def written_here(self) -> None:
+        """All pieces were given to `write`."""
+        self._begin_digest()
+        if self._hash is not None:
+            self._found = self._hash.digest()
+
+    def _begin_digest(self) -> None:
+        if self._digest is None or self._hash is not None:
+            return
+        import hashlib
+
+        self._hash = hashlib.new(self._digest[0])
+        at = 0
+        while at < self._start:
+            piece = os.pread(self._file.fileno(), min(PIECE, self._start - at), at)
+            if not piece:
+                break
+            self._hash.update(piece)
+            at += len(piece)
+
     def report(self) -> None:
-        if self._progress is not None:
+        if self._progress is not None and self.have != self._reported:
+            self._reported = self.have
             self._progress(self.have, self.total)
 
     def finish(self) -> None:
@@ -145,7 +207,7 @@ class _Part:
             self.abandon()
             why = f"The file has {self.have} bytes, the server said {self.total}."
             raise make_error("BODY_TRUNCATED", 0, "download.length", why, _SENT)
-        if self._digest is not None and self._digest[0].digest() != self._digest[1]:
+        if self._digest is not None and not self.complete and self._found != self._digest[1]:
             self.forget()
             raise make_error(
                 "BODY_CODING",
@@ -156,24 +218,29 @@ class _Part:
             )
         if self._fsync:
             os.fsync(self._file.fileno())
-        self._file.close()
+        self._close()
         os.replace(self._part, self._path)
         _remove(self._notes)
 
     def abandon(self) -> None:
         """The transfer failed: keep what came when it can be resumed."""
         if self._file is not None:
-            self._file.close()
             if not self._resume or self._validator is None:
                 self.forget()
+            else:
+                self._close()
 
     def forget(self) -> None:
         """Remove what is there."""
-        if self._file is not None:
-            self._file.close()
         _remove(self._part)
         _remove(self._notes)
         self.have = 0
+        self._close()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 def _lock(file: Any) -> None:
@@ -216,17 +283,16 @@ def _validator(headers: Any) -> str | None:
     return modified
 
 
-def _digest_of(headers: Any) -> tuple[Any, bytes] | None:
-    """The digest of the whole that the server gives (RFC 9530 Repr-Digest), and what computes it."""
+def _digest_of(headers: Any) -> tuple[str, bytes] | None:
+    """The digest of the whole that the server gives (RFC 9530 Repr-Digest), and which it is."""
     import base64
     import binascii
-    import hashlib
 
     for item in (headers.get("repr-digest") or "").split(","):
         name, _, value = item.strip().partition("=")
         if name.lower() in ("sha-256", "sha-512") and len(value) > 2 and value[0] == value[-1] == ":":
             try:
-                return hashlib.new(name.lower().replace("-", "")), base64.b64decode(value[1:-1], validate=True)
+                return name.lower().replace("-", ""), base64.b64decode(value[1:-1], validate=True)
             except (ValueError, binascii.Error):
                 continue
     return None
@@ -254,15 +320,28 @@ def download(
     """Client.download."""
     part = _Part(url, path, resume, progress, fsync)
     while True:
-        with client.stream("GET", url, **_arguments(arguments, part.look())) as response:
-            if not part.take_head(response):
-                continue
+        context = client.stream("GET", url, **_arguments(arguments, part.look()))
+        context.to_file = True
+        with context as response:
+            op = None
             try:
-                if not part.complete:
+                if not part.take_head(response):
+                    continue
+                op = None if part.complete else part.hand_over(response)
+                if op is not None:
+                    while not op._over:
+                        op._wait_event()
+                        part.follow(op)
+                    part.written(op, response)
+                elif not part.complete:
                     for piece in response.iter_bytes():
                         part.write(piece)
                         part.report()
+                    part.written_here()
             except BaseException:
+                if op is not None:
+                    op._abort()
+                    op._file_wait(PATIENCE)
                 part.abandon()
                 raise
             part.finish()
@@ -278,7 +357,7 @@ async def adownload(
     fsync: bool,
     arguments: dict[str, Any],
 ) -> Response:
-    """AsyncClient.download. Files are touched on a thread, one piece at a time."""
+    """AsyncClient.download. Files are touched on threads."""
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -295,15 +374,30 @@ async def adownload(
 
     while True:
         fields = await run(part.look)
-        async with client.stream("GET", url, **_arguments(arguments, fields)) as response:
-            if not await run(part.take_head, response):
-                continue
+        context = client.stream("GET", url, **_arguments(arguments, fields))
+        context.to_file = True
+        async with context as response:
+            op = None
             try:
-                if not part.complete:
+                if not await run(part.take_head, response):
+                    continue
+                op = None if part.complete else part.hand_over(response)
+                if op is not None:
+                    while not op._over:
+                        op._reader = loop.create_future()
+                        await op._reader
+                        part.follow(op)
+                    part.written(op, response)
+                elif not part.complete:
                     async for piece in response.aiter_bytes():
                         await run(part.write, piece)
                         part.report()
+                    await run(part.written_here)
             except BaseException:
+                if op is not None:
+                    op._reader = None
+                    op._abort()
+                    await run(op._file_wait, PATIENCE)
                 part.abandon()
                 raise
             await run(part.finish)

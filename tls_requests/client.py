@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._core import BrowserProfile, NotGiven
     from ._events import AsyncEvents, Events
+    from ._output import OutputFile
     from ._states import ClientState, ProtocolType
     from ._stream import AsyncStreamContext, StreamContext
     from ._upload import Source
@@ -237,14 +238,19 @@ class Client(BaseClient):
             return response
 
     def _perform_of(
-        self, request: Request, arguments: tuple[Any, ...], source: Source | None, stream: bool
+        self,
+        request: Request,
+        arguments: tuple[Any, ...],
+        source: Source | None,
+        stream: bool,
+        output: OutputFile | None,
     ) -> Callable[[], Response]:
         """What sends the finished request once."""
-        if not stream and source is None:
+        if not stream and source is None and output is None:
             return lambda: self._perform_blocking(*arguments)
         from ._stream import send_blocking
 
-        return lambda: send_blocking(self, request, arguments, source)
+        return lambda: send_blocking(self, request, arguments, source, output)
 
     def _send(
         self,
@@ -274,13 +280,15 @@ class Client(BaseClient):
         policy = self._retry_of(request) if source is None or source.rewinds else None
         output = None if stream else self._output_of(request)
         perform = Client._perform_of(
-            self, request, arguments, source, stream
+            self, request, arguments, source, stream, output
         )  # TLSClient sends by any client's session
+        response: Response | None = None
         try:
             if output is not None:
                 output.open()
+                arguments[-1].update(output.options)
             if policy is None:
-                response: Response = perform()
+                response = perform()
             else:
                 tries = policy.tries(request.method)
                 while tries.open:
@@ -293,14 +301,15 @@ class Client(BaseClient):
                     except HTTPError as error:
                         tries.failed(error)
                     if tries.open:
+                        if output is not None:
+                            output.take_back()
                         time.sleep(tries.delay)
                         self._check_open()
                 response = tries.result()
-            if output is not None:
-                output.take(response)
         finally:
             if output is not None:
-                output.close()
+                output.settle(response)
+        assert response is not None
         self._after(request, response)
         return response
 
@@ -394,8 +403,9 @@ class Client(BaseClient):
 
         The bytes go to `<path>.part`, which becomes `path` once it is complete. resume: keep the part of a download that failed, and ask for the
         rest of it when called again (Range with If-Range). progress: called with the bytes written and the total, None when
-        that is not known. fsync: have the file on the disk before it gets its name. Further arguments as for `get`.
-        Raises HTTPError for a status other than 2xx, IncompleteBody, DecodingError, and what else ends a transfer; OSError.
+        that is not known, whenever more was written. fsync: have the file on the disk before it gets its name. Further arguments as for `get`.
+        Raises HTTPError for a status other than 2xx, IncompleteBody, DecodingError, and what else ends a transfer; OSError when the file cannot be
+        opened, BlockingIOError when another download writes it, OutputError (an OSError, too) when it cannot be written to.
         """
         from ._download import download
 
@@ -793,14 +803,19 @@ class AsyncClient(BaseClient):
             return response
 
     def _perform_of(
-        self, request: Request, arguments: tuple[Any, ...], source: Source | None, stream: bool
+        self,
+        request: Request,
+        arguments: tuple[Any, ...],
+        source: Source | None,
+        stream: bool,
+        output: OutputFile | None,
     ) -> Callable[[], Awaitable[Response]]:
         """What sends the finished request once."""
-        if not stream and source is None:
+        if not stream and source is None and output is None:
             return lambda: self._perform_awaitable(*arguments)
         from ._stream import send_async
 
-        return lambda: send_async(self, request, arguments, source)
+        return lambda: send_async(self, request, arguments, source, output)
 
     async def _send(
         self,
@@ -832,12 +847,14 @@ class AsyncClient(BaseClient):
         arguments, source = self._engine_arguments(request, identifier, follow_redirects, stream)
         policy = self._retry_of(request) if source is None or source.rewinds else None
         output = None if stream else self._output_of(request)
-        perform = AsyncClient._perform_of(self, request, arguments, source, stream)
+        perform = AsyncClient._perform_of(self, request, arguments, source, stream, output)
+        response: Response | None = None
         try:
             if output is not None:
                 await output.aopen()
+                arguments[-1].update(output.options)
             if policy is None:
-                response: Response = await perform()
+                response = await perform()
             else:
                 import asyncio
 
@@ -852,14 +869,15 @@ class AsyncClient(BaseClient):
                     except HTTPError as error:
                         tries.failed(error)
                     if tries.open:
+                        if output is not None:
+                            await output.arun("take_back")
                         await asyncio.sleep(tries.delay)
                         self._check_open()
                 response = tries.result()
-            if output is not None:
-                await output.atake(response)
         finally:
             if output is not None:
-                output.close()
+                await output.arun("settle", response)
+        assert response is not None
         self._after(request, response)
         return response
 

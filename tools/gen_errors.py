@@ -113,7 +113,7 @@ def page_text(rows: list[Row]) -> str:
         "",
         "A request that fails gives a response with `status_code == 0`; its text says why, and `response.error` is one of the",
         "exceptions below. With `raise_on_error=True` on the client (or in a call) the exception is raised",
-        "instead. Redirect errors are always raised. Each exception has `code` (the name in the first column), `detail` (the number",
+        "instead. Redirect errors, and a file that a body cannot be written to, are always raised. Each exception has `code` (the name in the first column), `detail` (the number",
         "that belongs to it: an errno, a TLS alert, an HTTP/2 error code), `where`, `request`, `host`, `address`, `phase`,",
         "`elapsed`, `request_sent` and `safe_to_retry`. All classes but the built-in ones are in `tls_requests.exceptions` and",
         "derive from `HTTPError`. They can be pickled and copied.",

@@ -446,7 +446,7 @@ done(tr_job_t *job)
     } else {
         look(file); /* the worker goes on while the exchange does */
         uint64_t written = atomic_load_explicit(&file->written, memory_order_relaxed);
-        bool room = file->paused && file->queue.len < TR_FILE_PIECE;
+        bool room = file->paused && file->queue.len < TR_FILE_QUEUE_HIGH;
         file->paused = file->paused && !room;
         if (file->wants_events && !file->left && written != file->told) {
             file->told = written;
@@ -550,7 +550,7 @@ tr_file__data(tr_file_t *file, tr_slice_t data, tr_chunk_t **chunk)
         return code;
     }
     look(file);
-    file->paused = file->paused || file->queue.len >= TR_FILE_PIECE; /* until room is told, though HTTP/2's window lets more in */
+    file->paused = file->paused || file->queue.len >= TR_FILE_QUEUE_HIGH; /* until room is told, though HTTP/2's window lets more in */
     return file->paused ? TR_PAUSED : TR_OK;
 }
 

@@ -3,11 +3,11 @@
  *
  *   loop                                                  worker, one job at a time
  *   tr_file__data -> queue                                decoder -> out -> writev, digest
- *        PIECE bytes, or FLUSH_NS passed: -> batch ->       the last job also finishes the decoder, writes the tail and closes
+ *        a piece, or 100 ms passed:       -> batch ->       the last job also finishes the decoder, writes the tail and closes
  *   room, moved, done                     <- the job's end
  *
- * - What is in memory: a batch with the worker, and behind it at most PIECE bytes before tr_file__data says TR_PAUSED, and what the
- *   connection lets in nevertheless.
+ * - What is in memory: a batch with the worker, and behind it at most TR_FILE_QUEUE_HIGH bytes before tr_file__data says TR_PAUSED, and what
+ *   the connection lets in nevertheless.
  * - The file has a duplicate of the caller's descriptor: who lent it may close his at any time. The duplicate is closed by a worker, once:
  *   behind the last byte, a failure, or tr_file__leave. Only a file that no job ever had, or that no job can be made for, is closed by
  *   whoever lets go of it.

@@ -60,9 +60,11 @@
 #define TR_FLOW_DOWN_HIGH ((size_t)1024 * 1024)
 
 /* --- bodies into files --- */
-/* Bytes that go to the worker at once, and that may wait behind them: a write of that size costs little more than its copy, and the two together
- * keep a disk busy while the next come. */
+/* Bytes that are worth a worker's while: a write of that size costs little more than its copy. */
 #define TR_FILE_PIECE ((size_t)256 * 1024)
+/* Bytes that may wait behind what a worker writes before the exchange is paused: on a busy machine a worker is not woken at once, and with half as
+ * many a download over HTTP/1.1 took up to 40 % longer there. */
+#define TR_FILE_QUEUE_HIGH ((size_t)512 * 1024)
 /* Threads that write. One that hangs on a pipe or a dead server holds up no other file until so many hang. */
 #define TR_FILE_MAX_THREADS 16
 

@@ -191,7 +191,8 @@ core_response_new(core_op_t *op)
     if (self == NULL || text == NULL) {
         goto fail;
     }
-    if (redirect || op->raise_on_error) {
+    /* A full disk is the caller's matter, not what became of the request. */
+    if (redirect || err->code == TR_ERR_FILE_WRITE || op->raise_on_error) {
         PyObject *error = failure_exception(op, err, text, (PyObject *)self);
         if (error != NULL) {
             PyErr_SetObject((PyObject *)Py_TYPE(error), error);

@@ -107,6 +107,7 @@ typedef struct call {
     tr_cookie_t *cookies, small[COOKIES_SMALL];
     PyObject *routes; /* reference; NULL: no proxy */
     tr_op_request_t request;
+    tr_op_file_t file; /* request.file points to it when there is one */
     const tr_profile_t *profile; /* reference: the client may be given another one meanwhile */
     bool platform_chosen; /* an option chose the profile's platform */
 } call_t;
@@ -684,6 +685,23 @@ call_take_cookies(call_t *call, PyObject *cookies)
     return 0;
 }
 
+/* The file that the body goes into: (descriptor, block, tail), lent until the request is prepared. */
+static int
+call_take_output(call_t *call, PyObject *output)
+{
+    PyObject *tail;
+    Py_ssize_t block;
+    tr_op_file_t *file = &call->file;
+    *file = (tr_op_file_t){.max_len = UINT64_MAX};
+    if (!PyArg_ParseTuple(output, "inS:output", &file->fd, &block, &tail)) {
+        return -1;
+    }
+    file->block = (size_t)TR_MIN(TR_MAX(block, 0), (Py_ssize_t)TR_FILE_MAX_BLOCK);
+    file->tail = tr_slice(PyBytes_AS_STRING(tail), (size_t)PyBytes_GET_SIZE(tail));
+    call->request.file = file;
+    return 0;
+}
+
 /* What a request says differently from its client. trust: reference, given back. */
 static int
 call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *options, tr_trust_t **trust)
@@ -767,6 +785,12 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     request->no_referrer = (value = option(options, "no_referrer")) != NULL && PyObject_IsTrue(value) > 0;
     if ((value = option(options, "stream")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_STREAM;
+    }
+    if ((value = option(options, "to_file")) != NULL && PyObject_IsTrue(value) > 0) {
+        request->flags |= TR_OP_TO_FILE;
+    }
+    if ((value = option(options, "output")) != NULL && call_take_output(call, value) < 0) {
+        return -1;
     }
     if ((value = option(options, "head_limit")) != NULL && PyObject_IsTrue(value) > 0) {
         request->flags |= TR_OP_HEAD_LIMIT;

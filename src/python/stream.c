@@ -209,6 +209,91 @@ core_stream_write_fail(PyObject *obj, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+static int
+digest_from(PyObject *name, tr_op_file_t *file)
+{
+    static const tr_hash_id_t ids[] = {TR_HASH_SHA256, TR_HASH_SHA512};
+    static const char *const names[] = {"sha256", "sha512"};
+    if (name == Py_None) {
+        return 0;
+    }
+    for (size_t i = 0; i < TR_ARRAY_LEN(ids); i++) {
+        if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
+            file->has_digest = true;
+            file->digest = ids[i];
+            return 0;
+        }
+    }
+    PyErr_SetString(PyExc_ValueError, "the digest must be sha256 or sha512");
+    return -1;
+}
+
+PyObject *
+core_stream_to_file(PyObject *obj, PyObject *const *args, Py_ssize_t num)
+{
+    core_op_t *self = (core_op_t *)obj;
+    tr_op_file_t file = {.max_len = UINT64_MAX};
+    tr_err_t err = TR_ERR_INIT;
+    if (num != 5) {
+        PyErr_SetString(PyExc_TypeError, "_to_file takes 5 arguments");
+        return NULL;
+    }
+    file.fd = PyObject_AsFileDescriptor(args[0]);
+    if (file.fd >= 0 && args[1] != Py_None) {
+        file.max_len = PyLong_AsUnsignedLongLong(args[1]);
+    }
+    int events = PyErr_Occurred() ? -1 : PyObject_IsTrue(args[2]);
+    if (events < 0 || digest_from(args[3], &file) < 0) {
+        return NULL;
+    }
+    file.events = events != 0;
+    file.digest_first = PyLong_AsUnsignedLongLong(args[4]);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    tr_code_t rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = tr_op_read_to_file(self->op, &file, &err);
+    Py_END_ALLOW_THREADS
+    if (tr_failed(rc) && rc != TR_ERR_INVALID_ARGUMENT) {
+        (void)raise_failure(self, &err);
+        return NULL;
+    }
+    return PyBool_FromLong(rc == TR_OK);
+}
+
+PyObject *
+core_stream_file_wait(PyObject *obj, PyObject *arg)
+{
+    core_op_t *self = (core_op_t *)obj;
+    double seconds = PyFloat_AsDouble(arg);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (self->error != NULL) {
+        Py_RETURN_TRUE; /* it was never sent */
+    }
+    tr_code_t rc;
+    uint64_t max_ns = seconds > 0 ? (uint64_t)(TR_MIN(seconds, 1e9) * 1e9) : 0;
+    Py_BEGIN_ALLOW_THREADS
+    rc = tr_op_file_wait(self->op, max_ns);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(rc == TR_OK);
+}
+
+PyObject *
+core_stream_raise_failure(PyObject *obj, PyObject *args)
+{
+    core_op_t *self = (core_op_t *)obj;
+    const tr_err_t *err = core_op_error(self);
+    TR_UNUSED(args);
+    if (err != NULL) {
+        (void)raise_failure(self, err);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 PyObject *
 core_stream_abort(PyObject *obj, PyObject *args)
 {
@@ -254,6 +339,21 @@ core_stream_get_facts(PyObject *obj, void *closure)
     }
     return Py_BuildValue("(Ods)", tr_op_request_sent(self->op) ? Py_True : Py_False, (double)tr_op_elapsed_ns(self->op) / 1e9,
                          tr_op_address(self->op));
+}
+
+PyObject *
+core_stream_get_file_written(PyObject *obj, void *closure)
+{
+    TR_UNUSED(closure);
+    return PyLong_FromUnsignedLongLong(tr_op_file_written(((core_op_t *)obj)->op));
+}
+
+PyObject *
+core_stream_get_file_digest(PyObject *obj, void *closure)
+{
+    tr_slice_t digest = tr_op_file_digest(((core_op_t *)obj)->op);
+    TR_UNUSED(closure);
+    return PyBytes_FromStringAndSize((const char *)digest.data, (Py_ssize_t)digest.len);
 }
 
 PyObject *

@@ -496,7 +496,7 @@ TR_TEST(file_pressure, "/client/file/back_pressure")
         tr_loop_run_once(rig.loop, 0);
     }
     TR_CHECK_INT(code, TR_PAUSED);
-    TR_CHECK(sent <= 2 * TR_FILE_PIECE + sizeof(block));
+    TR_CHECK(sent <= TR_FILE_PIECE + TR_FILE_QUEUE_HIGH + sizeof(block));
     /* What comes nevertheless is taken, and nothing says that there is room. */
     TR_CHECK_INT(tr_file__data(rig.file, tr_slice(block, 1), NULL), TR_PAUSED);
     sent++;

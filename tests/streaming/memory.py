@@ -1,13 +1,15 @@
-"""Run as a program: moves a body of so many MiB down or up with a reader slower than the sender, and prints by how many MiB the process's peak
-grew over what it had after its imports and a first small request.
+"""Run as a program: moves a body of so many MiB down or up with a reader slower than the sender, or into a file, and prints by how many MiB the
+process's peak grew over what it had after its imports and a first small request.
 
-    memory.py down|up sync|async h1|h2 MIB URL CA
+    memory.py down|up|download|output sync|async h1|h2 MIB URL CA
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import tempfile
 import time
 
 
@@ -50,6 +52,41 @@ def up(client, url: str, size: int) -> int:
     return client.post(f"{url}/digest", content=pieces(size)).json()["length"]
 
 
+def check_file(path: str, size: int) -> int:
+    with open(path, "rb") as file:
+        for at in range(0, size, 1 << 20):
+            check(file.read(1 << 20), at)
+        return file.tell()
+
+
+def download(client, url: str, size: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file")
+        client.download(f"{url}/pattern/{size}", path, fsync=False)
+        return check_file(path, size)
+
+
+def output(client, url: str, size: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file")
+        client.get(f"{url}/pattern/{size}", streamOutputPath=path, timeout=300)
+        return check_file(path, size)
+
+
+async def adownload(client, url: str, size: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file")
+        await client.download(f"{url}/pattern/{size}", path, fsync=False)
+        return check_file(path, size)
+
+
+async def aoutput(client, url: str, size: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file")
+        await client.get(f"{url}/pattern/{size}", streamOutputPath=path, timeout=300)
+        return check_file(path, size)
+
+
 async def adown(client, url: str, size: int) -> int:
     at, pause = 0, 0
     async with client.stream("GET", f"{url}/pattern/{size}") as response:
@@ -66,6 +103,14 @@ async def aup(client, url: str, size: int) -> int:
     return (await client.post(f"{url}/digest", content=pieces(size))).json()["length"]
 
 
+WAYS = {
+    "down": (down, adown),
+    "up": (up, aup),
+    "download": (download, adownload),
+    "output": (output, aoutput),
+}
+
+
 def main() -> int:
     what, kind, version, mib, url, ca = sys.argv[1:]
     import tls_requests
@@ -76,12 +121,12 @@ def main() -> int:
     begun = time.monotonic()
     if kind == "sync":
         with tls_requests.Client(**options) as client:
-            moved = (down if what == "down" else up)(client, url, size)
+            moved = WAYS[what][0](client, url, size)
     else:
 
         async def run() -> int:
             async with tls_requests.AsyncClient(**options) as client:
-                return await (adown if what == "down" else aup)(client, url, size)
+                return await WAYS[what][1](client, url, size)
 
         moved = asyncio.run(run())
     assert moved == size, (moved, size)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import errno
 import gzip
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
 import tls_requests
-from tls_requests.exceptions import DecodingError, IncompleteBody, RemoteProtocolError
+from tls_requests.exceptions import DecodingError, IncompleteBody, OutputError, ReadTimeout, RemoteProtocolError
+from tls_requests.models.streams import ResponseStream
 
 WHOLE = b"".join(b"%015d\n" % number for number in range(60_000))
 
@@ -24,6 +30,7 @@ class Site:
         self.etag = '"v1"'
         self.fields = []
         self.cut_after = None  # bytes of the next answer's body, then the connection closes
+        self.stall_after = None  # ... then nothing comes until the client leaves
         self.ranges = True
         self.wrong_start = 0
         self.coding = None
@@ -54,6 +61,11 @@ class Site:
             if cut is not None:
                 link.send(body[start : start + cut])
                 link.close()
+                return
+            stall, self.stall_after = self.stall_after, None
+            if stall is not None:
+                link.send(body[start : start + stall])
+                link.hold()
                 return
             link.send(body[start:])
 
@@ -233,3 +245,199 @@ def test_two_downloads_to_one_place(api, site, tmp_path):
 
     api.call("download", url, tmp_path / "file", progress=look)
     assert seen and (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+
+
+# --------------------------------------------------------------------------------------------- what the engine writes
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+
+
+@pytest.fixture
+def by_engine(monkeypatch):
+    """A piece of the body that Python gets fails the test."""
+
+    def no(*arguments, **options):
+        raise AssertionError("a piece of the body became a Python object")
+
+    monkeypatch.setattr(ResponseStream, "pieces", no)
+    monkeypatch.setattr(ResponseStream, "apieces", no)
+
+
+def test_no_piece_becomes_an_object(api, site, go, version, tmp_path, by_engine):
+    digest = base64.b64encode(hashlib.sha512(WHOLE).digest()).decode()
+    site.fields = [f"Repr-Digest: sha-512=:{digest}:"]
+    url = api.fake(site.behave).url()
+    site.cut_after = 300_000
+    with pytest.raises(IncompleteBody):
+        api.call("download", url, tmp_path / "file", resume=True)
+    assert (tmp_path / "file.part").read_bytes() == WHOLE[:300_000]
+    seen = []
+    api.call("download", url, tmp_path / "file", resume=True, progress=lambda *now: seen.append(now))
+    assert (tmp_path / "file").read_bytes() == WHOLE
+    assert seen[0][0] > 300_000 and seen[-1] == (len(WHOLE), len(WHOLE)) and seen == sorted(set(seen))
+    client = api.open(**version)
+    open_then = []
+    for _ in range(3):
+        answer = api.call("download", go.url("/pattern/3000000"), tmp_path / "go", client=client)
+        assert (tmp_path / "go").stat().st_size == 3_000_000 and answer.closed
+        open_then.append(descriptors())
+    assert open_then[0] == open_then[2]
+
+
+@pytest.mark.parametrize("size", [0, 1, 262_144, 262_145])
+def test_sizes(api, go, version, tmp_path, size, by_engine):
+    seen = []
+    client = api.open(**version)
+    url = go.url(f"/pattern/{size}")
+    api.call("download", url, tmp_path / "file", client=client, progress=lambda *now: seen.append(now))
+    assert (tmp_path / "file").stat().st_size == size
+    assert [now[0] for now in seen][-1:] == ([size] if size else [])
+
+
+def test_a_hook_that_reads(api, site, tmp_path):
+    """Response hooks may read the body: then what they read is written."""
+    good = base64.b64encode(hashlib.sha256(WHOLE).digest()).decode()
+    site.fields = [f"Repr-Digest: sha-256=:{good}:"]
+    url = api.fake(site.behave).url()
+
+    def read(response):
+        assert response.read() == WHOLE
+
+    async def aread(response):
+        assert await response.aread() == WHOLE
+
+    client = api.open(hooks={"response": [aread if api.is_async else read]})
+    api.call("download", url, tmp_path / "file", client=client)
+    assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+    site.body = WHOLE[1:] + b"!"
+    client = api.open(hooks={"response": [lambda response: None]})
+    with pytest.raises(DecodingError, match="digest"):
+        api.call("download", url, tmp_path / "file", client=client)
+
+
+def test_a_body_beyond_the_range_that_was_declared(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    (tmp_path / "file.part").write_bytes(WHOLE[:1000])
+    (tmp_path / "file.part.json").write_text(json.dumps({"url": url, "validator": '"v1"'}))
+
+    def longer(link):
+        link.request()
+        link.answer(WHOLE[1000:], 206, f"Content-Range: bytes 1000-1999/{2000}", 'ETag: "v1"')
+
+    url = api.fake(longer).url()
+    (tmp_path / "file.part.json").write_text(json.dumps({"url": url, "validator": '"v1"'}))
+    with pytest.raises(IncompleteBody, match="2000"):
+        api.call("download", url, tmp_path / "file", resume=True)
+    assert left(tmp_path) == []
+
+
+def test_a_server_that_stalls(api, site, tmp_path):
+    """What came before the time-out is in the file, and is not fetched again."""
+    url = api.fake(site.behave).url()
+    site.stall_after = 100_000
+    with pytest.raises(ReadTimeout):
+        api.call("download", url, tmp_path / "file", resume=True, timeout={"read": 0.5})
+    assert (tmp_path / "file.part").read_bytes() == WHOLE[:100_000]
+    api.call("download", url, tmp_path / "file", resume=True)
+    assert (tmp_path / "file").read_bytes() == WHOLE and site.heads[-1]["range"] == "bytes=100000-"
+
+
+def test_what_trickles_in_can_be_seen(api, site, tmp_path):
+    """Progress comes, and the part grows, though no large piece comes together."""
+    url = api.fake(site.behave).url()
+    site.stall_after = 5
+    seen = []
+
+    def stop(done, total):
+        seen.append(((tmp_path / "file.part").stat().st_size, done, total))
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError):
+        api.call("download", url, tmp_path / "file", progress=stop)
+    assert seen == [(5, 5, len(WHOLE))] and left(tmp_path) == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_cancelled_and_begun_again_at_once(ca_file, site, tmp_path, resume):
+    """However far it was: nothing is left, or what came; nothing is locked; no descriptor stays open."""
+    from peers.fake import Fake
+
+    async def main():
+        with Fake(site.behave) as fake:
+            async with tls_requests.AsyncClient(verify=ca_file, raise_on_error=True) as client:
+                await client.download(fake.url(), tmp_path / "file")
+                before = descriptors()
+                for step in range(24):
+                    site.stall_after = step * 40_000
+                    task = asyncio.ensure_future(client.download(fake.url(), tmp_path / "file", resume=resume))
+                    await asyncio.sleep(0.002 * (step % 7))
+                    task.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await task
+                    assert resume or left(tmp_path) == ["file"]
+                    site.stall_after = None
+                    await client.download(fake.url(), tmp_path / "file", resume=resume)
+                    assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+                assert descriptors() <= before + 1  # a connection on its way out
+
+    asyncio.run(asyncio.wait_for(main(), 50))
+
+
+LIMITED = """
+    import asyncio, errno, resource, sys
+    import tls_requests
+    from tls_requests.exceptions import OutputError
+
+    url, path, kind, resume = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
+
+    def check(error):
+        assert error.errno == error.detail == errno.EFBIG and error.code == "FILE_WRITE" and error.phase == "body", vars(error)
+        assert isinstance(error, OSError) and isinstance(error, tls_requests.HTTPError)
+        assert error.filename == path + ".part" and "errno 27" in str(error)
+
+    async def main():
+        async with tls_requests.AsyncClient() as client:
+            await client.download(url, path, resume=resume == "resume")
+
+    try:
+        if kind == "async":
+            asyncio.run(main())
+        else:
+            with tls_requests.Client() as client:
+                client.download(url, path, resume=resume == "resume")
+    except OutputError as error:
+        check(error)
+        print("refused")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="errno and limits of Linux")
+def test_a_file_that_may_not_grow(api, site, tmp_path):
+    """RLIMIT_FSIZE stands for any write that fails: a typed error with the errno; what fits stays where it can be resumed."""
+    url = api.fake(site.behave).url()
+    kind = "async" if api.is_async else "sync"
+    for resume in ("no", "resume"):
+        command = [sys.executable, "-c", textwrap.dedent(LIMITED), url, str(tmp_path / "file"), kind, resume]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        assert done.stdout == "refused\n", done.stderr
+        assert left(tmp_path) == (["file.part", "file.part.json"] if resume == "resume" else [])
+    assert (tmp_path / "file.part").read_bytes() == WHOLE[:500_000]
+    api.call("download", url, tmp_path / "file", resume=True)
+    assert (tmp_path / "file").read_bytes() == WHOLE and site.heads[-1]["range"] == "bytes=500000-"
+
+
+def test_output_errors_travel():
+    import copy
+    import pickle
+
+    from tls_requests.exceptions import make_error
+
+    error = make_error("FILE_WRITE", errno.ENOSPC, "file.write", "The body could not be written.")
+    error.filename = "/tmp/x"
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(again) is OutputError and str(again) == "The body could not be written."
+        assert (again.errno, again.strerror, again.filename) == (errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
+        assert (again.code, again.detail) == ("FILE_WRITE", errno.ENOSPC)

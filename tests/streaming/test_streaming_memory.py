@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).resolve().parent / "memory.py"
 @pytest.mark.timeout(60 + int(MIB))
 @pytest.mark.parametrize("http", ["h1", "h2"])
 @pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("what", ["down", "up"])
+@pytest.mark.parametrize("what", ["down", "up", "download", "output"])
 def test_memory_is_flat(root, go, ca_file, what, kind, http):
     command = [
         sys.executable,

@@ -286,6 +286,7 @@ every: tuple[type[tls_requests.HTTPError], ...] = (
     exceptions.HTTPError,
     exceptions.HeaderError,
     exceptions.IncompleteBody,
+    exceptions.OutputError,
     exceptions.PoolTimeout,
     exceptions.ProtocolError,
     exceptions.ProxyAuthError,

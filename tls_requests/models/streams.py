@@ -67,7 +67,7 @@ class ResponseStream(StreamEncoder):
             elif piece:
                 yield piece
             else:
-                self._end()
+                self.end()
                 return
 
     async def apieces(self, size: int | None = None, raw: bool = False) -> AsyncIterator[bytes]:
@@ -102,7 +102,18 @@ class ResponseStream(StreamEncoder):
                 await self.aclose()
                 return
 
-    def _end(self) -> None:
+    def to_file(self, fd: int, limit: int | None, events: bool, digest: str | None, before: int) -> Any:
+        """Have the engine write the whole body to a descriptor; the request, for who waits for that (see _Op._to_file).
+
+        None: it cannot, because somebody read from it, or it was not asked for when the request was sent.
+        """
+        if self._closed or self._raw is not None or not self._op._to_file(fd, limit, events, digest, before):
+            return None
+        self._raw = False
+        return self._op
+
+    def end(self) -> None:
+        """The body was taken to its end."""
         self._finished = True
         self.close()
 
