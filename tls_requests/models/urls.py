@@ -470,7 +470,7 @@ class Proxy(URL):
             self.__dict__["_routes"] = routes
         return routes
 
-    def _parse(self, url: Any) -> None:
+    def _parse(self, url: Any, visited: bool = False) -> None:
         shown = url.decode("utf-8", "replace") if isinstance(url, bytes) else url
         text = str(shown).strip() if isinstance(shown, (str, URL)) else ""
         shown = _without_userinfo(text) or shown
