@@ -195,6 +195,7 @@ def _describe(error: Any, op: Any) -> None:
     """Tell a failure of the body what became of its request, which is over."""
     if isinstance(error, HTTPError):
         error.request_sent, error.elapsed, address = op._facts
+        error.safe_to_retry = not error.request_sent
         error.address = address or None
 
 
