@@ -26,8 +26,8 @@ tr_h1__chunked_init(tr_h1_chunked_t *chunked)
 }
 
 /* chunk-size [ chunk-ext ]: chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ). Extensions
- * are skipped (7.1.1), but blanks alone behind the size, or a size that is not hexadecimal digits and nothing else,
- * are refused. */
+ * are skipped (7.1.1). Blanks alone behind the size are no extension, but servers pad sizes with them to a fixed width
+ * and every browser takes it; nobody reads another size there. One that is not hexadecimal digits is refused. */
 tr_code_t
 tr_h1__chunked_size(tr_h1_chunked_t *chunked, uint64_t *out_size, tr_slice_t line, tr_err_t *err)
 {
@@ -45,7 +45,7 @@ tr_h1__chunked_size(tr_h1_chunked_t *chunked, uint64_t *out_size, tr_slice_t lin
     }
     tr_slice_t rest = tr_slice(line.data + i, line.len - i);
     tr_slice_t extension = tr_http_trim(rest);
-    if (rest.len > 0 && (extension.len == 0 || extension.data[0] != ';' || !tr_http_is_field_value(rest))) {
+    if (extension.len > 0 && (extension.data[0] != ';' || !tr_http_is_field_value(rest))) {
         return tr_err_set(err, TR_ERR_H1_PROTOCOL, 0, where,
                           "A chunk size of the server's answer is not a hexadecimal number.");
     }

@@ -284,6 +284,12 @@ TR_TEST_OOM(h1_chunked, "/http1/response/chunked")
            "x-sum: 2\nOK reusable");
 }
 
+TR_TEST(h1_chunk_padding, "/http1/response/chunk_padding")
+{
+    expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5     \r\nhello\r\n2\t \r\n, \r\n0   \r\n\r\n",
+           "head 200\n  Transfer-Encoding: chunked\ndata \"hello, \"\nend\nOK reusable");
+}
+
 TR_TEST(h1_chunked_empty, "/http1/response/chunked_empty")
 {
     expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -541,8 +547,8 @@ TR_TEST(h1_bad_chunks, "/http1/refused/chunks")
     } rows[] = {
         {"\r\n", "", "http1.chunk_size"},
         {" 1\r\nx\r\n", "", "http1.chunk_size"},
-        {"1 \r\nx\r\n", "", "http1.chunk_size"},
-        {"1\t\r\nx\r\n", "", "http1.chunk_size"},
+        {"1 \r \r\nx\r\n", "", "http1.chunk_size"},
+        {"1 \nx\r\n", "", "http1.line"},
         {"0x1\r\nx\r\n", "", "http1.chunk_size"},
         {"+1\r\nx\r\n", "", "http1.chunk_size"},
         {"-1\r\nx\r\n", "", "http1.chunk_size"},

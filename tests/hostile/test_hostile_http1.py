@@ -307,6 +307,8 @@ MALFORMED = {
     "chunk-size-overflow": OK + b"Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n",
     "chunk-size-long": OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 5000 + b"5\r\nhello\r\n0\r\n\r\n",
     "chunk-size-blank-before": OK + b"Transfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n",
+    "chunk-size-blank-within": OK + b"Transfer-Encoding: chunked\r\n\r\n0 5\r\nhello\r\n0\r\n\r\n",
+    "chunk-size-blank-and-cr": OK + b"Transfer-Encoding: chunked\r\n\r\n5 \r \r\nhello\r\n0\r\n\r\n",
     "chunk-size-bare-lf": OK + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
     "chunk-longer-than-size": OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n",
     "chunk-without-crlf": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
@@ -405,6 +407,7 @@ STRANGE = {
     "chunked-case": OK + b"Transfer-Encoding: CHUNKED\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "chunk-extension": OK + b'Transfer-Encoding: chunked\r\n\r\n2;a=b;c="d"\r\nok\r\n0\r\n\r\n',
     "chunk-size-zeros": OK + b"Transfer-Encoding: chunked\r\n\r\n0000002\r\nok\r\n000\r\n\r\n",
+    "chunk-size-padded": OK + b"Transfer-Encoding: chunked\r\n\r\n2    \r\nok\r\n0 \t  \r\n\r\n",
     "one-continue": b"HTTP/1.1 100 Continue\r\n\r\n" + SMALL,
     "sixteen-interim": b"HTTP/1.1 102 Processing\r\nX-A: b\r\n\r\n" * 16 + SMALL,
 }
