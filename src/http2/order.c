@@ -89,7 +89,9 @@ tr_h2__write_headers(tr_buf_t *out, const tr_h2_rules_t *rules, const tr_profile
     if (profile->priority_mode == TR_PRIORITY_CHROMIUM) {
         write_priority(&wr, last_open, true, weight);
     } else if (with_priority) {
-        write_priority(&wr, profile->priority.depends_on, profile->priority.exclusive, weight);
+        /* RFC 7540 5.3.1: no stream depends on itself; servers reset one that says so. */
+        uint32_t depends_on = profile->priority.depends_on == stream_id ? 0 : profile->priority.depends_on;
+        write_priority(&wr, depends_on, profile->priority.exclusive, weight);
     }
     tr_wr_bytes(&wr, block.data, part);
     for (size_t pos = part; pos < block.len; pos += part) {

@@ -254,6 +254,30 @@ def test_the_family_of_a_capture(client: dict[str, Any], encoder: str, version: 
     assert (profile._rows_object().hpack, profile.version) == (encoder, version)
 
 
+def test_a_window_that_never_opens_is_refused() -> None:
+    value = capture("chrome_133_macos")
+    put([[4, 0]], "http2", "frames", 0, "settings")(value)
+    with pytest.raises(ProfileError, match="http2.frames: make a window of 0 bytes for each stream"):
+        Profile.load(value)
+    value["http2"]["frames"].append({"type": "WINDOW_UPDATE", "stream_id": 1, "increment": 70000})
+    assert Profile.load(value).akamai is not None
+
+
+def test_no_stream_depends_on_itself(peer: Any, ca_file: str) -> None:
+    """RFC 7540 5.3.1. Go's server, for one, resets a stream that does."""
+    value = capture("chrome_104_windows")
+    frame(value, "HEADERS").update(priority={"weight": 110, "depends_on": 3, "exclusive": True})
+    with tls_requests.Client(verify=ca_file, client_identifier=Profile.load(value)) as client:
+        for _ in range(3):
+            assert client.get(f"https://localhost:{peer.port}/").status_code == 200
+    told = {
+        item["stream_id"]: item["priority"]["depends_on"]
+        for item in peer.last_record()["http2"]["frames"]
+        if item["type"] == "HEADERS"
+    }
+    assert told == {1: 3, 3: 0, 5: 3}
+
+
 def test_names_in_any_script(tmp_path: Path) -> None:
     value = capture("firefox_144_macos")
     value.update(id="Füchsin 狐")

@@ -789,6 +789,8 @@ def read_http2(root: Node, profile: Rows, engine: Engine) -> Headers:
     stream = dict(profile.settings).get(4, 65535) + profile.stream_window
     if max(stream, 65535 + profile.window) > MAX_WINDOW:
         http2["frames"].fail("make a window of more than %d bytes" % MAX_WINDOW)
+    if stream == 0 and not profile.insists:
+        http2["frames"].fail("make a window of 0 bytes for each stream: no body could come")
     groups = http2.get("record_groups")
     if groups is not None and groups.items():
         set_flag(profile, "H2_ONE_RECORD", "HEADERS" in [item.value for item in groups.items()[0].items()])
