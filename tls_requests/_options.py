@@ -238,6 +238,13 @@ def _url_text(argument: str, value: Any) -> str:
     return str(url)
 
 
+def _policy_of(page: Any) -> str:
+    """The Referrer-Policy of a page that is given as a response, or "". What cannot be in such a field is no policy."""
+    headers = getattr(page, "headers", None) if hasattr(page, "status_code") else None
+    policy = headers.get("referrer-policy") if headers is not None else None
+    return policy if isinstance(policy, str) and policy.isascii() and policy.isprintable() else ""
+
+
 def method_text(method: Any) -> str:
     """The method in upper case. Raises AttributeError (as text methods do) for what has none, TypeError for bytes."""
     if isinstance(method, str):
@@ -272,6 +279,9 @@ def of_page(options: Mapping[str, Any], out: dict[str, Any]) -> None:
         out["credentials"] = _choice("credentials", options["credentials"], CREDENTIALS)
     if options.get("page") is not None:
         out["page"] = _url_text("page", options["page"])
+        policy = _policy_of(options["page"])
+        if policy:
+            out["referrer_policy"] = policy
     referrer = options.get("referrer")
     if referrer is not None:
         if referrer == "" or referrer is False:

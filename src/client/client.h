@@ -171,6 +171,7 @@ typedef struct tr_op_request {
     tr_slice_t page;               /* URL of the page; empty: the address bar for a navigation, else the root of the URL's origin */
     tr_slice_t referrer;           /* URL that Referer is made of; empty: the page's */
     bool no_referrer;              /* no Referer */
+    tr_slice_t referrer_policy;    /* the page's Referrer-Policy field; empty: strict-origin-when-cross-origin */
     tr_slice_t origin;             /* sent as Origin; empty: where and as the browser does */
     tr_credentials_t credentials;  /* whether the jar takes part */
     const tr_op_file_t *file;      /* lent for the call; the body of the answer (of redirects that are followed: of the last) goes there, and the

@@ -141,17 +141,112 @@ origin_text(tr_arena_t *arena, const tr_url_t *url, bool slash)
     return tr_slice(text, len);
 }
 
-/* Referrer Policy 8.3 with strict-origin-when-cross-origin. */
+static tr_referrer_policy_t
+policy_named(tr_slice_t name, tr_referrer_policy_t otherwise)
+{
+    static const char *const names[] = {
+        [TR_POLICY_STRICT_ORIGIN_WHEN_CROSS_ORIGIN] = "strict-origin-when-cross-origin",
+        [TR_POLICY_NO_REFERRER] = "no-referrer",
+        [TR_POLICY_NO_REFERRER_WHEN_DOWNGRADE] = "no-referrer-when-downgrade",
+        [TR_POLICY_SAME_ORIGIN] = "same-origin",
+        [TR_POLICY_ORIGIN] = "origin",
+        [TR_POLICY_STRICT_ORIGIN] = "strict-origin",
+        [TR_POLICY_ORIGIN_WHEN_CROSS_ORIGIN] = "origin-when-cross-origin",
+        [TR_POLICY_UNSAFE_URL] = "unsafe-url",
+    };
+    for (size_t i = 0; i < TR_ARRAY_LEN(names); i++) {
+        if (tr_slice_ieq(name, tr_slice_cstr(names[i]))) {
+            return (tr_referrer_policy_t)i;
+        }
+    }
+    return otherwise;
+}
+
+/* Referrer Policy 8.1: what is not known is left out, so that pages can name a new policy behind an old one. */
+static tr_referrer_policy_t
+policy_of(tr_slice_t field, tr_referrer_policy_t before)
+{
+    tr_referrer_policy_t policy = before;
+    for (size_t start = 0, end; start <= field.len; start = end + 1) {
+        size_t last, first = start;
+        for (end = start; end < field.len && field.data[end] != ','; end++) {
+        }
+        for (last = end; last > first && (field.data[last - 1] == ' ' || field.data[last - 1] == '\t'); last--) {
+        }
+        for (; first < last && (field.data[first] == ' ' || field.data[first] == '\t'); first++) {
+        }
+        policy = policy_named(tr_slice(field.data + first, last - first), policy);
+    }
+    return policy;
+}
+
+void
+tr_initiator__set_policy(tr_op_t *op, tr_slice_t field)
+{
+    if (op->initiator != NULL && field.len > 0) {
+        op->initiator->policy = policy_of(field, op->initiator->policy);
+    }
+}
+
+static bool
+is_downgrade(const tr_url_t *from, const tr_url_t *to)
+{
+    return tr_url_is_https(from) && !tr_url_is_https(to);
+}
+
+/* Referrer Policy 8.3, the table of policies: how much of the referrer is told. */
+typedef enum told { TELL_NOTHING, TELL_ORIGIN, TELL_URL } told_t;
+
+static told_t
+what_is_told(tr_referrer_policy_t policy, const tr_url_t *from, const tr_url_t *to)
+{
+    bool same = tr_url_same_origin(from, to);
+    bool downgrade = is_downgrade(from, to);
+    switch (policy) {
+    case TR_POLICY_NO_REFERRER:
+        return TELL_NOTHING;
+    case TR_POLICY_NO_REFERRER_WHEN_DOWNGRADE:
+        return downgrade ? TELL_NOTHING : TELL_URL;
+    case TR_POLICY_SAME_ORIGIN:
+        return same ? TELL_URL : TELL_NOTHING;
+    case TR_POLICY_ORIGIN:
+        return TELL_ORIGIN;
+    case TR_POLICY_STRICT_ORIGIN:
+        return downgrade ? TELL_NOTHING : TELL_ORIGIN;
+    case TR_POLICY_ORIGIN_WHEN_CROSS_ORIGIN:
+        return same ? TELL_URL : TELL_ORIGIN;
+    case TR_POLICY_UNSAFE_URL:
+        return TELL_URL;
+    default:
+        return same ? TELL_URL : downgrade ? TELL_NOTHING : TELL_ORIGIN;
+    }
+}
+
+/* Referrer Policy 8.3: a referrer that is longer is cut to its origin. */
+#define MAX_REFERRER 4096
+
+/* The page's policy, or the default where the browser takes no laxer one for what a page embeds from another site. */
+static tr_referrer_policy_t
+policy_for(const tr_op_t *op, const tr_url_t *from, const tr_url_t *to)
+{
+    tr_referrer_policy_t policy = op->initiator->policy;
+    bool embedded = op->kind != TR_KIND_NAVIGATE && op->kind != TR_KIND_FORM;
+    bool lax = policy == TR_POLICY_UNSAFE_URL || policy == TR_POLICY_NO_REFERRER_WHEN_DOWNGRADE || policy == TR_POLICY_ORIGIN_WHEN_CROSS_ORIGIN;
+    bool strict = (op->profile->flags & TR_PROFILE_STRICT_REFERRERS) != 0 && embedded && lax;
+    return strict && !same_site(from, to) ? TR_POLICY_STRICT_ORIGIN_WHEN_CROSS_ORIGIN : policy;
+}
+
 static tr_code_t
 make_referer(tr_op_t *op, tr_slice_t *out)
 {
     const tr_initiator_t *initiator = op->initiator;
     const tr_url_t *from = &initiator->referrer, *to = &op->ask.url;
-    if (!initiator->has_referrer || op->kind == TR_KIND_WEBSOCKET || (tr_url_is_https(from) && !tr_url_is_https(to))) {
+    told_t told = what_is_told(policy_for(op, from, to), from, to);
+    if (!initiator->has_referrer || op->kind == TR_KIND_WEBSOCKET || told == TELL_NOTHING) {
         return TR_OK;
     }
     *out = origin_text(&op->arena, from, true);
-    if (out->data != NULL && tr_url_same_origin(from, to)) {
+    if (out->data != NULL && told == TELL_URL && out->len - 1 + from->target.len <= MAX_REFERRER) {
         size_t start = out->len - 1; /* the target begins with a slash */
         uint8_t *text = tr_arena_alloc(&op->arena, start + from->target.len);
         if (text != NULL) {
@@ -161,6 +256,24 @@ make_referer(tr_op_t *op, tr_slice_t *out)
         *out = tr_slice(text, start + from->target.len);
     }
     return out->data == NULL ? TR_ERR_NOMEM : TR_OK;
+}
+
+/* Fetch, "append a request Origin header", the switch on the referrer policy. */
+static bool
+hides_origin(tr_referrer_policy_t policy, const tr_url_t *page, const tr_url_t *url)
+{
+    switch (policy) {
+    case TR_POLICY_NO_REFERRER:
+        return true;
+    case TR_POLICY_SAME_ORIGIN:
+        return !tr_url_same_origin(page, url);
+    case TR_POLICY_NO_REFERRER_WHEN_DOWNGRADE:
+    case TR_POLICY_STRICT_ORIGIN:
+    case TR_POLICY_STRICT_ORIGIN_WHEN_CROSS_ORIGIN:
+        return is_downgrade(page, url);
+    default:
+        return false;
+    }
 }
 
 /* Fetch, "append a request Origin header". */
@@ -177,8 +290,9 @@ make_origin(tr_op_t *op, tr_slice_t *out)
     if (!cors && !unsafe) {
         return TR_OK;
     }
-    bool downgrade = tr_url_is_https(&initiator->page) && !tr_url_is_https(&op->ask.url);
-    if (initiator->tainted || (!is_cors(op->kind) && op->kind != TR_KIND_WEBSOCKET && downgrade)) {
+    /* A form's origin is told to whom its referrer is told, and not to who would not get one. */
+    bool hidden = !is_cors(op->kind) && op->kind != TR_KIND_WEBSOCKET && hides_origin(initiator->policy, &initiator->page, &op->ask.url);
+    if (initiator->tainted || hidden) {
         *out = TR_SLICE_LIT("null");
         return TR_OK;
     }
@@ -272,5 +386,6 @@ tr_initiator__prepare(tr_op_t *op, const tr_op_request_t *request, tr_err_t *err
     }
     note_url(initiator, &op->ask.url);
     op->initiator = initiator;
+    tr_initiator__set_policy(op, request->referrer_policy);
     return op->kind == TR_KIND_WEBSOCKET ? make_key(op, initiator, err) : TR_OK;
 }

@@ -114,6 +114,10 @@ tr_redirect_next(tr_op_t *op, tr_err_t *err)
         next.body = next.body_type = TR_SLICE_NULL;
     }
     next.method_changed = to_get;
+    tr_slice_t policy;
+    for (size_t at = 0; tr_headers_next(&op->hop->response.headers, &at, TR_SLICE_LIT("referrer-policy"), &policy);) {
+        tr_initiator__set_policy(op, policy); /* Fetch, "HTTP-redirect fetch", step 19; Referrer Policy 8.2 */
+    }
     tr_initiator__redirect(op, &op->ask.url, &next.url);
     bool upgrade = is_upgrade(&op->ask.url, &next.url);
     if (filter_headers(op, &next, to_get, !same && !upgrade) != TR_OK || tr_op__set_authorization(op, &next) != TR_OK ||

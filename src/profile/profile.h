@@ -215,6 +215,8 @@ enum {
     TR_PROFILE_REDIRECT_MOVES_HINTS = 1u << 15,
     /* A host whose address an HTTP/2 connection has, and whose name its certificate has, is served by that connection. */
     TR_PROFILE_COALESCES = 1u << 16,
+    /* What a page embeds from other sites gets no more than the default referrer policy tells, whatever the page's policy (Firefox). */
+    TR_PROFILE_STRICT_REFERRERS = 1u << 17,
     /* Made by tr_profile_new, counted. */
     TR_PROFILE_COUNTED = 1u << 31
 };

@@ -779,6 +779,7 @@ call_take_options(core_client_t *self, call_t *call, core_op_t *op, PyObject *op
     }
     if (((value = option(options, "page")) != NULL && core_text(value, &request->page, "page") < 0) ||
         ((value = option(options, "referrer")) != NULL && core_text(value, &request->referrer, "referrer") < 0) ||
+        ((value = option(options, "referrer_policy")) != NULL && core_text(value, &request->referrer_policy, "referrer_policy") < 0) ||
         ((value = option(options, "origin")) != NULL && core_text(value, &request->origin, "origin") < 0)) {
         return -1;
     }

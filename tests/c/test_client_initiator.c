@@ -15,7 +15,7 @@ check_at(int line, const tr_op_request_t *request, const char *const *hops, cons
 {
     tr_session_t *session = NULL;
     tr_err_t err = TR_ERR_INIT;
-    char text[1024] = "";
+    char text[8192] = "";
     size_t n = 0;
     if (tr_session_new(&session, NULL, &err) != TR_OK) {
         return;
@@ -140,6 +140,84 @@ TR_TEST_OOM(initiator_redirects, "/client/initiator/redirects")
     in.method = TR_SLICE_LIT("GET");
     in.kind = TR_KIND_IMAGE;
     CHECK_HOPS(&in, "image same-origin  https://a.test/p | image cross-site  ", "http://a.test/2");
+}
+
+/* The Referer and Origin that a form of https://a.test/p has at a URL, under the page's Referrer-Policy. */
+static void
+check_policy_at(int line, const char *policy, const char *url, const char *expected)
+{
+    tr_op_request_t in = get(url);
+    in.page = TR_SLICE_LIT("https://a.test/p?q");
+    in.method = TR_SLICE_LIT("POST");
+    in.kind = TR_KIND_FORM;
+    in.referrer_policy = tr_slice_cstr(policy);
+    check_at(line, &in, NULL, expected);
+}
+
+#define CHECK_POLICY(policy, url, expected) check_policy_at(__LINE__, policy, url, expected)
+
+/* Referrer Policy 3 has this table in its examples; Fetch, "append a request Origin header", says what becomes of the origin. */
+TR_TEST_OOM(initiator_policies, "/client/initiator/referrer_policies")
+{
+    static const char same[] = "https://a.test/x", cross[] = "https://b.other/x", down[] = "http://a.test/x";
+    CHECK_POLICY("", same, "form same-origin https://a.test https://a.test/p?q");
+    CHECK_POLICY("", cross, "form cross-site https://a.test https://a.test/");
+    CHECK_POLICY("", down, "form cross-site null ");
+    CHECK_POLICY("no-referrer", same, "form same-origin null ");
+    CHECK_POLICY("no-referrer", cross, "form cross-site null ");
+    CHECK_POLICY("no-referrer-when-downgrade", cross, "form cross-site https://a.test https://a.test/p?q");
+    CHECK_POLICY("no-referrer-when-downgrade", down, "form cross-site null ");
+    CHECK_POLICY("same-origin", same, "form same-origin https://a.test https://a.test/p?q");
+    CHECK_POLICY("same-origin", cross, "form cross-site null ");
+    CHECK_POLICY("origin", same, "form same-origin https://a.test https://a.test/");
+    CHECK_POLICY("origin", down, "form cross-site https://a.test https://a.test/");
+    CHECK_POLICY("strict-origin", same, "form same-origin https://a.test https://a.test/");
+    CHECK_POLICY("strict-origin", cross, "form cross-site https://a.test https://a.test/");
+    CHECK_POLICY("strict-origin", down, "form cross-site null ");
+    CHECK_POLICY("origin-when-cross-origin", same, "form same-origin https://a.test https://a.test/p?q");
+    CHECK_POLICY("origin-when-cross-origin", down, "form cross-site https://a.test https://a.test/");
+    CHECK_POLICY("unsafe-url", down, "form cross-site https://a.test https://a.test/p?q");
+    /* the last one that is known counts */
+    CHECK_POLICY("unsafe-url, No-Referrer\t,future-policy, ", cross, "form cross-site null ");
+    CHECK_POLICY("future-policy", same, "form same-origin https://a.test https://a.test/p?q");
+    CHECK_POLICY(",,no-referrer x", same, "form same-origin https://a.test https://a.test/p?q");
+}
+
+TR_TEST(initiator_strict, "/client/initiator/referrer_policies_of_firefox")
+{
+    tr_op_request_t in = get("https://b.other/x");
+    in.page = TR_SLICE_LIT("https://a.test/p?q");
+    in.referrer_policy = TR_SLICE_LIT("unsafe-url");
+    in.profile = tr_profile_find(TR_SLICE_LIT("firefox_153"));
+    in.kind = TR_KIND_IMAGE;
+    CHECK(&in, "image cross-site  https://a.test/");
+    in.kind = TR_KIND_NAVIGATE;
+    CHECK(&in, "navigate cross-site  https://a.test/p?q");
+    in.kind = TR_KIND_IMAGE;
+    in.url = TR_SLICE_LIT("https://b.a.test/x");
+    CHECK(&in, "image same-site  https://a.test/p?q");
+    in.url = TR_SLICE_LIT("https://b.other/x");
+    in.referrer_policy = TR_SLICE_LIT("no-referrer");
+    CHECK(&in, "image cross-site  ");
+    in.referrer_policy = TR_SLICE_LIT("unsafe-url");
+    in.profile = tr_profile_find(TR_SLICE_LIT("chrome_133"));
+    CHECK(&in, "image cross-site  https://a.test/p?q");
+}
+
+/* Referrer Policy 8.3: the URL up to 4096 bytes, then the origin. */
+TR_TEST_OOM(initiator_long_referrer, "/client/initiator/long_referrer")
+{
+    char page[5000] = "https://a.test/";
+    tr_op_request_t in = get("https://a.test/x");
+    in.kind = TR_KIND_IMAGE;
+    memset(page + 15, 'p', 4096 - 15);
+    in.page = tr_slice_cstr(page);
+    char expected[5100];
+    (void)snprintf(expected, sizeof(expected), "image same-origin  %s", page);
+    CHECK(&in, expected);
+    page[4096] = 'p';
+    in.page = tr_slice_cstr(page);
+    CHECK(&in, "image same-origin  https://a.test/");
 }
 
 TR_TEST(initiator_application, "/client/initiator/no_browser")

@@ -69,7 +69,7 @@ HASHED = {
 
 
 class Recorder(server.Server):
-    """Notes the requests; /to?<status>&<url> redirects, /cookie sets one."""
+    """Notes the requests; /to?<status>&<url> redirects, /lead?<policy>&<url> too, /cookie sets one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,6 +80,13 @@ class Recorder(server.Server):
         if request.path.startswith("/to?"):
             status, _, location = request.path.partition("?")[2].partition("&")
             return server.Response(int(status), [("location", location)])
+        if request.path.startswith("/lead?"):
+            policy, _, location = request.path.partition("?")[2].partition("&")
+            return server.Response(302, [("location", location), ("referrer-policy", policy.replace("%20", " "))])
+        if request.path.startswith("/policy?"):
+            return server.Response(
+                200, [("referrer-policy", request.path.partition("?")[2].replace("%20", " "))], b"a page"
+            )
         if request.path == "/cookie":
             return server.Response(200, [("set-cookie", "got=1; Path=/")])
         if request.path == "/socket":
@@ -131,6 +138,38 @@ def recorded(headers: list[list[str]], call: dict[str, Any], base: str, length: 
             value = "same-site"
         out.append([name, value])
     return out
+
+
+# What Chromium 156 and Firefox 153 sent behind a redirect from the page's origin to another site, by the redirect's Referrer-Policy; and
+# for an image of another site, by that of the page itself (a response).
+POLICIES = {
+    "": ("origin", "origin"),
+    "no-referrer": ("", ""),
+    "unsafe-url": ("page", "origin"),
+    "origin": ("origin", "origin"),
+    "same-origin": ("", ""),
+    "junk": ("origin", "origin"),
+    "unsafe-url, no-referrer, junk": ("", ""),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", BROWSERS)
+def test_referrer_policies(serve: Any, ca_file: str, name: str, policy: str) -> None:
+    peer = serve()
+    base, other = f"https://localhost:{peer.port}", f"https://127.0.0.1:{peer.port}"
+    want = POLICIES[policy][BROWSERS.index(name)]
+    with tls_requests.Client(verify=ca_file, client_identifier=name) as client:
+        page = client.get(f"{base}/policy?{policy}")
+        for mode in ("fetch", "image"):
+            redirected = client.get(f"{base}/lead?{policy}&{other}/end", mode=mode, page=base + "/page?q=1")
+            embedded = client.get(other + "/end", mode=mode, page=page)
+            for answer, url in ((redirected, base + "/page?q=1"), (embedded, f"{base}/policy?{policy}")):
+                told = {"": None, "origin": base + "/", "page": url.replace(" ", "%20")}[want]
+                assert answer.status_code == 200 and answer.request.headers.get("referer") == told
+            sent = [request.header("referer") for request in peer.requests]
+            assert sent[-1] == embedded.request.headers.get("referer")
+            assert sent[-3] == base + "/page?q=1", "the policy counts from the redirect on"
 
 
 @pytest.mark.parametrize("kind", sorted(CALLS))

@@ -62,10 +62,10 @@ ENGINES: dict[str | None, Engine] = {
                 ("referer", ("accept-encoding",)), ("cookie", ("priority",)))),
     "gecko": Engine(
         source="firefox_153_linux.json (notes, variants, requests); NSS for the cookie's place; opening frames:"
-               " Firefox's captures and derived files",
+               " Firefox's captures and derived files; referrers: visits of Firefox 153",
         flags=frozenset({"PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "SHARES_X25519",
                          "EARLY_DATA", "H2_EMPTY_DATA", "WS_ORDINARY", "WS_PLAIN_CERT",
-                         "COALESCES"}),
+                         "COALESCES", "STRICT_REFERRERS"}),
         cookie_behind=(SIGNATURES, VERSIONS), ech_payload="NSS", ech_aeads=(1, 3), ech_lengths=(),
         hpack="FIREFOX", data_frame_max=16000, stream_window=12582912, priorities=((0, 42),),
         openings=((0, "1:65536;4:131072;5:16384|12517377"), (128, "1:65536;2:0;4:131072;5:16384|12517377")),

@@ -77,7 +77,8 @@ SUITES_13 = {0x1301, 0x1302, 0x1303}
 # In the order of the bits TR_PROFILE_* (src/profile/profile.h).
 FLAGS = ["PSK_DROPS_TICKET", "RESUMES_13", "RESUMES_12", "TICKET12_ONCE", "PADDING_BORINGSSL", "PERMUTES",
          "SHARES_X25519", "RETRY_KEEPS_GREASE", "ALPS", "EARLY_DATA", "H2_EMPTY_DATA", "H2_ONE_RECORD",
-         "SENDS_GOAWAY", "WS_ORDINARY", "WS_PLAIN_CERT", "REDIRECT_MOVES_HINTS", "COALESCES"]
+         "SENDS_GOAWAY", "WS_ORDINARY", "WS_PLAIN_CERT", "REDIRECT_MOVES_HINTS", "COALESCES",
+         "STRICT_REFERRERS"]
 # fmt: on
 PSEUDO_LETTERS = {":method": "m", ":authority": "a", ":scheme": "s", ":path": "p"}
 
