@@ -131,7 +131,7 @@ TR_TEST(profile_live, "/profile/what_the_live_captures_show")
     TR_CHECK_INT(firefox->flags, TR_PROFILE_PSK_DROPS_TICKET | TR_PROFILE_RESUMES_13 | TR_PROFILE_RESUMES_12 |
                                      TR_PROFILE_TICKET12_ONCE | TR_PROFILE_SHARES_X25519 | TR_PROFILE_EARLY_DATA |
                                      TR_PROFILE_H2_EMPTY_DATA | TR_PROFILE_WS_ORDINARY | TR_PROFILE_WS_PLAIN_CERT |
-                                     TR_PROFILE_COALESCES);
+                                     TR_PROFILE_COALESCES | TR_PROFILE_STRICT_REFERRERS);
     TR_CHECK_INT(chromium->window_increment, 15663105);
     TR_CHECK_INT(chromium->priority_mode, TR_PRIORITY_CHROMIUM);
     TR_CHECK_INT(chromium->data_frame_max, 16375);
