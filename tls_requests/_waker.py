@@ -3,7 +3,7 @@ need it."""
 
 from __future__ import annotations
 
-import select
+import selectors
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,9 +22,14 @@ class ThreadWaker:
         self._thread.start()
 
     def _run(self) -> None:
+        # poll(), where there is one: select() takes no descriptor above 1023.
+        with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
+            selector.register(self._descriptor, selectors.EVENT_READ)
+            self._watch(selector)
+
+    def _watch(self, selector: selectors.BaseSelector) -> None:
         while not self._stopped and not self._loop.is_closed():
-            readable, _, _ = select.select([self._descriptor], [], [], 0.5)
-            if not readable or self._stopped:
+            if not selector.select(0.5) or self._stopped:
                 continue
             self._drained.clear()
             try:

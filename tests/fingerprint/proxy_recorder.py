@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import select
 import socket
 import ssl
 import threading
 import time
 from typing import Any, Union
 
+from peers.fake import readable
 from tls_requests._fingerprint.client_hello import extract_client_hello
 from tls_requests._fingerprint.frames import FrameParser, h2_frame
 from tls_requests._fingerprint.server import Connection, Request, Response, Server
@@ -199,7 +199,7 @@ class RecordingProxy:
         first = True
         with upstream:
             while True:
-                ready = [channel.sock] if channel.is_ready() else select.select([channel.sock, upstream], [], [], 60)[0]
+                ready = [channel.sock] if channel.is_ready() else readable([channel.sock, upstream], 60)
                 for one in ready:
                     data = channel.some() if one is channel.sock else upstream.recv(65536)
                     if not data:
@@ -286,9 +286,7 @@ class _Http2:
         try:
             while True:
                 sock = self.channel.sock
-                ready = (
-                    [sock] if self.channel.is_ready() else select.select([sock, *self.tunnels.values()], [], [], 60)[0]
-                )
+                ready = [sock] if self.channel.is_ready() else readable([sock, *self.tunnels.values()], 60)
                 for one in ready:
                     if one is not sock:
                         self.from_origin(one)

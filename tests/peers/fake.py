@@ -9,16 +9,26 @@ behaviour, a failed assertion for instance, is kept and raised by `close`.
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from .certs import Pair
+
+
+def readable(files: Iterable[Any], seconds: float) -> list[Any]:
+    """Those that have bytes, or ended, after waiting so long for the first. As select(), but of descriptors with any number."""
+    with selectors.PollSelector() as selector:
+        for file in files:
+            selector.register(file, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select(seconds)]
+
 
 LINK_SECONDS = 20.0  # no link waits longer than this for a client's byte, and `hold` no longer than this for its end
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -131,7 +141,7 @@ class Link:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             pending = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
-            if pending or select.select([self.sock], [], [], left)[0]:
+            if pending or readable([self.sock], left):
                 try:
                     if not self.sock.recv(65536):
                         return True

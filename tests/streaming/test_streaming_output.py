@@ -12,6 +12,7 @@ import threading
 import pytest
 
 import tls_requests
+from peers.fake import readable
 from tls_requests.exceptions import DecodingError, IncompleteBody, OutputError, TotalTimeout
 
 BODY = b"".join(b"%015d\n" % number for number in range(40_000))  # 640,000 bytes
@@ -200,7 +201,7 @@ def test_a_pipe_that_nobody_reads(ca_file, go, tmp_path):
             async with tls_requests.AsyncClient(verify=ca_file, raise_on_error=True) as client:
                 url = go.url("/pattern/50000000")
                 task = asyncio.ensure_future(client.get(url, streamOutputPath=path, timeout=20))
-                while not os.read(end, 1) if _readable(end) else True:
+                while not os.read(end, 1) if readable([end], 0) else True:
                     await asyncio.sleep(0.01)
                 for number in range(3):
                     answer = await client.get(go.url("/pattern/600000"), streamOutputPath=tmp_path / f"other{number}")
@@ -213,12 +214,6 @@ def test_a_pipe_that_nobody_reads(ca_file, go, tmp_path):
             os.close(end)
 
     asyncio.run(asyncio.wait_for(main(), 30))
-
-
-def _readable(fd):
-    import select
-
-    return bool(select.select([fd], [], [], 0)[0])
 
 
 def test_cancelled_at_any_moment(ca_file, go, tmp_path):

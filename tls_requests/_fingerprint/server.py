@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -17,6 +17,9 @@ from .frames import FrameParser, h2_frame
 from .jsontext import pretty
 from .records import asks_for_last, has_request, summary, with_fingerprints, write_json
 from .wire import Incomplete, ParseError
+
+# poll(), where there is one: select() takes no descriptor above 1023.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class Request:
@@ -107,8 +110,10 @@ class Connection:
 
     def receive(self, timeout: float) -> bytes | None:
         """Bytes from the socket: b"" at the end, None on a timeout."""
-        if not select.select([self.sock], [], [], max(timeout, 0))[0]:
-            return None
+        with _Selector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)
+            if not selector.select(max(timeout, 0)):
+                return None
         data = self.sock.recv(65536)
         if not data:
             self.record["eof"] = self.elapsed()
