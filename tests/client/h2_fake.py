@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from peers.fake import close_listener
+
 REFUSED_STREAM = 7
 CANCEL = 8
 ENHANCE_YOUR_CALM = 11
@@ -76,7 +78,7 @@ class Fake:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.listener.close()
+        close_listener(self.listener)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

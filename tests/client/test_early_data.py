@@ -16,6 +16,7 @@ import pytest
 import tls_requests
 from peers import Peer
 from peers.certs import Pair
+from peers.fake import close_listener
 from peers.servers import NGINX, start_nginx, start_s_server
 
 FIREFOX = "firefox_153"
@@ -184,7 +185,7 @@ class Relay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.listener.close()
+        close_listener(self.listener)
 
     def serve(self) -> None:
         while True:

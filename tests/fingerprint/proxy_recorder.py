@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Any, Union
 
-from peers.fake import readable
+from peers.fake import close_listener, readable
 from tls_requests._fingerprint.client_hello import extract_client_hello
 from tls_requests._fingerprint.frames import FrameParser, h2_frame
 from tls_requests._fingerprint.server import Connection, Request, Response, Server
@@ -141,7 +141,7 @@ class RecordingProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.listener.close()
+        close_listener(self.listener)
         with self.lock:
             for one in self.open:
                 with contextlib.suppress(OSError):

@@ -22,6 +22,13 @@ from typing import Any
 from .certs import Pair
 
 
+def close_listener(listener: socket.socket) -> None:
+    """Close it, and end the accept that waits on it: a close alone leaves that thread, and the descriptor that it will need, for ever."""
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
 def readable(files: Iterable[Any], seconds: float) -> list[Any]:
     """Those that have bytes, or ended, after waiting so long for the first. As select(), but of descriptors with any number."""
     with selectors.PollSelector() as selector:

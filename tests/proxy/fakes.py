@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from peers.fake import close_listener
+
 
 class FakeProxy:
     """Accepts on a free port of 127.0.0.1 and runs `behave(connection, fake)` for each connection on a thread of its own."""
@@ -63,7 +65,7 @@ class FakeProxy:
 
     def close(self) -> None:
         self.stopping.set()
-        self.listener.close()
+        close_listener(self.listener)
         with self.lock:
             for connection in self.open:
                 with contextlib.suppress(OSError):

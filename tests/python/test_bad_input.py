@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import tls_requests
+from peers.fake import close_listener
 from tls_requests import exceptions
 from tls_requests.exceptions import UnknownOptionWarning
 
@@ -78,7 +79,7 @@ class Door:
 def door() -> Iterator[Door]:
     door = Door()
     yield door
-    door.listener.close()
+    close_listener(door.listener)
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:

@@ -18,6 +18,7 @@ import h2.settings
 import pytest
 
 import tls_requests
+from peers.fake import close_listener
 
 NAMES = ("*.site.test", "*.other.test")
 HOSTS = ("a.site.test", "b.site.test", "c.other.test", "d.third.test")
@@ -136,7 +137,7 @@ def pair(authority: Any) -> Any:
 def server(pair: Any) -> Iterator[Server]:
     made = Server({None: pair})
     yield made
-    made.listener.close()
+    close_listener(made.listener)
 
 
 def make(ca_file: str, kind: type[Any] = tls_requests.Client, **options: Any) -> Any:
@@ -224,7 +225,7 @@ def test_a_certificate_without_the_name(authority, pair, ca_file):
         for host in ("a.site.test", "b.site.test", "a.site.test"):
             client.get(server.url(host))
     assert [connection for connection, _ in server.requests] == [0, 1, 0]
-    server.listener.close()
+    close_listener(server.listener)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +266,7 @@ def test_another_port(server, pair, ca_file):
         client.get(server.url("a.site.test"))
         client.get(other.url("b.site.test"))
     assert [connection for connection, _ in server.requests + other.requests] == [0, 0]
-    other.listener.close()
+    close_listener(other.listener)
 
 
 @pytest.mark.parametrize("how", ["get", "post", "stream"])
@@ -365,7 +366,7 @@ def test_many_at_once(pair, ca_file):
 
     asyncio.run(asyncio.wait_for(main(), 60))
     assert server.names == ["a.site.test"] and server.most_streams <= 3
-    server.listener.close()
+    close_listener(server.listener)
 
 
 def test_cancelled_there(server, ca_file):

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import tls_requests
+from peers.fake import close_listener
 from tls_requests import exceptions
 
 SECRET = "s3cret-pass"
@@ -50,7 +51,7 @@ class Peer:
 
     def close(self) -> None:
         self.stop.set()
-        self.listener.close()
+        close_listener(self.listener)
 
 
 def read_request(sock: socket.socket) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import tls_requests
+from peers.fake import close_listener
 from tls_requests import Headers, Request, exceptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -86,7 +87,7 @@ class Raw:
 def raw() -> Iterator[Raw]:
     peer = Raw()
     yield peer
-    peer.listener.close()
+    close_listener(peer.listener)
 
 
 class Recorder(server.Server):

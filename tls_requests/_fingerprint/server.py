@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import selectors
@@ -577,4 +578,8 @@ class Server:
 
     def stop(self) -> None:
         self.stopped = True
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(
+                socket.SHUT_RDWR
+            )  # ends the accept that waits; a close alone leaves it, and its thread, for ever
         self.listener.close()
