@@ -53,8 +53,15 @@ wait_cond(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t now_ns, uint64_
 }
 
 static void
+on_settle(void *arg)
+{
+    tr_engine__settle(arg);
+}
+
+static void
 init_lists(tr_engine_t *e)
 {
+    e->settle = (tr_defer_t){{NULL, NULL}, on_settle, e};
     tr_list_init(&e->waiters);
     tr_list_init(&e->sessions);
     tr_list_init(&e->ready);
@@ -92,6 +99,12 @@ flush_sinks(tr_engine_t *e)
         tr_sink__flush(sink);
         tr_sink__unref(sink);
     }
+}
+
+void
+tr_engine__settle_later(tr_engine_t *e)
+{
+    tr_loop_defer(e->loop, &e->settle);
 }
 
 bool

@@ -81,6 +81,7 @@ typedef struct tr_engine {
     tr_list_t origins;     /* to dispatch, by dirty_link */
     tr_list_t hconns;      /* with output to pull, by dirty_link */
     tr_list_t sinks;       /* with completions */
+    tr_defer_t settle;     /* tr_engine__settle_later */
     bool settling;
     bool stopping;         /* ops that start are cancelled */
     tr_buf_t scratch;      /* output between an HTTP engine and its connection */
@@ -100,6 +101,8 @@ bool tr_engine__outlives_pools(tr_engine_t *engine);
 /* tr_engine__settle does what callbacks left to do: starts ready ops, dispatches origins, pulls output. Each entry from the loop
  * into client/ ends with it. On the loop. */
 void tr_engine__settle(tr_engine_t *engine);
+/* tr_engine__settle_later settles before the turn ends: for callbacks in the middle of something. */
+void tr_engine__settle_later(tr_engine_t *engine);
 /* tr_engine__hold lets settle do nothing until tr_engine__release, which is given what hold returned and settles. */
 bool tr_engine__hold(tr_engine_t *engine);
 void tr_engine__release(tr_engine_t *engine, bool held);

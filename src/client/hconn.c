@@ -9,6 +9,7 @@
 #include "client/flow.h"
 #include "client/hints.h"
 #include "client/initiator.h"
+#include "client/tunnel.h"
 #include "core/mem.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -57,10 +58,14 @@ set_state(tr_hconn_t *hconn, tr_hconn_state_t state)
     } else if (!tr_link_linked(&hconn->shared_link)) {
         tr_list_push(&o->pool->shared, &hconn->shared_link);
     }
-    o->pool->num_conns -= was_open ? 1 : 0;
-    o->pool->num_conns += state != TR_HCONN_DEAD ? 1 : 0;
-    tr_session__count(&o->pool->session->stats.conns_open, (state != TR_HCONN_DEAD ? 1 : 0) - (was_open ? 1 : 0));
-    tr_session__count(&o->pool->session->stats.conns_connecting, (state == TR_HCONN_CONNECTING ? 1 : 0) - (was_connecting ? 1 : 0));
+    if (!o->is_proxy) {
+        o->pool->num_conns -= was_open ? 1 : 0;
+        o->pool->num_conns += state != TR_HCONN_DEAD ? 1 : 0;
+    }
+    if (!hconn->uncounted) {
+        tr_session__count(&o->pool->session->stats.conns_open, (state != TR_HCONN_DEAD ? 1 : 0) - (was_open ? 1 : 0));
+        tr_session__count(&o->pool->session->stats.conns_connecting, (state == TR_HCONN_CONNECTING ? 1 : 0) - (was_connecting ? 1 : 0));
+    }
     o->num_conns -= was_counted ? 1 : 0;
     o->num_connecting -= was_connecting ? 1 : 0;
     hconn->state = state;
@@ -83,7 +88,9 @@ set_resting(tr_hconn_t *hconn, bool resting)
     if (hconn->resting != resting) {
         tr_pool_t *pool = hconn->origin->pool;
         hconn->resting = resting;
-        pool->num_idle = resting ? pool->num_idle + 1 : pool->num_idle - 1;
+        if (!hconn->origin->is_proxy) {
+            pool->num_idle = resting ? pool->num_idle + 1 : pool->num_idle - 1;
+        }
         tr_session__count(&pool->session->stats.conns_idle, resting ? 1 : -1);
     }
 }
@@ -102,7 +109,7 @@ set_early(tr_hconn_t *hconn, bool early)
 static void
 tell_waiters(tr_hconn_t *hconn)
 {
-    if (hconn->origin->num_waiters > 0) {
+    if (hconn->origin->num_waiters > 0 || hconn->origin->num_asking > 0) {
         tr_origin__dirty(hconn->origin);
     }
     for (tr_link_t *link = tr_list_first(&hconn->borrowers); link != NULL; link = tr_list_next(&hconn->borrowers, link)) {
@@ -139,9 +146,12 @@ tr_hconn__close(tr_hconn_t *hconn)
     set_state(hconn, TR_HCONN_DEAD);
     tr_list_remove(&hconn->dirty_link);
     tr_timer_clear(engine->loop, &hconn->idle_timer);
+    tr_tunnels__lost(hconn);
     tr_conn_close(hconn->conn);
     hconn->conn = NULL;
-    atomic_fetch_sub_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
+    tr_tunnel__free(hconn->tunnel);
+    hconn->tunnel = NULL;
+    atomic_fetch_sub_explicit(&engine->stats.conns_open, hconn->uncounted ? 0 : 1, memory_order_relaxed);
     tr_origin__dirty(hconn->origin);
     tr_pool__has_room(hconn->origin->pool);
     hconn->origin = NULL;
@@ -214,6 +224,8 @@ tr_hconn__flush(tr_hconn_t *hconn)
         die(hconn, code, &err);
     } else if (hconn->state == TR_HCONN_LEAVING && hconn->num_active == 0) {
         tr_hconn__close(hconn);
+    } else if (hconn->state == TR_HCONN_SHARED) {
+        tell_waiters(hconn); /* a RST_STREAM that went out made room */
     }
 }
 
@@ -281,7 +293,7 @@ keep_or_close(tr_hconn_t *hconn)
     const tr_limits_t *limits = tr_transport_limits(origin->transport);
     size_t num = 0;
     go_idle(hconn);
-    if (TR_LIKELY(limits->max_idle == 0 && limits->max_idle_per_host == 0) || origin->num_waiters > 0) {
+    if (TR_LIKELY(limits->max_idle == 0 && limits->max_idle_per_host == 0) || origin->num_waiters > 0 || origin->is_proxy) {
         return;
     }
     for (tr_link_t *link = tr_list_first(&origin->idle); link != NULL; link = tr_list_next(&origin->idle, link)) {
@@ -304,7 +316,8 @@ is_single_use(const tr_hconn_t *hconn)
 static void
 after_h1(tr_hconn_t *hconn)
 {
-    if (!is_single_use(hconn) && tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 &&
+    /* A server that refused a WebSocket is not asked again on the same connection. */
+    if (!is_single_use(hconn) && !hconn->origin->apart && tr_h1_can_reuse(hconn->h1) && tr_conn_input(hconn->conn)->len == 0 &&
         tr_conn_pending(hconn->conn) == 0 && !tr_transport_limits(hconn->origin->transport)->no_keep_alive) {
         tr_origin_t *origin = hconn->origin;
         set_state(hconn, TR_HCONN_IDLE);
@@ -421,7 +434,7 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
         if (code == TR_EOF) {
             (void)tr_err_set(&cause, TR_ERR_CLOSED_EARLY, 0, "hconn.connect", NULL);
         }
-        tr_session__count(&origin->pool->session->stats.conns_failed, 1);
+        tr_session__count(&origin->pool->session->stats.conns_failed, hconn->uncounted ? 0 : 1);
         if (falls_back_to_forward(hconn, err)) {
             origin->forward = true;
             tr_origin__dirty(origin);
@@ -499,6 +512,38 @@ up_after_early(tr_hconn_t *hconn, tr_err_t *err)
     tr_hconn__dirty(hconn);
 }
 
+/* A connection to a proxy is up. With HTTP/1.1 it has no engine: it waits to be handed over. */
+static void
+proxy_connected(tr_hconn_t *hconn)
+{
+    tr_origin_t *proxy = hconn->origin;
+    tr_engine_t *engine = engine_of(hconn);
+    tr_tls_info_t info;
+    tr_err_t err = TR_ERR_INIT;
+    tr_tls_info(tr_conn_tls(hconn->conn), &info);
+    bool h2 = tr_slice_eq(info.alpn, TR_SLICE_LIT("h2"));
+    TR_TRACE(TR_TOPIC_POOL, "proxy %s: connection %p speaks %s", proxy->host, (void *)hconn, h2 ? "h2" : "http/1.1");
+    if (!h2) {
+        proxy->proto = TR_PROTO_H1;
+        set_state(hconn, TR_HCONN_IDLE);
+    } else if (make_http(hconn, true, info.alps ? info.peer_alps : TR_SLICE_NULL, &err) != TR_OK) {
+        tr_origin__failed(proxy, hconn, &err);
+        tr_hconn__close(hconn);
+        return;
+    } else {
+        set_state(hconn, TR_HCONN_SHARED);
+        hconn->uncounted = false;
+        tr_session__count(&proxy->pool->session->stats.conns_open, 1);
+        tr_session__count(&proxy->pool->session->stats.conns_opened, 1);
+        atomic_fetch_add_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
+        go_idle(hconn);
+        hconn->up_ns = hconn->idle_ns;
+        tr_hconn__dirty(hconn);
+    }
+    tr_tunnels__connected(hconn);
+}
+
 static void
 on_connected(void *arg)
 {
@@ -506,6 +551,11 @@ on_connected(void *arg)
     tr_engine_t *engine = engine_of(hconn);
     const tr_conn_info_t *info = tr_conn_info(hconn->conn);
     tr_err_t err = TR_ERR_INIT;
+    if (TR_UNLIKELY(hconn->origin->is_proxy)) {
+        proxy_connected(hconn);
+        tr_engine__settle(engine);
+        return;
+    }
     if (info->has_tls) {
         tr_session_t *session = hconn->origin->pool->session;
         tr_origin_t *origin = hconn->origin;
@@ -553,14 +603,26 @@ on_resolved(void *arg, const tr_address_t *addresses, size_t num)
     if (!tr_origin__borrow(hconn->origin, addresses, num)) {
         return false;
     }
-    tr_session__count(&hconn->origin->pool->session->stats.conns_opened, -1);
-    atomic_fetch_sub_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
-    tr_hconn__close(hconn);
+    tr_hconn__not_needed(hconn);
     tr_engine__settle(engine);
     return true;
 }
 
-static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed, on_early, on_resolved};
+void
+tr_hconn__not_needed(tr_hconn_t *hconn)
+{
+    tr_session__count(&hconn->origin->pool->session->stats.conns_opened, -1);
+    atomic_fetch_sub_explicit(&engine_of(hconn)->stats.conns_opened, 1, memory_order_relaxed);
+    tr_hconn__close(hconn);
+}
+
+static tr_code_t
+on_tunnel(void *arg, size_t hop, const char *host, uint16_t port, const tr_connect_style_t *style, tr_err_t *err)
+{
+    return tr_tunnel__ask(arg, hop, host, port, style, err);
+}
+
+static const tr_conn_events_t conn_events = {on_connected, on_readable, on_writable, on_closed, on_early, on_resolved, on_tunnel};
 
 static tr_code_t
 fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_err_t *err)
@@ -585,24 +647,6 @@ fill_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_er
     return TR_OK;
 }
 
-/* What tickets of proxies are filed by besides the way to them: what else must agree for a resumption. */
-static void
-proxy_settings(const tr_origin_t *origin, char *out, size_t cap)
-{
-    (void)snprintf(out, cap, "%p %p %u", (const void *)origin->profile, (const void *)origin->trust, (unsigned)origin->flags & TR_OP_NO_VERIFY);
-}
-
-void
-tr_hconn__forget_proxy_tickets(tr_origin_t *origin)
-{
-    char settings[64], key[TR_CONN_TICKET_KEY_MAX];
-    for (size_t hop = 0; origin->proxy != NULL && hop < tr_proxy_num_hops(origin->proxy); hop++) {
-        proxy_settings(origin, settings, sizeof(settings));
-        tr_conn_ticket_key(key, origin->proxy, hop, settings);
-        tr_tickets_forget(origin->pool->session->tickets, tr_slice_cstr(key));
-    }
-}
-
 /* The user-agent that the request has, or none. */
 static tr_slice_t
 user_agent_of(const tr_op_t *op)
@@ -616,25 +660,71 @@ user_agent_of(const tr_op_t *op)
     return browsers ? tr_slice_cstr(op->profile->user_agent) : TR_SLICE_NULL;
 }
 
+static tr_hconn_t *
+new_hconn(tr_origin_t *origin)
+{
+    tr_hconn_t *hconn = tr_calloc(1, sizeof(*hconn));
+    if (hconn != NULL) {
+        hconn->origin = origin;
+        hconn->http1_only = origin->needs_http1 || origin->apart || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
+        hconn->opened_ns = tr_loop_now(origin->pool->engine->loop);
+        hconn->early_held.secret = true;
+        hconn->forward = origin->forward;
+        hconn->uncounted = origin->is_proxy;
+        tr_list_init(&hconn->borrowers);
+        tr_list_init(&hconn->tunnels);
+        hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
+        tr_timer_init(&hconn->idle_timer, on_idle_timer, hconn);
+    }
+    return hconn;
+}
+
+/* What TLS with an https proxy on the way is to be like: as with any server. */
+static tr_code_t
+fill_proxy_tls(tr_tls_config_t *tls, const tr_hconn_t *hconn, tr_trust_t *trust, tr_err_t *err)
+{
+    tr_code_t code = fill_tls(tls, hconn, trust, err);
+    tls->flags &= TR_TLS_NO_VERIFY | TR_TLS_NO_RESUME | TR_TLS_HTTP1_ONLY;
+    tls->identity = NULL; /* the server's to see, not the proxy's; so are pins */
+    tls->pins = NULL;
+    tls->num_pins = 0;
+    return code;
+}
+
+/* Takes hconn over. */
+static tr_code_t
+open_conn(tr_hconn_t **out, tr_hconn_t *hconn, const tr_conn_options_t *options, tr_err_t *err)
+{
+    tr_origin_t *origin = hconn->origin;
+    tr_engine_t *engine = engine_of(hconn);
+    tr_code_t code = tr_conn_open(&hconn->conn, engine->loop, engine->dns, options, &conn_events, hconn, err);
+    if (code != TR_OK) {
+        tr_tunnel__free(hconn->tunnel);
+        tr_free(hconn);
+        return code;
+    }
+    set_state(hconn, TR_HCONN_CONNECTING);
+    if (!hconn->uncounted) {
+        tr_session__count(&origin->pool->session->stats.conns_opened, 1);
+        atomic_fetch_add_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
+    }
+    TR_TRACE(TR_TOPIC_POOL, "%s: connection %p opened", origin->host, (void *)hconn);
+    *out = hconn;
+    return TR_OK;
+}
+
 tr_code_t
 tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trust_t *trust, tr_err_t *err)
 {
-    tr_engine_t *engine = origin->pool->engine;
-    tr_tls_config_t tls, proxy_tls;
+    tr_tls_config_t tls;
     tr_code_t code = TR_OK;
-    tr_hconn_t *hconn = tr_calloc(1, sizeof(*hconn));
+    tr_hconn_t *hconn = new_hconn(origin);
     if (hconn == NULL) {
         return tr_err_nomem(err, "hconn.open");
     }
-    hconn->origin = origin;
     hconn->connect_ms = tr_hconn__limit(op->timeouts.connect_ms);
     hconn->tls_ms = tr_hconn__limit(op->timeouts.tls_ms);
-    hconn->http1_only = origin->needs_http1 || origin->apart || (origin->flags & TR_OP_HTTP1_ONLY) != 0;
-    hconn->opened_ns = tr_loop_now(engine->loop);
-    hconn->early_held.secret = true;
-    tr_list_init(&hconn->borrowers);
-    hconn->free_defer = (tr_defer_t){{NULL, NULL}, free_hconn, hconn};
-    tr_timer_init(&hconn->idle_timer, on_idle_timer, hconn);
     tr_conn_options_t options = {.host = origin->host, .port = origin->port, .family = AF_UNSPEC};
     options.connect_timeout_ns = hconn->connect_ms * NS_PER_MS;
     options.tls_timeout_ns = hconn->tls_ms * NS_PER_MS;
@@ -644,34 +734,42 @@ tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trus
         tls.flags |= (op->flags & TR_OP_NO_EARLY) == 0 && !origin->no_early && !is_single_use(hconn) ? TR_TLS_EARLY_DATA : 0u;
         options.tls = &tls;
     }
-    if (code == TR_OK && origin->proxy != NULL) {
-        proxy_settings(origin, hconn->proxy_settings, sizeof(hconn->proxy_settings));
-        code = fill_tls(&proxy_tls, hconn, trust, err);
-        proxy_tls.flags = (proxy_tls.flags & (TR_TLS_NO_VERIFY | TR_TLS_NO_RESUME)) | TR_TLS_HTTP1_ONLY;
-        proxy_tls.identity = NULL; /* the server's to see, not the proxy's; so are pins */
-        proxy_tls.pins = NULL;
-        proxy_tls.num_pins = 0;
-        proxy_tls.ticket_key = hconn->proxy_settings;
-        hconn->forward = origin->forward;
-        options.proxy = origin->proxy;
-        options.proxy_tls = &proxy_tls;
-        options.forward = origin->forward;
-        options.connect_style = (tr_connect_style_t){origin->profile->family, user_agent_of(op)};
-    }
-    if (code == TR_OK) {
-        code = tr_conn_open(&hconn->conn, engine->loop, engine->dns, &options, &conn_events, hconn, err);
-    }
     if (code != TR_OK) {
         tr_free(hconn);
         return code;
     }
-    set_state(hconn, TR_HCONN_CONNECTING);
-    tr_session__count(&origin->pool->session->stats.conns_opened, 1);
-    atomic_fetch_add_explicit(&engine->stats.conns_opened, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&engine->stats.conns_open, 1, memory_order_relaxed);
-    TR_TRACE(TR_TOPIC_POOL, "%s: connection %p opened", origin->host, (void *)hconn);
-    *out = hconn;
-    return TR_OK;
+    if (origin->proxy != NULL) {
+        options.proxy = origin->proxy;
+        options.forward = origin->forward;
+        options.connect_style = (tr_connect_style_t){origin->profile->family, user_agent_of(op)};
+    }
+    return open_conn(out, hconn, &options, err);
+}
+
+tr_code_t
+tr_hconn__open_proxy(tr_hconn_t **out, tr_origin_t *proxy, tr_trust_t *trust, tr_err_t *err)
+{
+    tr_tls_config_t tls;
+    tr_hconn_t *hconn = new_hconn(proxy);
+    if (hconn == NULL) {
+        return tr_err_nomem(err, "hconn.open");
+    }
+    tr_conn_options_t options = {.host = proxy->host, .port = proxy->port, .family = AF_UNSPEC};
+    tr_transport_fill(proxy->transport, proxy->host, proxy->port, &options);
+    options.deny_private = false; /* a proxy is the user's own choice */
+    options.tls_host = NULL;
+    /* Those who wait have limits of their own; this is for one that nobody waits for any more. */
+    options.connect_timeout_ns = TR_HCONN_CONNECT_MAX_MS * NS_PER_MS;
+    options.proxy = proxy->proxy;
+    options.forward = options.to_proxy = true;
+    options.proxy_tls = &tls;
+    options.connect_style = (tr_connect_style_t){proxy->profile->family, proxy->user_agent};
+    tr_code_t code = fill_proxy_tls(&tls, hconn, trust, err);
+    if (code != TR_OK) {
+        tr_free(hconn);
+        return code;
+    }
+    return open_conn(out, hconn, &options, err);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- exchanges */
@@ -684,6 +782,13 @@ tr_hconn__can_take(tr_hconn_t *hconn)
         return tr_h1_can_reuse(hconn->h1);
     }
     return tr_h2_can_submit(hconn->h2) && (max == 0 || hconn->num_active < max);
+}
+
+bool
+tr_hconn__is_full(const tr_hconn_t *hconn)
+{
+    uint32_t max = tr_transport_limits(hconn->origin->transport)->max_streams;
+    return hconn->num_active >= tr_h2_max_streams(hconn->h2) || (max != 0 && hconn->num_active >= max);
 }
 
 /* The Cookie header of the hop: the jar's cookies that match, and the request's own. */
@@ -700,12 +805,12 @@ make_cookie(tr_op_t *op, tr_buf_t *out, tr_err_t *err)
 }
 
 static tr_code_t
-compose(const tr_hconn_t *hconn, tr_op_t *op, tr_slice_t cookie, tr_field_t **out, size_t *out_num, tr_err_t *err)
+compose(const tr_hconn_t *hconn, tr_op_t *op, bool http2, tr_slice_t cookie, tr_field_t **out, size_t *out_num, tr_err_t *err)
 {
     const tr_ask_t *ask = &op->ask;
     tr_compose_t in = {
         .profile = op->profile,
-        .http2 = hconn->h2 != NULL,
+        .http2 = http2,
         .exact = (op->flags & TR_OP_EXACT_HEADERS) != 0 && op->kind != TR_KIND_WEBSOCKET, /* no handshake without its fields */
         .method = ask->method,
         .authority = ask->url.authority,
@@ -809,19 +914,51 @@ rename_connection(const tr_op_t *op, tr_field_t *fields, size_t num)
 static tr_code_t start_exchange(tr_hconn_t *hconn, tr_op_t *op, tr_slice_t target, const tr_field_t *fields, size_t num,
                                 tr_err_t *err);
 
+static bool
+has_name(const tr_field_t *field, const char *name)
+{
+    return tr_slice_ieq(field->name, tr_slice_cstr(name));
+}
+
+/* Firefox has them before Connection, also where that field itself is not sent: over HTTP/2 behind what precedes it over HTTP/1.1. */
+static size_t
+place_before_connection(const tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num)
+{
+    tr_field_t *others = NULL;
+    size_t num_others = 0, connection = 0;
+    tr_err_t err;
+    if (hconn->h2 == NULL) {
+        while (connection < num && !has_name(&fields[connection], "connection")) {
+            connection++;
+        }
+        return connection;
+    }
+    if (compose(hconn, op, false, TR_SLICE_NULL, &others, &num_others, &err) != TR_OK) {
+        return num;
+    }
+    while (connection < num_others && !has_name(&others[connection], "connection")) {
+        connection++;
+    }
+    for (; connection > 0; connection--) {
+        for (size_t i = 0; i < num; i++) {
+            if (tr_slice_ieq(fields[i].name, others[connection - 1].name)) {
+                return i + 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Before which field browsers put the credentials for a proxy that they give to it with every request: Chromium behind what its network
  * transaction writes itself, Firefox before Connection. Others: last. Seen in tests/fingerprint/test_browser_proxies.py. */
 static size_t
-place_of_credentials(const tr_op_t *op, const tr_field_t *fields, size_t num)
+place_of_credentials(const tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num)
 {
     static const char *const chromium[] = {"host", "proxy-connection", "content-length", "transfer-encoding", "pragma", "cache-control"};
     const char *family = op->profile->family;
-    bool firefox = family != NULL && strcmp(family, "firefox") == 0;
     size_t at = 0;
-    for (size_t i = 0; firefox && i < num; i++) {
-        if (tr_slice_ieq(fields[i].name, TR_SLICE_LIT("connection"))) {
-            return i;
-        }
+    if (family != NULL && strcmp(family, "firefox") == 0) {
+        return place_before_connection(hconn, op, fields, num);
     }
     if (!tr_connect_style_renames(family)) {
         return num;
@@ -829,7 +966,7 @@ place_of_credentials(const tr_op_t *op, const tr_field_t *fields, size_t num)
     for (bool known = true; known && at < num; at += known ? 1 : 0) {
         known = false;
         for (size_t i = 0; i < TR_ARRAY_LEN(chromium); i++) {
-            known = known || tr_slice_ieq(fields[at].name, tr_slice_cstr(chromium[i]));
+            known = known || has_name(&fields[at], chromium[i]);
         }
     }
     return at;
@@ -840,7 +977,7 @@ static tr_code_t
 start_forwarded(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t num, tr_err_t *err)
 {
     const tr_proxy_hop_t *hop = tr_proxy_hop(op->ask.proxy, tr_proxy_num_hops(op->ask.proxy) - 1);
-    tr_slice_t target = absolute_target(op);
+    tr_slice_t target = hconn->h2 != NULL ? op->ask.url.target : absolute_target(op);
     tr_field_t *all = tr_arena_alloc(&op->arena, (num + 1) * sizeof(*all));
     char *basic = NULL;
     size_t basic_len = 0;
@@ -856,7 +993,7 @@ start_forwarded(tr_hconn_t *hconn, tr_op_t *op, const tr_field_t *fields, size_t
         if (tr_proxy_basic(&basic, &basic_len, hop) != TR_OK) {
             return tr_err_nomem(err, "hconn.forward");
         }
-        size_t at = place_of_credentials(op, fields, num);
+        size_t at = place_of_credentials(hconn, op, fields, num);
         memmove(all + at + 1, all + at, (num - at) * sizeof(*all));
         all[at] = (tr_field_t){TR_SLICE_LIT("Proxy-Authorization"), tr_slice(basic, basic_len)};
         num++;
@@ -905,21 +1042,30 @@ start_exchange(tr_hconn_t *hconn, tr_op_t *op, tr_slice_t target, const tr_field
     return tr_h1_submit(hconn->h1, &head, &tr_op__events, op, err);
 }
 
+/* Behind what was just submitted. */
+static void
+ping_after_silence(tr_hconn_t *hconn)
+{
+    uint64_t now = tr_loop_now(engine_of(hconn)->loop);
+    if (hconn->num_requests > 0 && now - TR_MAX(hconn->received_ns, hconn->opened_ns) > PING_AFTER_NS) {
+        (void)tr_h2_ping(hconn->h2, NULL);
+    }
+}
+
 tr_code_t
 tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
 {
     tr_engine_t *engine = engine_of(hconn);
-    uint64_t now = tr_loop_now(engine->loop);
     uint8_t small[512];
     tr_buf_t cookie;
     tr_field_t *fields;
     size_t num;
     tr_buf_init_small(&cookie, small, sizeof(small));
     tr_code_t code = make_cookie(op, &cookie, err);
-    if (code != TR_OK || (code = compose(hconn, op, tr_buf_slice(&cookie), &fields, &num, err)) != TR_OK) {
+    if (code != TR_OK || (code = compose(hconn, op, hconn->h2 != NULL, tr_buf_slice(&cookie), &fields, &num, err)) != TR_OK) {
         goto done;
     }
-    if (TR_UNLIKELY(hconn->forward)) {
+    if (TR_UNLIKELY(hconn->forward) && hconn->h2 == NULL) {
         rename_connection(op, fields, num);
     }
     if (tr_op__new_hop(op) != TR_OK || note_sent(op, fields, num) != TR_OK) {
@@ -933,15 +1079,13 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
     op->hop->response.resumed_connection = hconn->num_requests > 0;
     op->state = TR_OP_ACTIVE;
     op->hconn = hconn;
-    op->activity_ns = now;
+    op->activity_ns = tr_loop_now(engine->loop);
     op->got_bytes = false;
     op->is_early = hconn->early;
     op->timing.first_byte_ns = -1;
     tr_hconn__note_timing(hconn, op);
     if (hconn->h2 != NULL) {
-        if (hconn->num_requests > 0 && now - TR_MAX(hconn->received_ns, hconn->opened_ns) > PING_AFTER_NS) {
-            (void)tr_h2_ping(hconn->h2, NULL);
-        }
+        ping_after_silence(hconn);
         atomic_fetch_add_explicit(&engine->stats.requests_h2, 1, memory_order_relaxed);
         tr_session__count(&op->session->stats.requests_h2, 1);
         if (tr_transport_limits(op->transport)->no_keep_alive) {
@@ -992,6 +1136,21 @@ tr_hconn__op_ended(tr_hconn_t *hconn, tr_op_t *op, bool complete)
     op->stream = NULL;
 }
 
+/* An exchange over HTTP/2 is over before its time. */
+static void
+after_h2(tr_hconn_t *hconn)
+{
+    tr_origin__dirty(hconn->origin);
+    tell_waiters(hconn);
+    tr_hconn__dirty(hconn); /* the RST_STREAM */
+    if (is_single_use(hconn)) {
+        tr_hconn__retire(hconn);
+    }
+    if (hconn->num_active == 0 && hconn->state == TR_HCONN_SHARED) {
+        go_idle(hconn);
+    }
+}
+
 void
 tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
 {
@@ -1003,15 +1162,27 @@ tr_hconn__cancel(tr_hconn_t *hconn, tr_op_t *op)
         return;
     }
     tr_h2_cancel(hconn->h2, stream);
-    tr_origin__dirty(hconn->origin);
-    tell_waiters(hconn);
-    tr_hconn__dirty(hconn); /* the RST_STREAM */
-    if (is_single_use(hconn)) {
+    after_h2(hconn);
+}
+
+void
+tr_hconn__tunnel_began(tr_hconn_t *hconn)
+{
+    ping_after_silence(hconn);
+    hconn->num_requests++;
+    hconn->num_active++;
+    set_resting(hconn, false);
+    if (is_single_use(hconn) || tr_transport_limits(hconn->origin->transport)->no_keep_alive) {
         tr_hconn__retire(hconn);
     }
-    if (hconn->num_active == 0 && hconn->state == TR_HCONN_SHARED) {
-        go_idle(hconn);
-    }
+    tr_hconn__dirty(hconn);
+}
+
+void
+tr_hconn__tunnel_ended(tr_hconn_t *hconn)
+{
+    hconn->num_active--;
+    after_h2(hconn);
 }
 
 void

@@ -32,6 +32,8 @@ typedef struct tr_hconn {
     tr_link_t dirty_link;
     tr_link_t shared_link; /* the pool's shared */
     tr_list_t borrowers;   /* other origins that it serves, by borrow_link */
+    tr_list_t tunnels;     /* HTTP/2 to a proxy: what it carries besides, tr_tunnel_t by link */
+    struct tr_tunnel *tunnel; /* owned; what an https proxy is asked for, or what it stands on; NULL: none */
     tr_origin_t *origin;
     tr_conn_t *conn; /* owned; NULL when dead */
     tr_h1_t *h1;     /* owned; one of the two once connected */
@@ -49,8 +51,8 @@ typedef struct tr_hconn {
     uint64_t ping_ns;       /* when the last PING of limits.ping_interval_ms went out; 0: never */
     struct tr_chain *chain; /* referenced: what the server sent; NULL: none */
     bool forward;           /* to a proxy that is given requests in absolute form */
+    bool uncounted;         /* one to a proxy that has not said yet that it is for several */
     uint32_t connect_ms, tls_ms; /* of who opened it */
-    char proxy_settings[64];     /* lent to conn: part of the ticket keys of proxies */
     uint64_t opened_ns, idle_ns, received_ns;
     tr_timer_t idle_timer;
     tr_code_t held_end;     /* HTTP/1.1: the transport ended while the exchange was paused; told when what came before was fed */
@@ -60,6 +62,15 @@ typedef struct tr_hconn {
 
 /* tr_hconn__open starts a connection for the origin with the limits of op. */
 tr_code_t tr_hconn__open(tr_hconn_t **out, tr_origin_t *origin, const tr_op_t *op, tr_trust_t *trust, tr_err_t *err);
+/* tr_hconn__open_proxy starts one to the proxy for which the origin stands. */
+tr_code_t tr_hconn__open_proxy(tr_hconn_t **out, tr_origin_t *proxy, tr_trust_t *trust, tr_err_t *err);
+/* tr_hconn__not_needed closes one that is not up yet, because another does in its place. */
+void tr_hconn__not_needed(tr_hconn_t *hconn);
+/* tr_hconn__tunnel_began, tr_hconn__tunnel_ended: it carries a tunnel more, or less. */
+void tr_hconn__tunnel_began(tr_hconn_t *hconn);
+void tr_hconn__tunnel_ended(tr_hconn_t *hconn);
+/* tr_hconn__is_full says whether the streams under way are as many as a shared connection may have. */
+bool tr_hconn__is_full(const tr_hconn_t *hconn);
 /* tr_hconn__close ends it at once. Exchanges must be gone (cancelled or told). Freed when the turn ends. */
 void tr_hconn__close(tr_hconn_t *hconn);
 /* tr_hconn__can_take says whether an idle or shared connection takes one more exchange now. */
@@ -85,7 +96,5 @@ void tr_hconn__resume_body(tr_hconn_t *hconn, tr_op_t *op);
 /* tr_hconn__flush pulls the engine's output into the transport. */
 void tr_hconn__flush(tr_hconn_t *hconn);
 void tr_hconn__dirty(tr_hconn_t *hconn);
-/* tr_hconn__forget_proxy_tickets drops what is kept for the origin's https proxies. */
-void tr_hconn__forget_proxy_tickets(tr_origin_t *origin);
 
 #endif

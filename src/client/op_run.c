@@ -8,6 +8,7 @@
 #include "client/op.h"
 #include "client/pool.h"
 #include "client/session.h"
+#include "client/tunnel.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 /* Between two looks whether a body is out, once the answer's limit would be over. */
@@ -124,6 +125,10 @@ static bool is_sending(const tr_op_t *op);
 static tr_phase_t
 phase_of_conn(const tr_hconn_t *hconn)
 {
+    const tr_conn_info_t *proxy = tr_tunnel__info(hconn->tunnel);
+    if (proxy != NULL) {
+        return proxy->dns_done_ns == 0 ? TR_PHASE_RESOLVE : TR_PHASE_CONNECT;
+    }
     const tr_conn_info_t *info = tr_conn_info(hconn->conn);
     return info->dns_done_ns == 0 ? TR_PHASE_RESOLVE : info->tcp_done_ns == 0 ? TR_PHASE_CONNECT : TR_PHASE_TLS;
 }
@@ -503,7 +508,7 @@ static bool
 wants_replay(const tr_op_t *op)
 {
     int status = op->hop->response.status;
-    bool again = (status == 421 && op->hconn->origin != op->origin) || (status == 425 && op->is_early);
+    bool again = (status == 421 && op->hconn->origin != op->origin && !op->hconn->forward) || (status == 425 && op->is_early);
     return TR_UNLIKELY(again) && op->num_replays == 0 && (op->flow == NULL || tr_flow__can_resend(op));
 }
 
@@ -789,7 +794,11 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
             origin->needs_http1 = true;
             origin->proto = TR_PROTO_H1;
             tr_origin__return(origin, true);
-            if (hconn->origin == origin) {
+            if (hconn->origin->is_proxy) { /* it is the one that said so */
+                hconn->origin->needs_http1 = true;
+                hconn->origin->proto = TR_PROTO_H1;
+            }
+            if (hconn->origin == origin || hconn->forward) {
                 tr_hconn__retire(hconn);
             }
         } else if (hconn->h2 != NULL) {

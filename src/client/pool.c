@@ -2,7 +2,9 @@
 
 #include "client/chain.h"
 #include "client/hconn.h"
+#include "client/initiator.h"
 #include "client/psl.h"
+#include "client/tunnel.h"
 #include "core/mem.h"
 #include "crypto/rand.h"
 
@@ -61,6 +63,7 @@ static void
 free_origin(tr_origin_t *origin)
 {
     tr_engine_t *engine = origin->pool->engine;
+    tr_tunnels__orphaned(origin);
     close_list(&origin->connecting);
     close_list(&origin->idle);
     close_list(&origin->busy);
@@ -79,6 +82,7 @@ free_origin(tr_origin_t *origin)
     tr_chain__unref(origin->chain);
     tr_free(origin->key);
     tr_free(origin->ticket_key);
+    tr_free((void *)(uintptr_t)origin->user_agent.data);
     tr_free(origin->host);
     tr_free(origin);
 }
@@ -111,27 +115,44 @@ tr_pool__free(tr_pool_t *pool)
 /* ---------------------------------------------------------------------------------------------------------- an origin */
 
 static tr_origin_t *
-new_origin(tr_pool_t *pool, const tr_op_t *op)
+new_origin(tr_pool_t *pool, tr_slice_t key, tr_slice_t host)
 {
-    const tr_ask_t *ask = &op->ask;
     tr_origin_t *o = tr_calloc(1, sizeof(*o));
     if (o == NULL) {
         return NULL;
     }
-    o->key = tr_strndup(ask->key.data, ask->key.len);
-    o->host = tr_strndup(ask->url.host.data, ask->url.host.len);
-    if (op->apart) {
-        o->ticket_key = tr_strndup(ask->key.data, ask->key.len - TR_KEY_APART_LEN);
-    }
-    if (o->key == NULL || o->host == NULL || (op->apart && o->ticket_key == NULL)) {
-        tr_free(o->key);
-        tr_free(o->ticket_key);
-        tr_free(o->host);
-        tr_free(o);
+    o->pool = pool;
+    o->key = tr_strndup((const char *)key.data, key.len);
+    o->key_len = key.len;
+    o->host = tr_strndup((const char *)host.data, host.len);
+    tr_list_init(&o->asking);
+    tr_list_init(&o->waiters);
+    tr_list_init(&o->connecting);
+    tr_list_init(&o->idle);
+    tr_list_init(&o->busy);
+    tr_list_init(&o->shared);
+    tr_list_init(&o->leaving);
+    tr_timer_init(&o->calm_timer, on_calm_timer, o);
+    if (o->key == NULL || o->host == NULL) {
+        free_origin(o);
         return NULL;
     }
-    o->pool = pool;
-    o->key_len = ask->key.len;
+    return o;
+}
+
+/* Of an op's current hop. */
+static tr_origin_t *
+origin_of(tr_pool_t *pool, const tr_op_t *op)
+{
+    const tr_ask_t *ask = &op->ask;
+    tr_origin_t *o = new_origin(pool, ask->key, ask->url.host);
+    if (o == NULL) {
+        return NULL;
+    }
+    if (op->apart && (o->ticket_key = tr_strndup((const char *)ask->key.data, ask->key.len - TR_KEY_APART_LEN)) == NULL) {
+        free_origin(o);
+        return NULL;
+    }
     o->key_rest = ask->key_rest;
     o->key_page = ask->key_page;
     o->port = ask->url.port;
@@ -145,15 +166,52 @@ new_origin(tr_pool_t *pool, const tr_op_t *op)
     o->identity = op->identity == NULL ? NULL : tr_identity_ref(op->identity);
     o->transport = tr_transport_ref(op->transport);
     o->apart = op->apart;
+    o->anonymous = !tr_initiator__has_credentials(op, &ask->url);
     o->proto = o->https && !o->apart && (o->flags & TR_OP_HTTP1_ONLY) == 0 ? TR_PROTO_UNKNOWN : TR_PROTO_H1;
-    tr_list_init(&o->waiters);
-    tr_list_init(&o->connecting);
-    tr_list_init(&o->idle);
-    tr_list_init(&o->busy);
-    tr_list_init(&o->shared);
-    tr_list_init(&o->leaving);
-    tr_timer_init(&o->calm_timer, on_calm_timer, o);
     return o;
+}
+
+/* Of the last proxy of a way. */
+static tr_origin_t *
+proxy_of(const tr_origin_t *like, tr_slice_t key, tr_proxy_t *way)
+{
+    const tr_proxy_hop_t *hop = tr_proxy_hop(way, tr_proxy_num_hops(way) - 1);
+    tr_origin_t *o = new_origin(like->pool, key, tr_slice_cstr(hop->host));
+    if (o == NULL) {
+        return NULL;
+    }
+    o->port = hop->port;
+    o->flags = like->flags;
+    o->proxy = tr_proxy_ref(way);
+    o->forward = o->is_proxy = true;
+    o->profile = tr_profile_ref(like->profile);
+    o->trust = like->trust == NULL ? NULL : tr_trust_ref(like->trust);
+    o->transport = tr_transport_ref(like->transport);
+    o->proto = (o->flags & TR_OP_HTTP1_ONLY) == 0 ? TR_PROTO_UNKNOWN : TR_PROTO_H1;
+    return o;
+}
+
+/* Puts a new origin (NULL: there was no memory for it) into the pool. */
+static tr_code_t
+add_origin(tr_pool_t *pool, tr_origin_t *origin)
+{
+    if (origin == NULL) {
+        return TR_ERR_NOMEM;
+    }
+    if (tr_map_put(&pool->origins, NULL, tr_slice(origin->key, origin->key_len), origin) != TR_OK) {
+        free_origin(origin);
+        return TR_ERR_NOMEM;
+    }
+    return TR_OK;
+}
+
+static void
+set_used(tr_origin_t *origin)
+{
+    if (tr_link_linked(&origin->unused_link)) {
+        tr_list_remove(&origin->unused_link);
+        origin->pool->num_unused--;
+    }
 }
 
 tr_code_t
@@ -165,20 +223,28 @@ tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op)
         origin = tr_map_get(&pool->origins, key);
     }
     if (origin == NULL) {
-        origin = new_origin(pool, op);
-        if (origin == NULL) {
-            return TR_ERR_NOMEM;
-        }
-        if (tr_map_put(&pool->origins, NULL, key, origin) != TR_OK) {
-            free_origin(origin);
+        origin = origin_of(pool, op);
+        if (add_origin(pool, origin) != TR_OK) {
             return TR_ERR_NOMEM;
         }
     }
-    if (tr_link_linked(&origin->unused_link)) {
-        tr_list_remove(&origin->unused_link);
-        pool->num_unused--;
-    }
+    set_used(origin);
     pool->recent = origin;
+    *out = origin;
+    return TR_OK;
+}
+
+tr_code_t
+tr_pool__find_proxy(tr_origin_t **out, const tr_origin_t *like, tr_slice_t key, tr_proxy_t *way)
+{
+    tr_origin_t *origin = tr_map_get(&like->pool->origins, key);
+    if (origin == NULL) {
+        origin = proxy_of(like, key, way);
+        if (add_origin(like->pool, origin) != TR_OK) {
+            return TR_ERR_NOMEM;
+        }
+    }
+    set_used(origin);
     *out = origin;
     return TR_OK;
 }
@@ -205,7 +271,6 @@ evict(tr_pool_t *pool, tr_origin_t *origin)
      * tickets go with the origin. */
     if (session->tickets != NULL && (origin->trust != NULL || origin->identity != NULL)) {
         tr_tickets_forget(session->tickets, origin->ticket_key != NULL ? tr_slice_cstr(origin->ticket_key) : key);
-        tr_hconn__forget_proxy_tickets(origin);
     }
     if (pool->recent == origin) {
         pool->recent = NULL;
@@ -218,7 +283,7 @@ void
 tr_origin__check_unused(tr_origin_t *origin)
 {
     tr_pool_t *pool = origin->pool;
-    if (origin->num_conns > 0 || origin->num_waiters > 0 || origin->num_away > 0 || tr_link_linked(&origin->unused_link) ||
+    if (origin->num_conns > 0 || origin->num_waiters > 0 || origin->num_asking > 0 || origin->num_away > 0 || tr_link_linked(&origin->unused_link) ||
         origin->calm_timer.deadline_ns != 0 || !tr_list_empty(&origin->leaving)) {
         return;
     }
@@ -256,7 +321,7 @@ void
 tr_origin__abandoned(tr_origin_t *origin)
 {
     uint64_t now = tr_loop_now(origin->pool->engine->loop);
-    if (origin->num_waiters == 0) {
+    if (origin->num_waiters == 0 && origin->num_asking == 0) {
         tr_link_t *link = tr_list_first(&origin->connecting);
         while (link != NULL) {
             tr_hconn_t *hconn = TR_CONTAINER_OF(link, tr_hconn_t, link);
@@ -357,7 +422,7 @@ pick(tr_origin_t *origin, const tr_op_t *op, uint64_t now)
         }
     }
     if (TR_UNLIKELY(origin->lender != NULL) && !websocket) {
-        if (!is_too_old(origin->lender, op)) {
+        if (!is_too_old(origin->lender, op) || origin->lender->origin->is_proxy) { /* the proxy has one for all */
             return tr_hconn__can_take(origin->lender) ? origin->lender : NULL;
         }
         tr_origin__return(origin, true); /* a replay does not trust it */
@@ -489,7 +554,7 @@ origin_oldest(void *arg, tr_slice_t key, void *value)
 {
     const tr_origin_t *origin = value;
     TR_UNUSED(key);
-    if (origin->num_waiters == 0) {
+    if (origin->num_waiters == 0 && !origin->is_proxy) {
         look_for_oldest(arg, &origin->idle);
         look_for_oldest(arg, &origin->shared);
     }
@@ -525,24 +590,32 @@ tr_pool__has_room(tr_pool_t *pool)
     }
 }
 
+tr_code_t
+tr_origin__trust(tr_origin_t *origin, tr_trust_t **out, tr_err_t *err)
+{
+    bool tls = origin->https || (origin->proxy != NULL && tr_proxy_has_tls(origin->proxy));
+    *out = origin->trust;
+    if (!tls || origin->trust != NULL || (origin->flags & TR_OP_NO_VERIFY) != 0) {
+        return TR_OK;
+    }
+    tr_code_t code = tr_trust__default(out, origin->pool->engine, err);
+    origin->trust_pending = code == TR_AGAIN;
+    return code;
+}
+
 static void
 open_missing(tr_origin_t *origin)
 {
-    tr_engine_t *engine = origin->pool->engine;
-    tr_trust_t *trust = origin->trust;
+    tr_trust_t *trust = NULL;
     tr_err_t err = TR_ERR_INIT;
     size_t num = num_missing(origin);
-    bool tls = origin->https || (origin->proxy != NULL && tr_proxy_has_tls(origin->proxy));
-    if (num > 0 && tls && trust == NULL && (origin->flags & TR_OP_NO_VERIFY) == 0) {
-        tr_code_t code = tr_trust__default(&trust, engine, &err);
-        if (code == TR_AGAIN) {
-            origin->trust_pending = true;
-            return;
-        }
-        if (code != TR_OK) {
-            fail_all(origin, &err);
-            return;
-        }
+    tr_code_t code = num == 0 ? TR_OK : tr_origin__trust(origin, &trust, &err);
+    if (code == TR_AGAIN) {
+        return;
+    }
+    if (code != TR_OK) {
+        fail_all(origin, &err);
+        return;
     }
     /* Each connection has the limits of the op that it is opened for. */
     tr_link_t *link = tr_list_first(&origin->waiters);
@@ -574,6 +647,9 @@ void
 tr_origin__dispatch(tr_origin_t *origin)
 {
     tr_engine_t *engine = origin->pool->engine;
+    if (origin->is_proxy) {
+        tr_tunnels__dispatch(origin);
+    }
     if (origin->num_waiters > 0) {
         uint64_t now = tr_loop_now(engine->loop);
         if (origin->calm_ns > now) {
@@ -599,6 +675,7 @@ origin_trust_ready(void *arg, tr_slice_t key, void *value)
         origin->trust_pending = false;
         if (err != NULL) {
             fail_all(origin, err);
+            tr_tunnels__failed(origin, NULL, err);
         }
         tr_origin__dirty(origin);
     }
@@ -631,6 +708,16 @@ site_of(const tr_origin_t *origin)
 {
     size_t page = origin->key_page + TR_KEY_PAGE_LEN + sizeof("https://") - 1;
     return page < origin->key_len ? tr_slice(origin->key + page, origin->key_len - page) : tr_psl_site(tr_slice_cstr(origin->host));
+}
+
+void
+tr_origin__partition(const tr_origin_t *origin, tr_slice_t *out_scheme, tr_slice_t *out_site)
+{
+    size_t page = origin->key_page + TR_KEY_PAGE_LEN;
+    bool other = page < origin->key_len;
+    bool https = other ? memcmp(origin->key + page, "https", 5) == 0 : origin->https;
+    *out_scheme = https ? TR_SLICE_LIT("https") : TR_SLICE_LIT("http");
+    *out_site = site_of(origin);
 }
 
 static tr_slice_t
@@ -667,15 +754,21 @@ tr_origin__borrow(tr_origin_t *origin, const tr_address_t *addresses, size_t num
             !tr_x509_has_name(hconn->chain->certs[0], origin->host)) {
             continue;
         }
-        TR_TRACE(TR_TOPIC_POOL, "%s: served by connection %p of %s", origin->host, (void *)hconn, other->host);
-        tr_origin__return(origin, false);
-        origin->lender = hconn;
-        origin->proto = TR_PROTO_H2;
-        tr_list_push(&hconn->borrowers, &origin->borrow_link);
-        tr_origin__dirty(origin);
+        tr_origin__lend(origin, hconn);
         return true;
     }
     return false;
+}
+
+void
+tr_origin__lend(tr_origin_t *origin, tr_hconn_t *hconn)
+{
+    TR_TRACE(TR_TOPIC_POOL, "%s: served by connection %p of %s", origin->host, (void *)hconn, hconn->origin->host);
+    tr_origin__return(origin, false);
+    origin->lender = hconn;
+    origin->proto = TR_PROTO_H2;
+    tr_list_push(&hconn->borrowers, &origin->borrow_link);
+    tr_origin__dirty(origin);
 }
 
 void
@@ -707,6 +800,10 @@ is_late(const tr_op_t *op, const tr_hconn_t *hconn, tr_code_t code)
 void
 tr_origin__failed(tr_origin_t *origin, tr_hconn_t *hconn, const tr_err_t *err)
 {
+    if (origin->is_proxy) {
+        tr_tunnels__failed(origin, hconn, err);
+        return;
+    }
     bool others = !tr_list_empty(&origin->idle) || !tr_list_empty(&origin->busy) || !tr_list_empty(&origin->shared);
     tr_link_t *link = tr_list_first(&origin->waiters);
     bool one_failed = false;

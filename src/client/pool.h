@@ -42,6 +42,11 @@ typedef struct tr_origin {
     tr_transport_t *transport; /* referenced; NULL: the defaults */
     tr_proxy_t *proxy;       /* referenced; NULL: none */
     bool forward;            /* the proxy makes no tunnel for plain http: it is given requests in absolute form */
+    bool anonymous;          /* requests without credentials (fetch standard: credentials mode) */
+    bool is_proxy;           /* it is the last of `proxy` itself: its connections are for others (tunnel.h) */
+    tr_list_t asking;        /* then: tr_tunnel_t by link, oldest first */
+    size_t num_asking;
+    tr_slice_t user_agent;   /* then: owned; for CONNECT to those before it */
     tr_proto_t proto;    /* what the last connection spoke */
     struct tr_chain *chain; /* referenced: the certificates of the last full handshake; NULL: none */
     bool needs_http1;    /* a server answered HTTP_1_1_REQUIRED */
@@ -69,6 +74,8 @@ tr_code_t tr_pool__new(tr_pool_t **out, tr_engine_t *engine, tr_session_t *sessi
 void tr_pool__free(tr_pool_t *pool);
 /* tr_pool__find gives the origin of the op's current hop, made if needed. TR_ERR_NOMEM. */
 tr_code_t tr_pool__find(tr_origin_t **out, tr_pool_t *pool, const tr_op_t *op);
+/* tr_pool__find_proxy gives the origin that stands for the last proxy of a way, for connections with the settings of `like`. TR_ERR_NOMEM. */
+tr_code_t tr_pool__find_proxy(tr_origin_t **out, const tr_origin_t *like, tr_slice_t key, tr_proxy_t *way);
 /* tr_pool__takes_websocket says whether a connection that is there carries the op's WebSocket (RFC 8441). Makes nothing. */
 bool tr_pool__takes_websocket(tr_pool_t *pool, const tr_op_t *op);
 /* tr_pool__trust_ready tells all origins that wait for the default store; err NULL: it is there. */
@@ -87,6 +94,11 @@ void tr_origin__abandoned(tr_origin_t *origin);
 void tr_origin__dirty(tr_origin_t *origin);
 /* tr_origin__dispatch gives waiting ops to connections and opens what is missing. */
 void tr_origin__dispatch(tr_origin_t *origin);
+/* tr_origin__partition gives scheme and site of the page for whose sake the origin is asked. */
+void tr_origin__partition(const tr_origin_t *origin, tr_slice_t *out_scheme, tr_slice_t *out_site);
+/* tr_origin__trust gives the certificates to trust in: TR_OK with *out lent (NULL: nothing is verified); TR_AGAIN: they are being loaded, and the
+ * origin is dispatched then; or a failure. */
+tr_code_t tr_origin__trust(tr_origin_t *origin, tr_trust_t **out, tr_err_t *err);
 /* tr_origin__failed: a connection could not be made. */
 void tr_origin__failed(tr_origin_t *origin, struct tr_hconn *hconn, const tr_err_t *err);
 /* tr_origin__calm: the server said ENHANCE_YOUR_CALM. */
@@ -94,6 +106,8 @@ void tr_origin__calm(tr_origin_t *origin);
 /* tr_origin__borrow looks among the pool's connections for one that the origin can use as its own, because one of these addresses is its
  * peer's and its certificate has the host's name, as browsers do; true: the origin has it from now on. */
 bool tr_origin__borrow(tr_origin_t *origin, const tr_address_t *addresses, size_t num);
+/* tr_origin__lend has the origin use another's connection as its own from now on. */
+void tr_origin__lend(tr_origin_t *origin, struct tr_hconn *hconn);
 /* tr_origin__return gives a borrowed connection up; alone: and borrows none again. */
 void tr_origin__return(tr_origin_t *origin, bool alone);
 /* tr_origin__drop_idle closes kept connections (one of them turned out dead). */

@@ -5,6 +5,8 @@
  * - A way through proxies (way_t) is climbed layer by layer: for each hop TLS where it is an https proxy, then the tunnel to the next hop or
  *   to the host; the host's own TLS comes last. Names that a SOCKS4 or SOCKS5 hop must be told as addresses are looked up before anything is
  *   dialled; when such a hop cannot reach one address, the next is tried on a new connection. All failures up to there are the proxy's.
+ * - An https proxy may speak HTTP/2, and one connection to it then serves many: who opened this one (events.tunnel) is asked for a tunnel through
+ *   the last such hop, or for a connection to it, and gives the bottom of the stack (tr_conn_take); climbing goes on from there.
  * - Every callback may call tr_conn_close, so the phase is looked at again after each.
  * - Writes seal into the wire buffer and defer one flush: whatever a turn produces (the end of a handshake, preface and first request) leaves
  *   in one system call. Writability is watched only while the kernel is full.
@@ -55,7 +57,9 @@ typedef struct way {
     size_t resolving;  /* the hop whose target is being looked up; their number: the first proxy itself */
     size_t layer;      /* being set up: two to a hop, TLS and tunnel */
     size_t num_layers;
+    size_t own;        /* hops before this one are others' affair (events.tunnel) */
     bool started;      /* its filter is on the stack */
+    bool to_proxy;
     unsigned dials;
     target_t targets[TR_PROXY_MAX_HOPS];
 } way_t;
@@ -69,7 +73,7 @@ struct tr_conn {
     tr_dns_query_t *query;   /* owned while RESOLVING */
     tr_eyeballs_t *race;     /* owned while CONNECTING */
     tr_filter_t *top;        /* owned from HANDSHAKING on: what is written to and received from */
-    tr_filter_t *tcp;        /* the bottom of it */
+    tr_filter_t *bottom;     /* of it: a socket, or a stream of another connection */
     tr_bufq_t input;         /* received plaintext */
     tr_timer_t timer;        /* of the phase */
     tr_defer_t flush;        /* at the end of the turn */
@@ -135,7 +139,13 @@ current_hop(const tr_conn_t *conn)
 static tr_code_t
 watch(tr_conn_t *conn, bool want_read, tr_err_t *err)
 {
-    return tr_tcp_watch(conn->tcp, (want_read ? TR_WATCH_READ : 0) | (conn->blocked ? TR_WATCH_WRITE : 0), err);
+    return conn->bottom->type->bottom->watch(conn->bottom, (want_read ? TR_WATCH_READ : 0) | (conn->blocked ? TR_WATCH_WRITE : 0), err);
+}
+
+static int
+watched(const tr_conn_t *conn)
+{
+    return conn->bottom->type->bottom->watched(conn->bottom);
 }
 
 static bool
@@ -217,8 +227,8 @@ conn_flush(void *arg)
     bool was_blocked = conn->blocked;
     conn->blocked = code == TR_AGAIN;
     if (!tr_failed(code) && conn->blocked != was_blocked) {
-        tr_code_t watched = watch(conn, (tr_tcp_watched(conn->tcp) & TR_WATCH_READ) != 0, &err);
-        code = watched == TR_OK ? code : watched;
+        tr_code_t set = watch(conn, (watched(conn) & TR_WATCH_READ) != 0, &err);
+        code = set == TR_OK ? code : set;
     }
     if (tr_failed(code)) {
         /* What the peer said before it went. */
@@ -402,7 +412,7 @@ read_again(tr_conn_t *conn)
     if (wants_input(conn) && num_buffered(conn) > 0) {
         tr_loop_defer(conn->loop, &conn->more);
     }
-    if (wants_input(conn) && (tr_tcp_watched(conn->tcp) & TR_WATCH_READ) == 0) {
+    if (wants_input(conn) && (watched(conn) & TR_WATCH_READ) == 0) {
         tr_err_t err = TR_ERR_INIT;
         tr_code_t code = watch(conn, true, &err);
         if (code != TR_OK) {
@@ -456,11 +466,11 @@ tr_conn_is_alive(tr_conn_t *conn)
         return false;
     }
     tr_err_t err = TR_ERR_INIT;
-    tr_code_t code = tr_tcp_probe(conn->tcp, &err);
+    tr_code_t code = conn->bottom->type->bottom->probe(conn->bottom, &err);
     if (code == TR_AGAIN) {
         return conn->input.len == 0;
     }
-    if (code == TR_OK && conn->top != conn->tcp && conn->input.len == 0) {
+    if (code == TR_OK && conn->top != conn->bottom && conn->input.len == 0) {
         /* Records that carry no data (session tickets, a KeyUpdate) are no reason to drop a good connection. */
         code = conn->top->type->recv(conn->top, &conn->input, &err);
         if (conn->top->type->pending(conn->top) > 0) {
@@ -488,12 +498,6 @@ wall_clock_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-void
-tr_conn_ticket_key(char out[TR_CONN_TICKET_KEY_MAX], const tr_proxy_t *proxy, size_t hop, const char *settings)
-{
-    (void)snprintf(out, TR_CONN_TICKET_KEY_MAX, "proxy %zu %s %.80s", hop, tr_proxy_digest(proxy), settings);
-}
-
 /* Puts the filter of the next layer on the stack. */
 static tr_code_t
 start_layer(tr_conn_t *conn, tr_err_t *err)
@@ -505,10 +509,8 @@ start_layer(tr_conn_t *conn, tr_err_t *err)
     tr_filter_t *filter;
     tr_code_t code;
     if (way->layer % 2 == 0) {
-        char key[TR_CONN_TICKET_KEY_MAX];
         tr_tls_config_t config = way->tls;
-        tr_conn_ticket_key(key, way->proxy, hop, way->tls.ticket_key == NULL ? "" : way->tls.ticket_key);
-        config.ticket_key = key;
+        config.flags |= last ? 0u : TR_TLS_NO_RESUME;
         config.now_ms = wall_clock_ms();
         code = tr_tls_filter_new(&filter, conn->top, conn->loop, &config, here->host, err);
     } else {
@@ -624,13 +626,13 @@ climb(tr_conn_t *conn, tr_err_t *err)
     return TR_OK;
 }
 
-/* The socket is connected (and conn->top). */
+/* The bottom is connected (and conn->top). */
 static void
-tcp_up(tr_conn_t *conn)
+bottom_up(tr_conn_t *conn)
 {
     tr_err_t err = TR_ERR_INIT;
-    tr_tcp_on_ready(conn->tcp, on_ready, conn);
-    tr_address_text(tr_tcp_address(conn->tcp), conn->info.peer_text, sizeof(conn->info.peer_text));
+    conn->bottom->type->bottom->on_ready(conn->bottom, on_ready, conn);
+    conn->bottom->type->bottom->texts(conn->bottom, conn->info.peer_text, conn->info.local_text);
     TR_TRACE(TR_TOPIC_NET, "%s: connected to %s", conn->host, conn->info.peer_text);
     conn->phase = conn->way != NULL ? TUNNELLING : HANDSHAKING;
     tr_code_t code = watch(conn, true, &err);
@@ -659,8 +661,8 @@ on_race(void *arg, tr_filter_t *tcp, const tr_err_t *err)
         end(conn, err->code, err);
         return;
     }
-    conn->top = conn->tcp = tcp;
-    tcp_up(conn);
+    conn->top = conn->bottom = tcp;
+    bottom_up(conn);
 }
 
 #define PRIVATE_ONLY "the host has only addresses that are not public, which are not allowed"
@@ -714,8 +716,8 @@ on_resolved(void *arg, const tr_address_t *addresses, size_t num, const tr_err_t
         }
     }
     if (code == TR_OK) {
-        conn->top = conn->tcp = tcp;
-        tcp_up(conn);
+        conn->top = conn->bottom = tcp;
+        bottom_up(conn);
     } else if (code != TR_AGAIN) {
         end(conn, code, &err);
     }
@@ -766,6 +768,55 @@ look_up_host(tr_conn_t *conn, int family, void (*done)(void *, const tr_address_
     return tr_dns_resolve_within(conn->dns, &conn->query, conn->host, conn->port, family, conn->dns_max_age_ns, done, conn, err);
 }
 
+/* Has others bring the stack up to and with the hop before way->own: a tunnel through it, or a connection to it. */
+static tr_code_t
+ask_for_tunnel(tr_conn_t *conn, tr_err_t *err)
+{
+    way_t *way = conn->way;
+    tr_connect_style_t style = {way->family, tr_slice(way->user_agent, way->user_agent_len)};
+    bool last = way->own == tr_proxy_num_hops(way->proxy);
+    conn->phase = CONNECTING;
+    way->layer = 2 * way->own - 1;
+    if (way->layer == way->num_layers) {
+        return conn->events.tunnel(conn->arg, way->own - 1, NULL, 0, &style, err);
+    }
+    return conn->events.tunnel(conn->arg, way->own - 1, last ? conn->host : tr_proxy_hop(way->proxy, way->own)->host,
+                               last ? conn->port : tr_proxy_hop(way->proxy, way->own)->port, &style, err);
+}
+
+void
+tr_conn_take(tr_conn_t *conn, tr_filter_t *top, tr_filter_t *bottom, bool is_tunnel)
+{
+    conn->top = top;
+    conn->bottom = bottom;
+    conn->way->layer += is_tunnel ? 1 : 0;
+    bottom_up(conn);
+}
+
+void
+tr_conn_not_taken(tr_conn_t *conn, const tr_conn_info_t *info, const tr_err_t *err)
+{
+    memcpy(conn->info.peer_text, info->peer_text, sizeof(conn->info.peer_text));
+    conn->info.dns_done_ns = info->dns_done_ns;
+    end(conn, err->code, err);
+}
+
+tr_code_t
+tr_conn_give(tr_conn_t *conn, tr_filter_t **out_top, tr_filter_t **out_bottom, tr_err_t *err)
+{
+    if (conn->input.len > 0 || conn->found != TR_OK) {
+        const tr_proxy_hop_t *hop = current_hop(conn);
+        return tr_err_set(err, TR_ERR_PROXY_PROTOCOL, 0, "net.conn", "proxy %.60s:%u: it speaks before it is asked", hop->host,
+                          (unsigned)hop->port);
+    }
+    conn->bottom->type->bottom->on_ready(conn->bottom, NULL, NULL);
+    *out_top = conn->top;
+    *out_bottom = conn->bottom;
+    conn->top = conn->bottom = NULL;
+    conn->phase = ENDED;
+    return TR_OK;
+}
+
 /* Looks up what is to be known before the dial: targets of hops that take addresses, then who is dialled. */
 static tr_code_t
 resolve(tr_conn_t *conn, tr_err_t *err)
@@ -793,6 +844,9 @@ resolve(tr_conn_t *conn, tr_err_t *err)
         return tr_err_set(err, TR_ERR_CONNECT_PRIVATE, 0, "net.conn", "%s: %s", conn->host, PRIVATE_ONLY);
     }
     conn->info.reached_proxy = true;
+    if (way->own > 0) {
+        return ask_for_tunnel(conn, err);
+    }
     const tr_proxy_hop_t *first = tr_proxy_hop(way->proxy, 0);
     return tr_dns_resolve(conn->dns, &conn->query, first->host, first->port, conn->family, on_resolved, conn, err);
 }
@@ -803,7 +857,7 @@ on_dial(void *arg)
     tr_conn_t *conn = arg;
     tr_err_t err = TR_ERR_INIT;
     tr_filter_free(conn->top);
-    conn->top = conn->tcp = NULL;
+    conn->top = conn->bottom = NULL;
     conn->blocked = false;
     tr_code_t code = resolve(conn, &err);
     if (code != TR_OK) {
@@ -833,7 +887,7 @@ dial_again(tr_conn_t *conn, const tr_err_t *err)
     way->started = false;
     conn->phase = CONNECTING;
     tr_list_remove(&conn->flush.link);
-    tr_tcp_shut(conn->tcp);
+    conn->bottom->type->bottom->shut(conn->bottom);
     tr_loop_defer(conn->loop, &conn->dial); /* its filters are at work still */
     return true;
 }
@@ -854,7 +908,7 @@ free_way(way_t *way)
 }
 
 static tr_code_t
-new_way(way_t **out, const tr_conn_options_t *options)
+new_way(way_t **out, const tr_conn_options_t *options, bool has_tunnels)
 {
     const tr_connect_style_t *style = &options->connect_style;
     way_t *way = tr_calloc(1, sizeof(*way));
@@ -863,6 +917,11 @@ new_way(way_t **out, const tr_conn_options_t *options)
     }
     way->proxy = tr_proxy_ref((tr_proxy_t *)(uintptr_t)options->proxy);
     way->num_layers = 2 * tr_proxy_num_hops(options->proxy) - (options->forward ? 1 : 0);
+    way->to_proxy = options->to_proxy;
+    for (size_t i = 0; has_tunnels && i + (options->to_proxy ? 1 : 0) < tr_proxy_num_hops(options->proxy); i++) {
+        way->own = tr_proxy_hop(options->proxy, i)->kind == TR_PROXY_HTTPS ? i + 1 : way->own;
+    }
+    way->resolving = way->own;
     if (options->proxy_tls != NULL) {
         way->tls = *options->proxy_tls;
     }
@@ -928,7 +987,7 @@ tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_opti
         conn->local = *options->local;
     }
     conn->info.start_ns = tr_loop_update(loop);
-    tr_code_t code = options->proxy == NULL ? TR_OK : new_way(&conn->way, options);
+    tr_code_t code = options->proxy == NULL ? TR_OK : new_way(&conn->way, options, events->tunnel != NULL);
     if (code != TR_OK) {
         code = tr_err_nomem(err, where);
         goto done;
@@ -974,8 +1033,8 @@ tr_conn_close(tr_conn_t *conn)
     }
     tr_eyeballs_free(conn->race);
     conn->race = NULL;
-    if (conn->tcp != NULL) {
-        tr_tcp_shut(conn->tcp);
+    if (conn->bottom != NULL) {
+        conn->bottom->type->bottom->shut(conn->bottom);
     }
     tr_loop_defer(conn->loop, &conn->release);
 }
@@ -987,22 +1046,19 @@ tr_conn_is_connected(const tr_conn_t *conn)
 }
 
 const tr_conn_info_t *
-tr_conn_info(tr_conn_t *conn)
+tr_conn_info(const tr_conn_t *conn)
 {
-    if (conn->tcp != NULL && conn->info.local_text[0] == 0) {
-        tr_tcp_local_text(conn->tcp, conn->info.local_text, sizeof(conn->info.local_text));
-    }
     return &conn->info;
 }
 
 const tr_address_t *
 tr_conn_peer(const tr_conn_t *conn)
 {
-    return conn->tcp == NULL || conn->info.has_proxy ? NULL : tr_tcp_address(conn->tcp);
+    return conn->bottom == NULL || conn->info.has_proxy ? NULL : tr_tcp_address(conn->bottom);
 }
 
 const tr_tls_t *
 tr_conn_tls(const tr_conn_t *conn)
 {
-    return conn->has_tls ? tr_tls_filter_engine(conn->top) : NULL;
+    return conn->has_tls || (conn->way != NULL && conn->way->to_proxy) ? tr_tls_filter_engine(conn->top) : NULL;
 }

@@ -28,7 +28,8 @@ typedef struct tr_conn_options {
     bool deny_private;              /* addresses that are not of the public Internet are not connected to: CONNECT_PRIVATE */
     const tr_proxy_t *proxy;        /* NULL: straight to host. Referenced */
     bool forward;                   /* the last proxy gets requests for host in absolute form: no tunnel through it, and no tls */
-    const tr_tls_config_t *proxy_tls; /* for https proxies; its ticket_key is the settings' part of theirs. Copied */
+    bool to_proxy;                  /* with forward: the connection is one to the last proxy, for others: host is its name */
+    const tr_tls_config_t *proxy_tls; /* for https proxies; its ticket_key is the last one's, others resume nothing. Copied */
     tr_connect_style_t connect_style; /* for CONNECT; copied */
 } tr_conn_options_t;
 
@@ -46,6 +47,10 @@ typedef struct tr_conn_events {
     /* The host's addresses are known and none is connected to yet (not with a proxy). True: the connection is not wanted any more, and was
      * closed. NULL: not of interest. */
     bool (*resolved)(void *arg, const tr_address_t *addresses, size_t num);
+    /* A tunnel to host:port is wanted through the way's hop of that index, an https proxy; host NULL: a connection to it. May come inside
+     * tr_conn_open. TR_OK: tr_conn_take or tr_conn_not_taken will be called (later, and not once the connection is closed). Asked again when
+     * a proxy further on has to be tried with another address. NULL: https proxies are climbed as others are, over HTTP/1.1. */
+    tr_code_t (*tunnel)(void *arg, size_t hop, const char *host, uint16_t port, const tr_connect_style_t *style, tr_err_t *err);
 } tr_conn_events_t;
 
 tr_code_t tr_conn_open(tr_conn_t **out, tr_loop_t *loop, tr_dns_t *dns, const tr_conn_options_t *options,
@@ -69,11 +74,6 @@ bool tr_conn_is_connected(const tr_conn_t *conn);
 /* tr_conn_is_alive looks at an idle connection's socket without blocking: false when it was closed or has unexpected bytes. */
 bool tr_conn_is_alive(tr_conn_t *conn);
 
-/* tr_conn_ticket_key writes what tickets of an https proxy are filed by: the whole way to it (another exit is another browser) and the settings
- * that proxy_tls.ticket_key names. */
-#define TR_CONN_TICKET_KEY_MAX 192
-void tr_conn_ticket_key(char out[TR_CONN_TICKET_KEY_MAX], const tr_proxy_t *proxy, size_t hop, const char *settings);
-
 typedef struct tr_conn_info {
     tr_tls_info_t tls; /* all zero without TLS */
     bool has_tls;
@@ -84,10 +84,18 @@ typedef struct tr_conn_info {
     bool reached_proxy;    /* what happens from here on is a proxy's doing, until tcp_done_ns */
 } tr_conn_info_t;
 /* tr_conn_info lends what is known; valid until the next call on the connection. */
-const tr_conn_info_t *tr_conn_info(tr_conn_t *conn);
+const tr_conn_info_t *tr_conn_info(const tr_conn_t *conn);
+/* tr_conn_take gives the connection what events.tunnel asked for: filters that are connected, owned by it from now on. is_tunnel: it leads to the
+ * host that was named; else to the hop, which is still to be asked. */
+void tr_conn_take(tr_conn_t *conn, tr_filter_t *top, tr_filter_t *bottom, bool is_tunnel);
+/* tr_conn_not_taken says that there will be none; info: how far whoever tried came. */
+void tr_conn_not_taken(tr_conn_t *conn, const tr_conn_info_t *info, const tr_err_t *err);
+/* tr_conn_give takes the filters from a connection that is up (to_proxy) for tr_conn_take of another; it must then only be closed.
+ * PROXY_PROTOCOL: bytes came on it. */
+tr_code_t tr_conn_give(tr_conn_t *conn, tr_filter_t **out_top, tr_filter_t **out_bottom, tr_err_t *err);
 /* tr_conn_peer lends the address that is connected to; NULL: none, or a proxy's. */
 const tr_address_t *tr_conn_peer(const tr_conn_t *conn);
-/* The engine under it; NULL without TLS. Lent. */
+/* The engine under it: the host's, or with to_proxy the proxy's; NULL without TLS. Lent. */
 const tr_tls_t *tr_conn_tls(const tr_conn_t *conn);
 
 #endif

@@ -110,10 +110,10 @@ start_next(tr_eyeballs_t *race, tr_filter_t **out_tcp)
         }
         race->running++;
         tr_tcp_set_options(attempt->tcp, race->options);
-        tr_tcp_on_ready(attempt->tcp, on_ready, attempt);
+        attempt->tcp->type->bottom->on_ready(attempt->tcp, on_ready, attempt);
         code = attempt->tcp->type->connect(attempt->tcp, &err);
         if (code == TR_AGAIN) {
-            code = tr_tcp_watch(attempt->tcp, TR_WATCH_WRITE, &err);
+            code = attempt->tcp->type->bottom->watch(attempt->tcp, TR_WATCH_WRITE, &err);
             if (code == TR_OK && race->next < race->num) {
                 code = tr_timer_set(race->loop, &race->timer, tr_loop_now(race->loop) + ATTEMPT_DELAY_NS);
                 if (code != TR_OK) {

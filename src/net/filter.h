@@ -1,20 +1,36 @@
-/* filter: the layers of one connection's transport. A stack is a chain by `next`, the socket at the bottom; each filter knows only
- * its next one. The connection (conn.h) drives the top, proxies would stand between socket and TLS. On the loop only.
+/* filter: the layers of one connection's transport. A stack is a chain by `next`, at the bottom a socket or a stream within another connection;
+ * each filter knows only its next one. The connection (conn.h) drives the top, proxies stand between bottom and TLS. On the loop only.
  *
  * Bytes out: write() of the top hands plaintext down into the wire buffer of the filter below, at once and without a system call; flush() walks
  * down and empties the wire buffers into the kernel. Bytes in: recv() of the top reads from below and appends plaintext to a queue. */
 #ifndef TR_NET_FILTER_H
 #define TR_NET_FILTER_H
 
-#include "core/buf.h"
+#include "core/bufq.h"
+#include "net/connect.h"
 #include "net/dns.h"
-#include "net/proxy.h"
 #include "tls/tls.h"
 
 typedef struct tr_filter tr_filter_t;
 
+/* What the bottom of a stack can besides. */
+typedef struct tr_bottom_type {
+    /* on_ready says who is told about readiness (TR_WATCH_*). fn may free the filter; NULL: nobody. */
+    void (*on_ready)(tr_filter_t *f, void (*fn)(void *arg, int events), void *arg);
+    /* watch chooses what is awaited; TR_ERR_NOMEM or TR_ERR_SYSTEM. */
+    tr_code_t (*watch)(tr_filter_t *f, int events, tr_err_t *err);
+    int (*watched)(const tr_filter_t *f);
+    /* probe peeks: TR_AGAIN: open and quiet; TR_OK: there are bytes; TR_EOF or a failure: it ended. */
+    tr_code_t (*probe)(tr_filter_t *f, tr_err_t *err);
+    /* shut closes it now, dropping unsent bytes; the filter must then only be freed. */
+    void (*shut)(tr_filter_t *f);
+    /* texts writes both addresses of the socket, TR_ADDRESS_TEXT bytes each; the empty text where there is none. */
+    void (*texts)(const tr_filter_t *f, char *out_peer, char *out_local);
+} tr_bottom_type_t;
+
 typedef struct tr_filter_type {
     const char *name; /* in traces */
+    const tr_bottom_type_t *bottom; /* NULL: it stands on another */
     /* connect makes or continues the filter's own handshake; repeat it after each recv, or when the socket became ready, until it gives
      * something else than TR_AGAIN. Never calls next->type->connect: the stack is built upwards, on a filter that is connected. */
     tr_code_t (*connect)(tr_filter_t *f, tr_err_t *err);
@@ -57,18 +73,7 @@ typedef struct tr_sockopts {
 } tr_sockopts_t;
 /* tr_tcp_set_options before connect; lent until the socket is connected or closed. NULL: none. */
 void tr_tcp_set_options(tr_filter_t *tcp, const tr_sockopts_t *options);
-/* tr_tcp_on_ready says who is told about readiness (TR_WATCH_*). fn may free the filter. */
-void tr_tcp_on_ready(tr_filter_t *tcp, void (*fn)(void *arg, int events), void *arg);
-/* tr_tcp_watch chooses what is awaited; TR_ERR_NOMEM or TR_ERR_SYSTEM. */
-tr_code_t tr_tcp_watch(tr_filter_t *tcp, int events, tr_err_t *err);
-int tr_tcp_watched(const tr_filter_t *tcp);
-/* tr_tcp_probe peeks: TR_AGAIN: open and quiet; TR_OK: there are bytes; TR_EOF or a failure: it ended. */
-tr_code_t tr_tcp_probe(tr_filter_t *tcp, tr_err_t *err);
-/* tr_tcp_shut closes the socket now, dropping unsent bytes; the filter must then only be freed. */
-void tr_tcp_shut(tr_filter_t *tcp);
 const tr_address_t *tr_tcp_address(const tr_filter_t *tcp);
-/* tr_tcp_local_text writes the socket's own address; the empty text when there is none. */
-void tr_tcp_local_text(const tr_filter_t *tcp, char *out, size_t cap);
 /* tr_address_text writes "127.0.0.1:443", "[::1]:443" or "unix:/path". */
 #define TR_ADDRESS_TEXT 120 /* room for any: a Unix socket's path has 108 bytes */
 void tr_address_text(const tr_address_t *address, char *out, size_t cap);
@@ -96,16 +101,26 @@ const tr_tls_t *tr_tls_filter_engine(const tr_filter_t *f);
 /* tr_tls_filter_buffered counts plaintext that a filter above can read without the socket becoming readable. 0 for other filters. */
 size_t tr_tls_filter_buffered(const tr_filter_t *f);
 
+/* ------------------------------------------------------------- a stream within another connection: filter_stream.c */
+
+/* Called by the filter, never from inside of the functions below. */
+typedef struct tr_stream_events {
+    void (*wake)(void *arg);    /* there is output to take */
+    void (*drained)(void *arg); /* after tr_stream_put said TR_PAUSED: there is room again */
+    void (*shut)(void *arg);    /* the connection is done with it; nothing follows */
+} tr_stream_events_t;
+
+/* tr_stream_filter_new makes a bottom whose bytes are carried by whoever holds the other side: an HTTP/2 stream. The texts are copied. */
+tr_code_t tr_stream_filter_new(tr_filter_t **out, tr_loop_t *loop, const tr_stream_events_t *events, void *arg, const char *peer_text,
+                               const char *local_text, tr_err_t *err);
+/* tr_stream_put adds received bytes, chunk as in tr_exchange_events_t. TR_PAUSED: taken, but the reader is slow. TR_ERR_NOMEM. */
+tr_code_t tr_stream_put(tr_filter_t *f, tr_slice_t data, tr_chunk_t **chunk);
+/* tr_stream_take moves at most max bytes of output to out and returns how many. */
+size_t tr_stream_take(tr_filter_t *f, uint8_t *out, size_t max);
+/* tr_stream_end says that no more comes: TR_EOF or a failure, after what was put before. The first one counts. */
+void tr_stream_end(tr_filter_t *f, tr_code_t code, const tr_err_t *err);
+
 /* ----------------------------------------------------------------------------- tunnels: filter_hproxy.c, filter_socks.c */
-
-/* How a CONNECT looks besides the caller's fields. Lent for the call. */
-typedef struct tr_connect_style {
-    const char *family;    /* of the profile: decides order and fields; NULL: Chromium's */
-    tr_slice_t user_agent; /* empty: none is sent */
-} tr_connect_style_t;
-
-/* tr_connect_style_renames says whether the browser calls its Connection field Proxy-Connection in requests in absolute form. */
-bool tr_connect_style_renames(const char *family);
 
 /* tr_hproxy_filter_new asks the proxy's hop below (over next, which is connected and owned by the new filter on success) for a tunnel to
  * host:port by CONNECT. Its connect gives TR_OK when the tunnel stands; failures are PROXY_*. proxy is lent for the filter's life. */

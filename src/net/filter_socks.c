@@ -334,6 +334,7 @@ socks_cleanup(tr_filter_t *f)
 
 static const tr_filter_type_t socks_type = {
     .name = "socks",
+    .bottom = NULL,
     .connect = socks_connect,
     .write = socks_write,
     .flush = socks_flush,

@@ -390,8 +390,8 @@ done:
     return code;
 }
 
-tr_code_t
-tr_tcp_probe(tr_filter_t *f, tr_err_t *err)
+static tr_code_t
+tcp_probe(tr_filter_t *f, tr_err_t *err)
 {
     tcp_t *tcp = (tcp_t *)f;
     uint8_t byte;
@@ -425,16 +425,16 @@ tr_tcp_set_options(tr_filter_t *f, const tr_sockopts_t *options)
     ((tcp_t *)f)->options = options;
 }
 
-void
-tr_tcp_on_ready(tr_filter_t *f, void (*fn)(void *arg, int events), void *arg)
+static void
+tcp_on_ready(tr_filter_t *f, void (*fn)(void *arg, int events), void *arg)
 {
     tcp_t *tcp = (tcp_t *)f;
     tcp->on_ready = fn;
     tcp->on_ready_arg = arg;
 }
 
-tr_code_t
-tr_tcp_watch(tr_filter_t *f, int events, tr_err_t *err)
+static tr_code_t
+tcp_watch(tr_filter_t *f, int events, tr_err_t *err)
 {
     tcp_t *tcp = (tcp_t *)f;
     if (events == tcp->events) {
@@ -454,8 +454,8 @@ tr_tcp_watch(tr_filter_t *f, int events, tr_err_t *err)
     return TR_OK;
 }
 
-int
-tr_tcp_watched(const tr_filter_t *f)
+static int
+tcp_watched(const tr_filter_t *f)
 {
     return ((const tcp_t *)f)->events;
 }
@@ -466,21 +466,22 @@ tr_tcp_address(const tr_filter_t *f)
     return &((const tcp_t *)f)->address;
 }
 
-void
-tr_tcp_local_text(const tr_filter_t *f, char *out, size_t cap)
+static void
+tcp_texts(const tr_filter_t *f, char *out_peer, char *out_local)
 {
     const tcp_t *tcp = (const tcp_t *)f;
     tr_address_t local = {.len = sizeof(local.storage)};
-    out[0] = 0;
+    tr_address_text(&tcp->address, out_peer, TR_ADDRESS_TEXT);
+    out_local[0] = 0;
     if (tcp->fd >= 0 && getsockname(tcp->fd, (struct sockaddr *)&local.storage, &local.len) == 0) {
-        tr_address_text(&local, out, cap);
+        tr_address_text(&local, out_local, TR_ADDRESS_TEXT);
     }
 }
 
 /* --------------------------------------------------------------------------------------------------------------- life */
 
-void
-tr_tcp_shut(tr_filter_t *f)
+static void
+tcp_shut(tr_filter_t *f)
 {
     tcp_t *tcp = (tcp_t *)f;
     tr_watch_free(tcp->watch); /* before close: the number may be another's at once */
@@ -496,13 +497,23 @@ static void
 tcp_cleanup(tr_filter_t *f)
 {
     tcp_t *tcp = (tcp_t *)f;
-    tr_tcp_shut(f);
+    tcp_shut(f);
     tr_buf_cleanup(&tcp->out);
     tr_free(tcp);
 }
 
+static const tr_bottom_type_t tcp_bottom = {
+    .on_ready = tcp_on_ready,
+    .watch = tcp_watch,
+    .watched = tcp_watched,
+    .probe = tcp_probe,
+    .shut = tcp_shut,
+    .texts = tcp_texts,
+};
+
 static const tr_filter_type_t tcp_type = {
     .name = "tcp",
+    .bottom = &tcp_bottom,
     .connect = tcp_connect,
     .write = tcp_write,
     .flush = tcp_flush,

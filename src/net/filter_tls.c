@@ -173,6 +173,7 @@ tls_cleanup(tr_filter_t *f)
 
 static const tr_filter_type_t tls_type = {
     .name = "tls",
+    .bottom = NULL,
     .connect = tls_connect,
     .write = tls_write,
     .flush = tls_flush,

@@ -353,6 +353,43 @@ tr_proxy_new(tr_proxy_t **out, const tr_slice_t *urls, size_t num_urls, tr_proxy
     return TR_OK;
 }
 
+tr_code_t
+tr_proxy_prefix(tr_proxy_t **out, tr_proxy_t *proxy, size_t num_hops, tr_err_t *err)
+{
+    tr_code_t code = TR_OK;
+    *out = NULL;
+    if (num_hops == proxy->num_hops) {
+        *out = tr_proxy_ref(proxy);
+        return TR_OK;
+    }
+    tr_proxy_t *prefix = tr_calloc(1, sizeof(*prefix));
+    if (prefix == NULL) {
+        return tr_err_nomem(err, "proxy.prefix");
+    }
+    atomic_init(&prefix->refs, 1);
+    prefix->forward = proxy->forward;
+    for (size_t i = 0; code == TR_OK && i < num_hops; i++) {
+        const tr_proxy_hop_t *from = &proxy->hops[i];
+        tr_proxy_hop_t *to = &prefix->hops[prefix->num_hops++];
+        *to = (tr_proxy_hop_t){.kind = from->kind, .port = from->port, .has_auth = from->has_auth};
+        to->host = tr_strndup(from->host, strlen(from->host));
+        to->user = from->has_auth ? tr_strndup(from->user, strlen(from->user)) : NULL;
+        to->password = from->has_auth ? tr_strndup(from->password, strlen(from->password)) : NULL;
+        if (to->host == NULL || (from->has_auth && (to->user == NULL || to->password == NULL))) {
+            code = tr_err_nomem(err, "proxy.prefix");
+        }
+    }
+    if (code == TR_OK && (code = copy_fields(prefix, proxy->fields, proxy->num_fields, err)) == TR_OK) {
+        code = make_digest(prefix, err);
+    }
+    if (code != TR_OK) {
+        tr_proxy_unref(prefix);
+        return code;
+    }
+    *out = prefix;
+    return TR_OK;
+}
+
 tr_proxy_t *
 tr_proxy_ref(tr_proxy_t *proxy)
 {
@@ -496,6 +533,10 @@ blamed(tr_code_t code)
     case TR_EOF:
     case TR_ERR_CONNECT_RESET:
     case TR_ERR_CLOSED_EARLY:
+    case TR_ERR_H2_RESET:
+    case TR_ERR_H2_REFUSED:
+    case TR_ERR_H2_GOAWAY:
+    case TR_ERR_H2_CALM:
         return TR_ERR_PROXY_CLOSED;
     case TR_ERR_TLS_CERTIFICATE:
     case TR_ERR_TLS_HOSTNAME:
@@ -511,6 +552,8 @@ blamed(tr_code_t code)
     case TR_ERR_LIMIT:
     case TR_ERR_HEADER_LIMIT:
     case TR_ERR_H1_PROTOCOL:
+    case TR_ERR_H2_PROTOCOL:
+    case TR_ERR_H2_STREAM_PROTOCOL:
         return TR_ERR_PROXY_PROTOCOL;
     default:
         return code;

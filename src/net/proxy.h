@@ -44,6 +44,8 @@ typedef struct tr_proxy tr_proxy_t;
  * brackets; ports 80, 443, 1080 by default. fields go to each hop that is asked by CONNECT. All is copied. PROXY_INVALID, NOMEM. Any thread. */
 tr_code_t tr_proxy_new(tr_proxy_t **out, const tr_slice_t *urls, size_t num_urls, tr_proxy_forward_t forward,
                        const tr_proxy_field_t *fields, size_t num_fields, tr_err_t *err);
+/* tr_proxy_prefix gives the way to and with the first num_hops hops, referenced. TR_ERR_NOMEM. */
+tr_code_t tr_proxy_prefix(tr_proxy_t **out, tr_proxy_t *proxy, size_t num_hops, tr_err_t *err);
 tr_proxy_t *tr_proxy_ref(tr_proxy_t *proxy);
 void tr_proxy_unref(tr_proxy_t *proxy);
 

@@ -85,7 +85,7 @@ script_cleanup(tr_filter_t *f)
     TR_UNUSED(f);
 }
 
-static const tr_filter_type_t script_type = {"script",       script_connect, script_write, script_flush, script_pending,
+static const tr_filter_type_t script_type = {"script",       NULL, script_connect, script_write, script_flush, script_pending,
                                              script_recv,    script_wire,    script_read,  script_cleanup};
 
 static void
@@ -435,7 +435,7 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
     rig->closed_err = *err;
 }
 
-static const tr_conn_events_t events = {on_connected, on_nothing, on_nothing, on_closed, NULL, NULL};
+static const tr_conn_events_t events = {on_connected, on_nothing, on_nothing, on_closed, NULL, NULL, NULL};
 
 static int
 listen_any(uint16_t *port)

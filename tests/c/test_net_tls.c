@@ -87,7 +87,7 @@ on_closed(void *arg, tr_code_t code, const tr_err_t *err)
     maybe_close(rig, 'x');
 }
 
-static const tr_conn_events_t events = {on_connected, on_readable, on_writable, on_closed, NULL, NULL};
+static const tr_conn_events_t events = {on_connected, on_readable, on_writable, on_closed, NULL, NULL, NULL};
 
 static int
 listen_any(uint16_t *port)
