@@ -61,7 +61,7 @@ $(OUT)/libtr.a: $(OBJ)
 	ar rcs $@ $^
 
 $(OUT)/tr_tests: $(TEST_OBJ) $(OUT)/libtr.a
-	$(CC) $(LDFLAGS_$(MODE)) $(TEST_OBJ) $(OUT)/libtr.a $(LIBS) -o $@
+	$(CC) $(LDFLAGS_$(MODE)) $(TEST_OBJ) $(OUT)/libtr.a $(LIBS) -lssl -o $@
 
 $(TOOL_BIN): $(OUT)/%: tools/%.c $(OUT)/libtr.a
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS_$(MODE)) $< $(OUT)/libtr.a $(LIBS) -o $@

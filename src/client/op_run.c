@@ -765,7 +765,16 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     }
     bool got = op->got_bytes || (hconn->h1 != NULL && tr_h1_got_bytes(hconn->h1));
     bool kept = hconn->carried || hconn->up_ns < op->wait_ns; /* it was there before the op: it may have been dead for long */
-    tr_retry_facts_t facts = {err.code, not_processed, tr_hconn__sent(hconn, op), got, hconn->early, kept, op->num_replays, op->ask.method};
+    bool blind = hconn->h2 != NULL && tr_h2_stream_was_blind(op->stream) && !op->was_blind;
+    tr_retry_facts_t facts = {.code = err.code,
+                              .not_processed = not_processed,
+                              .sent = tr_hconn__sent(hconn, op),
+                              .got_bytes = got,
+                              .early = hconn->early,
+                              .blind = blind && hconn->state == TR_HCONN_SHARED,
+                              .reused = kept,
+                              .num_replays = op->num_replays,
+                              .method = op->ask.method};
     tr_retry_t retry = tr_retry_decide(&facts);
     TR_TRACE(TR_TOPIC_OP, "op %p failed: %s, sent %d, got %d, reused %d: replay %d", (void *)op, err.msg, facts.sent, facts.got_bytes,
              facts.reused, (int)retry);
@@ -781,7 +790,8 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
         retry = TR_RETRY_NO;
     }
     if (retry != TR_RETRY_NO && !atomic_load(&op->session->closed) && op->error.code == TR_OK) {
-        op->num_replays++;
+        op->was_blind = op->was_blind || retry == TR_RETRY_SAME;
+        op->num_replays += retry == TR_RETRY_SAME ? 0 : 1;
         tr_session__count(&op->session->stats.replays, 1);
         if (retry == TR_RETRY_HTTP1 && (op->flags & TR_OP_DUPLEX) != 0) {
             /* Only this is wanted over HTTP/1.1. */
@@ -801,6 +811,8 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
             if (hconn->origin == origin || hconn->forward) {
                 tr_hconn__retire(hconn);
             }
+        } else if (retry == TR_RETRY_SAME) {
+            tr_hconn__dirty(hconn);
         } else if (hconn->h2 != NULL) {
             tr_hconn__retire(hconn);
         } else {

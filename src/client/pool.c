@@ -662,6 +662,8 @@ tr_origin__dispatch(tr_origin_t *origin)
     }
     if (origin->num_waiters == 0) {
         tr_origin__check_unused(origin);
+    } else if (origin->lender != NULL && origin->lender->origin->is_proxy) {
+        tr_origin__dirty(origin->lender->origin); /* it may have idle tunnels to give up */
     }
 }
 

@@ -51,6 +51,10 @@ tr_retry_decide(const tr_retry_facts_t *facts)
     if (facts->code == TR_ERR_H2_HTTP11_REQUIRED) {
         return TR_RETRY_HTTP1;
     }
+    /* More than the server takes (RFC 9113 5.1.2), which nobody knew then; others are under way there. */
+    if (facts->blind && facts->not_processed && facts->code == TR_ERR_H2_REFUSED) {
+        return TR_RETRY_SAME;
+    }
     /* RFC 9113 8.7: REFUSED_STREAM, or above GOAWAY's last stream. */
     if (facts->not_processed && tr_err_scope(facts->code) != TR_SCOPE_OP) {
         return TR_RETRY_FRESH;

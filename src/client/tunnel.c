@@ -181,6 +181,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     tr_origin_t *proxy = carrier->origin;
     tr_err_t err = *cause;
     bool kept = carrier->carried; /* it may have been dead for long */
+    bool blind = err.code == TR_ERR_H2_REFUSED && tr_h2_stream_was_blind(t->stream); /* and there is room for others */
     leave_carrier(t);
     if (t->state == TUNNEL_STANDS) {
         end_as_reset(t, &err);
@@ -193,7 +194,9 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     bool again = not_processed || err.code == TR_ERR_H2_HTTP11_REQUIRED ||
                  (kept && (err.code == TR_ERR_CLOSED_EARLY || err.code == TR_ERR_CONNECT_RESET));
     if (again && ++t->num_tries < MAX_TRIES) {
-        tr_hconn__retire(carrier);
+        if (!blind) {
+            tr_hconn__retire(carrier);
+        }
         wait_again(t, proxy);
         return;
     }
@@ -309,7 +312,7 @@ find_proxy(tr_origin_t **out, const tr_origin_t *origin, size_t hop, tr_err_t *e
         return code;
     }
     write_partition(partition, sizeof(partition), origin);
-    int rest = snprintf(key, sizeof(key), "proxy %s %llx %x %p %.*s", tr_proxy_digest(way), (unsigned long long)origin->profile->key,
+    int rest = snprintf(key, sizeof(key), "proxy %s %llx %x %p %.*s", tr_proxy_way_digest(way), (unsigned long long)origin->profile->key,
                         (unsigned)origin->flags, (const void *)origin->trust, origin->transport == NULL ? 0 : TR_TRANSPORT_ID_LEN,
                         origin->transport == NULL ? "" : tr_transport_id(origin->transport));
     int len = rest + snprintf(key + rest, sizeof(key) - (size_t)rest, "%s", partition);
@@ -465,13 +468,24 @@ serve(tr_origin_t *proxy, tr_tunnel_t *t)
     return false;
 }
 
+/* Somebody waits for a stream of the connection. */
+static bool
+is_waited_for(const tr_hconn_t *carrier)
+{
+    bool waits = carrier->origin->num_asking > 0;
+    for (tr_link_t *link = tr_list_first(&carrier->borrowers); !waits && link != NULL; link = tr_list_next(&carrier->borrowers, link)) {
+        waits = TR_CONTAINER_OF(link, tr_origin_t, borrow_link)->num_waiters > 0;
+    }
+    return waits;
+}
+
 /* The proxy takes no more streams, and some are held by connections that are idle: the one that is so for longest is closed. */
 static void
 make_room(const tr_origin_t *proxy)
 {
     const tr_hconn_t *carrier = pick(proxy);
     tr_hconn_t *oldest = NULL;
-    if (carrier == NULL || !tr_hconn__is_full(carrier)) {
+    if (carrier == NULL || !tr_hconn__is_full(carrier) || !is_waited_for(carrier)) {
         return;
     }
     tr_link_t *link = tr_list_first(&carrier->tunnels);
@@ -507,9 +521,7 @@ tr_tunnels__dispatch(tr_origin_t *proxy)
     while ((link = tr_list_first(&proxy->idle)) != NULL) {
         tr_hconn__close(TR_CONTAINER_OF(link, tr_hconn_t, link)); /* who asked for it has gone */
     }
-    if (proxy->num_asking > 0 && num_missing(proxy) == 0) {
-        make_room(proxy);
-    }
+    make_room(proxy);
     for (size_t num = num_missing(proxy); num > 0 && proxy->num_asking > 0 && !proxy->trust_pending; num--) {
         tr_trust_t *trust;
         tr_hconn_t *hconn;

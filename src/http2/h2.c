@@ -1107,3 +1107,9 @@ tr_h2_stream_sent(const tr_h2_stream_t *stream)
 {
     return stream->sent;
 }
+
+bool
+tr_h2_stream_was_blind(const tr_h2_stream_t *stream)
+{
+    return stream->blind;
+}

@@ -52,5 +52,7 @@ tr_slice_t tr_h2_accept_ch(const tr_h2_t *h2, tr_slice_t scheme, tr_slice_t auth
 bool tr_h2_wants_write(const tr_h2_t *h2);
 /* tr_h2_stream_sent says whether the exchange's HEADERS were pulled. */
 bool tr_h2_stream_sent(const tr_h2_stream_t *stream);
+/* tr_h2_stream_was_blind says whether they went out before the server had said how many streams it takes. */
+bool tr_h2_stream_was_blind(const tr_h2_stream_t *stream);
 
 #endif

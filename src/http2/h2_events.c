@@ -477,6 +477,7 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
         tr_h2_stream_t *stream = stream_of(h2, frame->hd.stream_id);
         if (stream != NULL) {
             stream->sent = true;
+            stream->blind = !h2->got_settings;
         }
         if (h2->profile->stream_window_increment != 0 &&
             nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,

@@ -16,6 +16,7 @@ struct tr_proxy {
     tr_proxy_hop_t hops[TR_PROXY_MAX_HOPS];
     tr_proxy_field_t fields[TR_PROXY_MAX_FIELDS]; /* names and values are owned */
     char digest[TR_PROXY_DIGEST_LEN + 1];
+    char way_digest[TR_PROXY_DIGEST_LEN + 1];
 };
 
 typedef struct kind_row {
@@ -278,12 +279,23 @@ add_part(tr_hash_ctx_t *hash, const void *data, size_t len)
 }
 
 static tr_code_t
-make_digest(tr_proxy_t *proxy, tr_err_t *err)
+write_digest(const tr_hash_ctx_t *hash, char out[TR_PROXY_DIGEST_LEN + 1])
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t raw[TR_HASH_MAX];
+    tr_code_t code = tr_hash_peek(hash, raw);
+    for (size_t i = 0; code == TR_OK && i < TR_PROXY_DIGEST_LEN / 2; i++) {
+        out[2 * i] = digits[raw[i] >> 4];
+        out[2 * i + 1] = digits[raw[i] & 15];
+    }
+    return code;
+}
+
+static tr_code_t
+make_digests(tr_proxy_t *proxy, tr_err_t *err)
+{
     tr_hash_ctx_t *hash = tr_hash_new(TR_HASH_SHA256);
-    tr_code_t code = hash == NULL ? TR_ERR_NOMEM : tr_hash_update(hash, &proxy->forward, sizeof(proxy->forward));
+    tr_code_t code = hash == NULL ? TR_ERR_NOMEM : TR_OK;
     for (size_t i = 0; code == TR_OK && i < proxy->num_hops; i++) {
         const tr_proxy_hop_t *hop = &proxy->hops[i];
         uint32_t numbers[2] = {(uint32_t)hop->kind, hop->port};
@@ -298,18 +310,12 @@ make_digest(tr_proxy_t *proxy, tr_err_t *err)
             code = add_part(hash, proxy->fields[i].value.data, proxy->fields[i].value.len);
         }
     }
-    if (code == TR_OK) {
-        code = tr_hash_peek(hash, raw);
+    if (code == TR_OK && (code = write_digest(hash, proxy->way_digest)) == TR_OK &&
+        (code = tr_hash_update(hash, &proxy->forward, sizeof(proxy->forward))) == TR_OK) {
+        code = write_digest(hash, proxy->digest);
     }
     tr_hash_free(hash);
-    if (code != TR_OK) {
-        return tr_err_nomem(err, "proxy.digest");
-    }
-    for (size_t i = 0; i < TR_PROXY_DIGEST_LEN / 2; i++) {
-        proxy->digest[2 * i] = digits[raw[i] >> 4];
-        proxy->digest[2 * i + 1] = digits[raw[i] & 15];
-    }
-    return TR_OK;
+    return code == TR_OK ? TR_OK : tr_err_nomem(err, "proxy.digest");
 }
 
 /* --------------------------------------------------------------------------------------------------------------- life */
@@ -343,7 +349,7 @@ tr_proxy_new(tr_proxy_t **out, const tr_slice_t *urls, size_t num_urls, tr_proxy
         code = read_hop(&proxy->hops[i], urls[i], err);
     }
     if (code == TR_OK && (code = copy_fields(proxy, fields, num_fields, err)) == TR_OK) {
-        code = make_digest(proxy, err);
+        code = make_digests(proxy, err);
     }
     if (code != TR_OK) {
         tr_proxy_unref(proxy);
@@ -380,7 +386,7 @@ tr_proxy_prefix(tr_proxy_t **out, tr_proxy_t *proxy, size_t num_hops, tr_err_t *
         }
     }
     if (code == TR_OK && (code = copy_fields(prefix, proxy->fields, proxy->num_fields, err)) == TR_OK) {
-        code = make_digest(prefix, err);
+        code = make_digests(prefix, err);
     }
     if (code != TR_OK) {
         tr_proxy_unref(prefix);
@@ -470,6 +476,12 @@ const char *
 tr_proxy_digest(const tr_proxy_t *proxy)
 {
     return proxy->digest;
+}
+
+const char *
+tr_proxy_way_digest(const tr_proxy_t *proxy)
+{
+    return proxy->way_digest;
 }
 
 /* ------------------------------------------------------------------------------------------------------- for the hops */

@@ -63,6 +63,8 @@ bool tr_proxy_has_tls(const tr_proxy_t *proxy);
 /* tr_proxy_digest lends 64 hexadecimal digits that name the way: addresses, credentials, fields, forward. */
 #define TR_PROXY_DIGEST_LEN 64
 const char *tr_proxy_digest(const tr_proxy_t *proxy);
+/* tr_proxy_way_digest is the same without `forward`: what the last proxy itself is known by. */
+const char *tr_proxy_way_digest(const tr_proxy_t *proxy);
 
 /* tr_proxy_basic gives a new buffer with "Basic ..." (RFC 7617) for a hop that has credentials; the caller wipes and frees it. */
 tr_code_t tr_proxy_basic(char **out, size_t *out_len, const tr_proxy_hop_t *hop);

@@ -153,34 +153,45 @@ TR_TEST(retry_rule, "/client/retry/rule")
         uint8_t num_replays;
         const char *method;
         tr_retry_t expected;
+        bool blind;
     } rows[] = {
+        /* more than a server took that had not said how many it takes */
+        {TR_ERR_H2_REFUSED, true, true, false, false, 0, "POST", TR_RETRY_SAME, true},
+        {TR_ERR_H2_REFUSED, true, true, false, false, 1, "POST", TR_RETRY_NO, true},
+        {TR_ERR_H2_GOAWAY, true, true, false, false, 0, "GET", TR_RETRY_FRESH, true},
         /* refused before it was handled: any method, once */
-        {TR_ERR_H2_REFUSED, true, true, false, false, 0, "POST", TR_RETRY_FRESH},
-        {TR_ERR_H2_REFUSED, true, true, false, false, 1, "POST", TR_RETRY_NO},
-        {TR_ERR_H2_GOAWAY, true, true, false, false, 0, "PATCH", TR_RETRY_FRESH},
+        {TR_ERR_H2_REFUSED, true, true, false, false, 0, "POST", TR_RETRY_FRESH, false},
+        {TR_ERR_H2_REFUSED, true, true, false, false, 1, "POST", TR_RETRY_NO, false},
+        {TR_ERR_H2_GOAWAY, true, true, false, false, 0, "PATCH", TR_RETRY_FRESH, false},
         /* at or below GOAWAY's last stream: it may have been handled */
-        {TR_ERR_H2_GOAWAY, false, true, false, false, 0, "GET", TR_RETRY_NO},
-        {TR_ERR_H2_GOAWAY, false, true, false, true, 0, "GET", TR_RETRY_FRESH},
-        {TR_ERR_H2_GOAWAY, false, true, false, true, 0, "POST", TR_RETRY_NO},
+        {TR_ERR_H2_GOAWAY, false, true, false, false, 0, "GET", TR_RETRY_NO, false},
+        {TR_ERR_H2_GOAWAY, false, true, false, true, 0, "GET", TR_RETRY_FRESH, false},
+        {TR_ERR_H2_GOAWAY, false, true, false, true, 0, "POST", TR_RETRY_NO, false},
         /* a kept connection that died */
-        {TR_ERR_CLOSED_EARLY, false, true, false, true, 0, "GET", TR_RETRY_FRESH},
-        {TR_ERR_CONNECT_RESET, false, true, false, true, 0, "HEAD", TR_RETRY_FRESH},
-        {TR_ERR_CONNECT_RESET, false, true, false, true, 1, "HEAD", TR_RETRY_NO},
-        {TR_ERR_CLOSED_EARLY, false, true, false, true, 0, "POST", TR_RETRY_NO},
-        {TR_ERR_CLOSED_EARLY, false, false, false, true, 0, "POST", TR_RETRY_FRESH},
-        {TR_ERR_CLOSED_EARLY, false, true, true, true, 0, "GET", TR_RETRY_NO},
-        {TR_ERR_CLOSED_EARLY, false, true, false, false, 0, "GET", TR_RETRY_NO},
+        {TR_ERR_CLOSED_EARLY, false, true, false, true, 0, "GET", TR_RETRY_FRESH, false},
+        {TR_ERR_CONNECT_RESET, false, true, false, true, 0, "HEAD", TR_RETRY_FRESH, false},
+        {TR_ERR_CONNECT_RESET, false, true, false, true, 1, "HEAD", TR_RETRY_NO, false},
+        {TR_ERR_CLOSED_EARLY, false, true, false, true, 0, "POST", TR_RETRY_NO, false},
+        {TR_ERR_CLOSED_EARLY, false, false, false, true, 0, "POST", TR_RETRY_FRESH, false},
+        {TR_ERR_CLOSED_EARLY, false, true, true, true, 0, "GET", TR_RETRY_NO, false},
+        {TR_ERR_CLOSED_EARLY, false, true, false, false, 0, "GET", TR_RETRY_NO, false},
         /* what is no death of the connection */
-        {TR_ERR_H1_PROTOCOL, false, true, false, true, 0, "GET", TR_RETRY_NO},
-        {TR_ERR_H2_RESET, false, true, false, true, 0, "GET", TR_RETRY_NO},
-        {TR_ERR_H2_CALM, true, true, false, true, 0, "GET", TR_RETRY_NO},
-        {TR_ERR_H2_HTTP11_REQUIRED, false, true, false, false, 0, "POST", TR_RETRY_HTTP1},
-        {TR_ERR_HEADER_INVALID, true, false, false, true, 0, "GET", TR_RETRY_NO},
-        {TR_ERR_BODY_TRUNCATED, false, true, true, true, 0, "GET", TR_RETRY_NO},
+        {TR_ERR_H1_PROTOCOL, false, true, false, true, 0, "GET", TR_RETRY_NO, false},
+        {TR_ERR_H2_RESET, false, true, false, true, 0, "GET", TR_RETRY_NO, false},
+        {TR_ERR_H2_CALM, true, true, false, true, 0, "GET", TR_RETRY_NO, false},
+        {TR_ERR_H2_HTTP11_REQUIRED, false, true, false, false, 0, "POST", TR_RETRY_HTTP1, false},
+        {TR_ERR_HEADER_INVALID, true, false, false, true, 0, "GET", TR_RETRY_NO, false},
+        {TR_ERR_BODY_TRUNCATED, false, true, true, true, 0, "GET", TR_RETRY_NO, false},
     };
     for (size_t i = 0; i < TR_ARRAY_LEN(rows); i++) {
-        tr_retry_facts_t facts = {rows[i].code,   rows[i].not_processed, rows[i].sent, rows[i].got_bytes, false,
-                                  rows[i].reused, rows[i].num_replays,   tr_slice_cstr(rows[i].method)};
+        tr_retry_facts_t facts = {.code = rows[i].code,
+                                  .not_processed = rows[i].not_processed,
+                                  .sent = rows[i].sent,
+                                  .got_bytes = rows[i].got_bytes,
+                                  .blind = rows[i].blind,
+                                  .reused = rows[i].reused,
+                                  .num_replays = rows[i].num_replays,
+                                  .method = tr_slice_cstr(rows[i].method)};
         if (tr_retry_decide(&facts) != rows[i].expected) {
             tr_test_fail(__FILE__, __LINE__, "row %zu: %s %s", i, tr_err_name(rows[i].code), rows[i].method);
         }
