@@ -112,7 +112,7 @@ struct tr_op {
     uint64_t activity_ns; /* last byte received, or of the body taken by the engine */
     size_t body_sent;     /* bytes of the body that the engine took */
     uint8_t num_replays;  /* of this hop */
-    bool was_blind; /* it was refused once because of a limit that nobody knew */
+    bool was_too_many;    /* it was refused once because of a limit that nobody knew */
     bool sending_body;    /* body_sent is counted (the engine reads through us) */
     bool got_bytes;       /* of this exchange's answer */
     bool is_early;        /* this exchange began before its connection's handshake was done */
@@ -204,7 +204,7 @@ typedef struct tr_retry_facts {
     bool sent;          /* a byte of the request left */
     bool got_bytes;     /* a byte of the answer came */
     bool early;         /* in the handshake still: the request is one that may be repeated */
-    bool blind;         /* it went out before the server had said how many requests it takes at a time, and for the first time */
+    bool too_many;      /* there were more under way than the server takes, for the first time */
     bool reused;        /* the connection had carried another exchange before */
     uint8_t num_replays;
     tr_slice_t method;

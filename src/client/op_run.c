@@ -765,13 +765,12 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     }
     bool got = op->got_bytes || (hconn->h1 != NULL && tr_h1_got_bytes(hconn->h1));
     bool kept = hconn->carried || hconn->up_ns < op->wait_ns; /* it was there before the op: it may have been dead for long */
-    bool blind = hconn->h2 != NULL && tr_h2_stream_was_blind(op->stream) && !op->was_blind;
     tr_retry_facts_t facts = {.code = err.code,
                               .not_processed = not_processed,
                               .sent = tr_hconn__sent(hconn, op),
                               .got_bytes = got,
                               .early = hconn->early,
-                              .blind = blind && hconn->state == TR_HCONN_SHARED,
+                              .too_many = hconn->state == TR_HCONN_SHARED && tr_h2_stream_was_too_many(op->stream) && !op->was_too_many,
                               .reused = kept,
                               .num_replays = op->num_replays,
                               .method = op->ask.method};
@@ -790,7 +789,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
         retry = TR_RETRY_NO;
     }
     if (retry != TR_RETRY_NO && !atomic_load(&op->session->closed) && op->error.code == TR_OK) {
-        op->was_blind = op->was_blind || retry == TR_RETRY_SAME;
+        op->was_too_many = op->was_too_many || retry == TR_RETRY_SAME;
         op->num_replays += retry == TR_RETRY_SAME ? 0 : 1;
         tr_session__count(&op->session->stats.replays, 1);
         if (retry == TR_RETRY_HTTP1 && (op->flags & TR_OP_DUPLEX) != 0) {

@@ -52,7 +52,7 @@ tr_retry_decide(const tr_retry_facts_t *facts)
         return TR_RETRY_HTTP1;
     }
     /* More than the server takes (RFC 9113 5.1.2), which nobody knew then; others are under way there. */
-    if (facts->blind && facts->not_processed && facts->code == TR_ERR_H2_REFUSED) {
+    if (facts->too_many && facts->not_processed && facts->code == TR_ERR_H2_REFUSED) {
         return TR_RETRY_SAME;
     }
     /* RFC 9113 8.7: REFUSED_STREAM, or above GOAWAY's last stream. */

@@ -181,7 +181,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     tr_origin_t *proxy = carrier->origin;
     tr_err_t err = *cause;
     bool kept = carrier->carried; /* it may have been dead for long */
-    bool blind = err.code == TR_ERR_H2_REFUSED && tr_h2_stream_was_blind(t->stream); /* and there is room for others */
+    bool too_many = tr_h2_stream_was_too_many(t->stream);
     leave_carrier(t);
     if (t->state == TUNNEL_STANDS) {
         end_as_reset(t, &err);
@@ -194,7 +194,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     bool again = not_processed || err.code == TR_ERR_H2_HTTP11_REQUIRED ||
                  (kept && (err.code == TR_ERR_CLOSED_EARLY || err.code == TR_ERR_CONNECT_RESET));
     if (again && ++t->num_tries < MAX_TRIES) {
-        if (!blind) {
+        if (!too_many) {
             tr_hconn__retire(carrier);
         }
         wait_again(t, proxy);

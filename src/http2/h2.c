@@ -1109,7 +1109,7 @@ tr_h2_stream_sent(const tr_h2_stream_t *stream)
 }
 
 bool
-tr_h2_stream_was_blind(const tr_h2_stream_t *stream)
+tr_h2_stream_was_too_many(const tr_h2_stream_t *stream)
 {
-    return stream->blind;
+    return stream->too_many;
 }

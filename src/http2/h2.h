@@ -52,7 +52,8 @@ tr_slice_t tr_h2_accept_ch(const tr_h2_t *h2, tr_slice_t scheme, tr_slice_t auth
 bool tr_h2_wants_write(const tr_h2_t *h2);
 /* tr_h2_stream_sent says whether the exchange's HEADERS were pulled. */
 bool tr_h2_stream_sent(const tr_h2_stream_t *stream);
-/* tr_h2_stream_was_blind says whether they went out before the server had said how many streams it takes. */
-bool tr_h2_stream_was_blind(const tr_h2_stream_t *stream);
+/* tr_h2_stream_was_too_many says, of one that the server refused, whether there were more under way than it takes: they went out before it had
+ * said how many. For the exchange's fail. */
+bool tr_h2_stream_was_too_many(const tr_h2_stream_t *stream);
 
 #endif

@@ -426,6 +426,7 @@ fail_reset(tr_h2_stream_t *stream, uint32_t code)
     if (code == NGHTTP2_REFUSED_STREAM) {
         err_code = TR_ERR_H2_REFUSED;
         not_processed = stream->expect == EXPECT_HEAD; /* else it has answered, whatever it says now */
+        stream->too_many = stream->h2->num_open >= stream->h2->max_streams; /* it is not counted any more */
     } else if (code == NGHTTP2_HTTP_1_1_REQUIRED) {
         err_code = TR_ERR_H2_HTTP11_REQUIRED;
         not_processed = stream->expect == EXPECT_HEAD;
@@ -477,7 +478,6 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
         tr_h2_stream_t *stream = stream_of(h2, frame->hd.stream_id);
         if (stream != NULL) {
             stream->sent = true;
-            stream->blind = !h2->got_settings;
         }
         if (h2->profile->stream_window_increment != 0 &&
             nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,

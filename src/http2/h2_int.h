@@ -27,7 +27,7 @@ struct tr_h2_stream {
     int32_t id;     /* 0: spare */
     tr_h2_expect_t expect;
     bool sent;      /* HEADERS were pulled */
-    bool blind;     /* before the server's SETTINGS came */
+    bool too_many;  /* the server's limit was passed when it was refused */
     bool paused;    /* the consumer wants no more: the window stays as it is */
     bool was_reset; /* RST_STREAM came */
     int status;

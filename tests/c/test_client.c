@@ -153,7 +153,7 @@ TR_TEST(retry_rule, "/client/retry/rule")
         uint8_t num_replays;
         const char *method;
         tr_retry_t expected;
-        bool blind;
+        bool too_many;
     } rows[] = {
         /* more than a server took that had not said how many it takes */
         {TR_ERR_H2_REFUSED, true, true, false, false, 0, "POST", TR_RETRY_SAME, true},
@@ -188,7 +188,7 @@ TR_TEST(retry_rule, "/client/retry/rule")
                                   .not_processed = rows[i].not_processed,
                                   .sent = rows[i].sent,
                                   .got_bytes = rows[i].got_bytes,
-                                  .blind = rows[i].blind,
+                                  .too_many = rows[i].too_many,
                                   .reused = rows[i].reused,
                                   .num_replays = rows[i].num_replays,
                                   .method = tr_slice_cstr(rows[i].method)};

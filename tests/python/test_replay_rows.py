@@ -32,7 +32,12 @@ IDEMPOTENT = METHODS[:6]
 
 
 @contextlib.contextmanager
-def h2(pair: Any, act: Callable[[H2Link, int], bool | None], alpn: tuple[str, ...] = ("h2",)) -> Iterator[Fake]:
+def h2(
+    pair: Any,
+    act: Callable[[H2Link, int], bool | None],
+    alpn: tuple[str, ...] = ("h2",),
+    settings: tuple[tuple[int, int], ...] = (),
+) -> Iterator[Fake]:
     """An HTTP/2 server: act answers a stream; True ends the connection."""
 
     def behave(link: Any) -> None:
@@ -40,7 +45,7 @@ def h2(pair: Any, act: Callable[[H2Link, int], bool | None], alpn: tuple[str, ..
             while True:
                 link.request()
                 link.answer()
-        link.begin()
+        link.begin(*settings)
         while True:
             if act(link, link.stream()):
                 link.close()
@@ -87,6 +92,31 @@ def test_refused_twice(twin, server_pair, ca_file, method):
             response = ask(client, method, server.url())
             assert response.error.code == "H2_REFUSED" and response.error.safe_to_retry
         assert len(server.streams) == 2
+
+
+def test_refused_because_of_the_limit(server_pair, ca_file):
+    """Twelve requests leave with the connection's first bytes; the server takes two at a time, and says so."""
+    seen: list[int] = []
+
+    def act(link: H2Link, stream: int) -> None:
+        seen.append(stream)
+        if len(seen) > 12:
+            link.respond(stream, b"ok")
+        elif len(seen) > 2:
+            link.send(rst_stream(stream, REFUSED_STREAM))
+        if len(seen) == 12:
+            for each in seen[:2]:
+                link.respond(each, b"ok")
+
+    async def main(url: str) -> None:
+        async with tls_requests.AsyncClient(verify=ca_file) as client:
+            responses = await asyncio.gather(*[client.get(url) for _ in range(12)])
+            assert [response.status_code for response in responses] == [200] * 12
+            assert client.stats().replays == 10 and client.stats().connections_opened == 1
+
+    with h2(server_pair, act, settings=((3, 2),)) as server:
+        asyncio.run(main(server.url()))
+        assert len(server.streams) == 22
 
 
 @pytest.mark.parametrize("method", METHODS)
