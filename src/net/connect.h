@@ -3,7 +3,7 @@
 #ifndef TR_NET_CONNECT_H
 #define TR_NET_CONNECT_H
 
-#include "http/exchange.h"
+#include "http1/h1.h"
 #include "net/proxy.h"
 
 /* How a CONNECT looks besides the caller's fields. Lent for the call. */

@@ -248,7 +248,10 @@ def test_http2_connections(visited: Any, ours: Any, program: str, way: Way) -> N
     groups = []
     for recorded in (visited(program, way), ours(program, way)):
         groups.append(
-            [{asked(frame) for frame in seen.frames if frame["type"] == "HEADERS"} & set(ASKED) for seen in recorded.seen]
+            [
+                {asked(frame) for frame in seen.frames if frame["type"] == "HEADERS"} & set(ASKED)
+                for seen in recorded.seen
+            ]
         )
     browser, mine = groups
     if program == "chromium":
