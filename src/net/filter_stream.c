@@ -9,8 +9,9 @@
 /* Received bytes beyond which the other side is asked to bring no more: what a socket's receive buffer holds. Flow-control windows that are
  * open by then (RFC 9113 6.9.1) come on top. */
 #define INPUT_MAX ((size_t)512 * 1024)
-/* Output that may wait here while the layer above goes on: a socket's send buffer. */
-#define OUTPUT_MAX ((size_t)64 * 1024)
+/* Output that may wait here while the layer above goes on: as in a socket's send buffer. Below what the layer above itself keeps back, so that it is
+ * never left with output that nobody asks for. */
+#define OUTPUT_MAX ((size_t)32 * 1024)
 /* An output block larger than this is given back once it is empty. */
 #define OUT_KEEP 32768
 

@@ -2,7 +2,7 @@
 
 64 at once, half of them by threads with one blocking client, half by tasks with one asynchronous client: whole and streamed answers, uploads from memory and
 from iterators, downloads into files, redirects, cancelled tasks; over HTTP/2 and HTTP/1.1, from nginx and Go; WebSockets that echo, over both, with node and
-hypercorn; event streams, read once or with reconnections. Each must end within its limit (and a margin for a busy machine) in an answer whose body
+hypercorn; a third of all through an https proxy over HTTP/2, with the relay on both sides of it; event streams, read once or with reconnections. Each must end within its limit (and a margin for a busy machine) in an answer whose body
 has the right hash, in messages and events that are right and in order, or in a typed error; in the end nothing may be left.
 
 Prints a JSON object on its last line; the exit status is 0 when everything held.
@@ -28,6 +28,7 @@ import tls_requests
 from left import differences, rss, state
 from peers import free_port, start
 from peers.certs import Authority
+from peers.proxies import start_nghttpx, start_tinyproxy
 from peers.servers import start_go, start_nginx
 from peers.sockets import start_hypercorn, start_node_ws
 from tls_requests import exceptions
@@ -46,6 +47,7 @@ EXPECTED = {
     "BODY_TRUNCATED", "CANCELLED", "CLOSED_EARLY", "CONNECT_REFUSED", "CONNECT_RESET", "CONNECT_TIMEOUT", "H2_GOAWAY", "H2_RESET", "HTTP1_CLOSED",
     "TIMEOUT_CONNECT", "TIMEOUT_READ", "TIMEOUT_TOTAL", "TIMEOUT_TLS", "TIMEOUT_WRITE", "TIMEOUT_POOL", "TLS_CLOSED", "CONNECT_CLOSED",
     "WebSocketClosed 1006", "WebSocketTimeout None",
+    "PROXY_CLOSED", "PROXY_CONNECT", "PROXY_REFUSED", "PROXY_TIMEOUT", "PROXY_TLS",
 }  # fmt: skip
 
 
@@ -59,10 +61,13 @@ def pattern(size: int) -> bytes:
 
 
 class Chaos:
-    def __init__(self, seconds: float, seed: int, urls: dict[str, str], ca: str, folder: Path, big: str) -> None:
+    def __init__(
+        self, seconds: float, seed: int, urls: dict[str, str], proxy: str, ca: str, folder: Path, big: str
+    ) -> None:
         self.end = time.monotonic() + seconds
         self.seed = seed
         self.urls = urls
+        self.proxy = proxy
         self.ca = ca
         self.folder = folder
         self.bodies = {size: pattern(size) for size in SIZES}
@@ -103,6 +108,7 @@ class Chaos:
             # hypercorn's wsproto garbles a compressed message in fragments when a ping of ours comes between them.
             "compression": origin == "node",
             "http2": "auto" if origin in ("go", "nginx", "hypercorn") else False,
+            "proxy": self.proxy if dice.random() < 0.33 else None,
             "num": num,
             "messages": [(dice.choice(MESSAGE_SIZES), dice.choice("tbf")) for _ in range(dice.randrange(1, 8))],
             "limit": limit,
@@ -119,7 +125,7 @@ class Chaos:
             yield body[at : at + 9999]
 
     def arguments(self, ask: dict[str, Any]) -> dict[str, Any]:
-        return {"timeout": {"total": ask["limit"]}, "http2": ask["http2"]}
+        return {"timeout": {"total": ask["limit"]}, "http2": ask["http2"], "proxy": ask["proxy"]}
 
     # ------------------------------------------------------------------------------------------------------ judgement
 
@@ -154,7 +160,7 @@ class Chaos:
             self.kinds[ask["kind"]] += 1
             self.latest[ask["kind"]] = max(self.latest.get(ask["kind"], 0.0), took - limit)
             if fault:
-                self.faults.append(f"{ask['kind']} {ask['url']} http2={ask['http2']}: {fault}"[:500])
+                self.faults.append(f"{ask['kind']} {ask['url']} http2={ask['http2']} {ask['proxy']}: {fault}"[:500])
 
     def check(self, ask: dict[str, Any], response: Any, digest: str | None) -> None:
         if response.status_code == 0:
@@ -241,7 +247,7 @@ class Chaos:
         """events: one stream. events_again: as many as are needed, until all events are there, failures pile up, or the limit is over."""
         again = ask["kind"] == "events_again"
         limit = ask["limit"] / 4 if again else ask["limit"]
-        arguments = {"timeout": {"total": limit}, "http2": ask["http2"]}
+        arguments = {**self.arguments(ask), "timeout": {"total": limit}}
         return client.events(
             ask["url"], **arguments, reconnect=again, retry=0.02, max_delay=0.2, max_failures=3, idle_timeout=limit
         )
@@ -421,6 +427,8 @@ def main() -> int:
             start_go(pair) as go,
             start_node_ws(pair) as node,
             start_hypercorn(pair) as hypercorn,
+            start_tinyproxy() as tinyproxy,
+            start_nghttpx(pair, tinyproxy) as nghttpx,
         ):
             big = hashlib.sha256((nginx.folder / "root" / "big").read_bytes()).hexdigest()
             targets = {
@@ -432,17 +440,19 @@ def main() -> int:
                 "node": node.port,
                 "hypercorn": hypercorn.port,
                 "hypercorn1": hypercorn.port,
+                "proxy": nghttpx.port,
             }
             ports = {label: free_port() for label in targets}
             pairs = [f"{ports[label]}:{targets[label]}" for label in targets]
             command = [sys.executable, str(HERE.parent / "peers" / "chaos.py"), str(seed), *pairs]
             urls = {k: f"{'http' if k == 'plain' else 'https'}://localhost:{port}" for k, port in ports.items()}
+            proxy = urls.pop("proxy")
             with start("chaos", command, ports) as relay:
                 # A first second makes what is made once: pools, caches, threads.
-                first = Chaos(min(1.0, options.seconds / 4), seed + 1, urls, str(authority.pem), folder, big)
+                first = Chaos(min(1.0, options.seconds / 4), seed + 1, urls, proxy, str(authority.pem), folder, big)
                 first.run()
                 before = state()
-                chaos = Chaos(options.seconds, seed, urls, str(authority.pem), folder, big)
+                chaos = Chaos(options.seconds, seed, urls, proxy, str(authority.pem), folder, big)
                 samples: list[int] = []
                 over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Proxies: squid, tinyproxy, dante, microsocks, proxy.py, pproxy, OpenSSH and asyncssh, each on free ports of 127.0.0.1 (and ::1 where it can)."""
+"""Proxies: squid, tinyproxy, nghttpx, dante, microsocks, proxy.py, pproxy, OpenSSH and asyncssh, each on free ports of 127.0.0.1 (and ::1 where it can)."""
 
 from __future__ import annotations
 
@@ -115,6 +115,14 @@ def start_tinyproxy(auth: bool = False, connect_port: int | None = None) -> Peer
     (folder / "tinyproxy.conf").write_text(TINYPROXY.format(port=port, auth="\n".join(lines)))
     command = [find_program("tinyproxy"), "-d", "-c", str(folder / "tinyproxy.conf")]
     return start("tinyproxy", command, {"http": port}, folder)
+
+
+def start_nghttpx(pair: Pair, upstream: Peer, *options: str) -> Peer:
+    """nghttpx as an https proxy that speaks HTTP/2, in front of an http proxy, which is the one that asks for credentials."""
+    port = free_port()
+    command = [find_program("nghttpx"), "--conf=/dev/null", "--http2-proxy", "--workers=1", "--no-ocsp", "--accesslog-file=/dev/null"]
+    command += [f"--frontend=127.0.0.1,{port}", f"--frontend=::1,{port}", f"--backend=127.0.0.1,{upstream.port}", *options]
+    return start("nghttpx", [*command, str(pair.key), str(pair.cert)], {"https": port})
 
 
 DANTE = """

@@ -22,6 +22,7 @@ from peers.certs import Pair
 from peers.proxies import (
     start_dante,
     start_microsocks,
+    start_nghttpx,
     start_pproxy,
     start_proxy_py,
     start_squid,
@@ -91,6 +92,8 @@ def proxies(server_pair: Pair) -> Iterator[Callable[[str], Peer]]:
         "tinyproxy": start_tinyproxy,
         "tinyproxy+auth": lambda: start_tinyproxy(auth=True),
         "tinyproxy-443": lambda: start_tinyproxy(connect_port=443),
+        "nghttpx": lambda: start_nghttpx(server_pair, get("tinyproxy")),
+        "nghttpx+auth": lambda: start_nghttpx(server_pair, get("tinyproxy+auth")),
         "dante": start_dante,
         "microsocks": start_microsocks,
         "microsocks+auth": lambda: start_microsocks(auth=True),
