@@ -97,7 +97,7 @@ class Limits:
     keep_alive: False: each connection serves one request.
     coalesce: False: an HTTP/2 connection serves its own host alone. Else it also serves hosts of the same site that
         have its address and are named in its certificate, where the browser does that (RFC 9113 9.1.1).
-    max_header_bytes: of a header section; 262144. max_decoded_bytes: of a body without its content coding; 4 GiB.
+    max_header_bytes: of a header section; 262144. max_decoded_bytes: of a body without its content coding; 4 GiB, none where it goes into a file.
     max_ratio: decoded to received bytes, above 64 MiB; 200. `math.inf` switches these two off.
     Raises TypeError for what is no number, ValueError for one that is not above 0 or too large.
 

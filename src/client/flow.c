@@ -351,8 +351,7 @@ start_file(tr_op_t *op, tr_file_t *file, tr_err_t *err)
     tr_decoder_t *decoder = op->hop->decoder;
     op->hop->decoder = NULL;
     flow->in_file = true;
-    /* What is not read in pieces has the limits of a body in memory. */
-    uint64_t max = flow->streams ? 0 : tr_session__max_decoded(op->session, op->transport);
+    uint64_t max = flow->streams ? 0 : tr_session__max_file(op->session, op->transport);
     tr_file__start(file, &shop, decoder, max, &came, &events, op);
     return TR_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "client/client.h"
 #include "client/queue.h"
+#include "core/limits.h"
 #include "core/list.h"
 #include "core/map.h"
 #include "tls/ticket.h"
@@ -44,6 +45,14 @@ tr_session__max_decoded(const tr_session_t *session, const tr_transport_t *trans
 {
     uint64_t max = tr_transport_limits(transport)->max_decoded;
     return max == 0 ? session->max_decoded : max == UINT64_MAX ? 0 : max;
+}
+
+/* The same for one that goes into a file: what was asked for; the default is there because a body is held in memory. */
+static inline uint64_t
+tr_session__max_file(const tr_session_t *session, const tr_transport_t *transport)
+{
+    bool asked = tr_transport_limits(transport)->max_decoded != 0 || session->max_decoded != TR_BODY_MAX_DECODED;
+    return asked ? tr_session__max_decoded(session, transport) : 0;
 }
 
 static inline uint32_t
