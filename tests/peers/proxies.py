@@ -120,8 +120,20 @@ def start_tinyproxy(auth: bool = False, connect_port: int | None = None) -> Peer
 def start_nghttpx(pair: Pair, upstream: Peer, *options: str) -> Peer:
     """nghttpx as an https proxy that speaks HTTP/2, in front of an http proxy, which is the one that asks for credentials."""
     port = free_port()
-    command = [find_program("nghttpx"), "--conf=/dev/null", "--http2-proxy", "--workers=1", "--no-ocsp", "--accesslog-file=/dev/null"]
-    command += [f"--frontend=127.0.0.1,{port}", f"--frontend=::1,{port}", f"--backend=127.0.0.1,{upstream.port}", *options]
+    command = [
+        find_program("nghttpx"),
+        "--conf=/dev/null",
+        "--http2-proxy",
+        "--workers=1",
+        "--no-ocsp",
+        "--accesslog-file=/dev/null",
+    ]
+    command += [
+        f"--frontend=127.0.0.1,{port}",
+        f"--frontend=::1,{port}",
+        f"--backend=127.0.0.1,{upstream.port}",
+        *options,
+    ]
     return start("nghttpx", [*command, str(pair.key), str(pair.cert)], {"https": port})
 
 
