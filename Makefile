@@ -113,7 +113,8 @@ fuzz-run: $(FUZZ_BIN)
 PACKAGES := build-essential pkg-config libssl-dev libnghttp2-dev libevent-dev libbrotli-dev libzstd-dev zlib1g-dev \
 	libpsl-dev python3-dev python3-venv
 TEST_PACKAGES := curl nginx-light nghttp2-server nghttp2-client gnutls-bin openssl golang-go nodejs ca-certificates valgrind \
-	squid tinyproxy nghttp2-proxy dante-server microsocks openssh-client node-ws golang-github-gorilla-websocket-dev chromium firefox-esr xvfb
+	squid tinyproxy dante-server microsocks nghttp2-proxy apache2-bin openssh-client node-ws \
+	golang-github-gorilla-websocket-dev chromium firefox-esr xvfb
 
 # Installs system packages where they are missing and it may; else says which.
 system-packages:

@@ -28,7 +28,7 @@ import tls_requests
 from left import differences, rss, state
 from peers import free_port, start
 from peers.certs import Authority
-from peers.proxies import start_nghttpx, start_tinyproxy
+from peers.h2_proxies import start_nghttpx
 from peers.servers import start_go, start_nginx
 from peers.sockets import start_hypercorn, start_node_ws
 from tls_requests import exceptions
@@ -427,8 +427,7 @@ def main() -> int:
             start_go(pair) as go,
             start_node_ws(pair) as node,
             start_hypercorn(pair) as hypercorn,
-            start_tinyproxy() as tinyproxy,
-            start_nghttpx(pair, tinyproxy) as nghttpx,
+            start_nghttpx(pair) as nghttpx,
         ):
             big = hashlib.sha256((nginx.folder / "root" / "big").read_bytes()).hexdigest()
             targets = {

@@ -1,4 +1,4 @@
-"""Proxies: squid, tinyproxy, nghttpx, dante, microsocks, proxy.py, pproxy, OpenSSH and asyncssh, each on free ports of 127.0.0.1 (and ::1 where it can)."""
+"""Proxies: squid, tinyproxy, dante, microsocks, proxy.py, pproxy, OpenSSH and asyncssh, each on free ports of 127.0.0.1 (and ::1 where it can)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ max_filedescriptors 1024
 """
 
 
+def write_users(folder: Path) -> Path:
+    """A file as htpasswd makes it, with USER and PASSWORD."""
+    hashed = subprocess.run(
+        [find_program("openssl"), "passwd", "-apr1", "-stdin"],
+        input=PASSWORD + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    ).stdout.strip()
+    path = folder / "users"
+    path.write_text(f"{USER}:{hashed}\n")
+    path.chmod(0o644)
+    return path
+
+
 def start_squid(pair: Pair, auth: bool = False, connect: bool = True) -> Peer:
     """squid as an http and an https proxy; with auth: USER and PASSWORD. connect=False: CONNECT is refused with 403."""
     folder = Path(tempfile.mkdtemp(prefix="peer-squid-"))
@@ -57,16 +73,7 @@ def start_squid(pair: Pair, auth: bool = False, connect: bool = True) -> Peer:
     who = "all"
     lines = [] if connect else ["acl CONNECT method CONNECT", "http_access deny CONNECT"]
     if auth:
-        hashed = subprocess.run(
-            [find_program("openssl"), "passwd", "-apr1", "-stdin"],
-            input=PASSWORD + "\n",
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
-        (folder / "users").write_text(f"{USER}:{hashed}\n")
-        (folder / "users").chmod(0o644)
+        users = write_users(folder)
         helper = next(
             (
                 str(path)
@@ -78,7 +85,7 @@ def start_squid(pair: Pair, auth: bool = False, connect: bool = True) -> Peer:
         if helper is None:
             raise PeerError("squid's basic_ncsa_auth is not installed")
         lines += [
-            f"auth_param basic program {helper} {folder}/users",
+            f"auth_param basic program {helper} {users}",
             "auth_param basic children 2 startup=1",
             "auth_param basic realm test",
             "acl known proxy_auth REQUIRED",
@@ -115,26 +122,6 @@ def start_tinyproxy(auth: bool = False, connect_port: int | None = None) -> Peer
     (folder / "tinyproxy.conf").write_text(TINYPROXY.format(port=port, auth="\n".join(lines)))
     command = [find_program("tinyproxy"), "-d", "-c", str(folder / "tinyproxy.conf")]
     return start("tinyproxy", command, {"http": port}, folder)
-
-
-def start_nghttpx(pair: Pair, upstream: Peer, *options: str) -> Peer:
-    """nghttpx as an https proxy that speaks HTTP/2, in front of an http proxy, which is the one that asks for credentials."""
-    port = free_port()
-    command = [
-        find_program("nghttpx"),
-        "--conf=/dev/null",
-        "--http2-proxy",
-        "--workers=1",
-        "--no-ocsp",
-        "--accesslog-file=/dev/null",
-    ]
-    command += [
-        f"--frontend=127.0.0.1,{port}",
-        f"--frontend=::1,{port}",
-        f"--backend=127.0.0.1,{upstream.port}",
-        *options,
-    ]
-    return start("nghttpx", [*command, str(pair.key), str(pair.cert)], {"https": port})
 
 
 DANTE = """

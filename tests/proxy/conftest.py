@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
 from echo_site import Site, running_site
 from peers import Peer
 from peers.certs import Pair
+from peers.h2_proxies import start_apache, start_go_proxy, start_nghttpx
 from peers.proxies import (
     start_dante,
     start_microsocks,
-    start_nghttpx,
     start_pproxy,
     start_proxy_py,
     start_squid,
@@ -82,9 +82,38 @@ def site(site_server: Site) -> Site:
     return site_server
 
 
+class Proxies:
+    """Real proxies, each started at its first use and kept: `proxies("squid+auth")`."""
+
+    def __init__(self, starters: dict[str, Callable[[], Peer]]) -> None:
+        self.starters = starters
+        self.running: dict[str, Peer] = {}
+        self.used: set[str] = set()  # by the test that runs
+
+    def __call__(self, name: str) -> Peer:
+        if name not in self.running:
+            self.running[name] = self.starters[name]()
+        self.used.add(name)
+        return self.running[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure comes with what the proxies printed that the test had."""
+    report = yield
+    proxies = getattr(item, "funcargs", {}).get("proxies")
+    if isinstance(proxies, Proxies):
+        if report.when == "call" and report.failed:
+            report.sections += [
+                (f"log of {name}", proxies.running[name].log()[-4000:]) for name in sorted(proxies.used)
+            ]
+        if report.when == "teardown":
+            proxies.used.clear()
+    return report
+
+
 @pytest.fixture(scope="session")
-def proxies(server_pair: Pair) -> Iterator[Callable[[str], Peer]]:
-    """Starts a real proxy at its first use and keeps it: `proxies("squid+auth")`."""
+def proxies(server_pair: Pair) -> Iterator[Proxies]:
     starters: dict[str, Callable[[], Peer]] = {
         "squid": lambda: start_squid(server_pair),
         "squid+auth": lambda: start_squid(server_pair, auth=True),
@@ -92,8 +121,6 @@ def proxies(server_pair: Pair) -> Iterator[Callable[[str], Peer]]:
         "tinyproxy": start_tinyproxy,
         "tinyproxy+auth": lambda: start_tinyproxy(auth=True),
         "tinyproxy-443": lambda: start_tinyproxy(connect_port=443),
-        "nghttpx": lambda: start_nghttpx(server_pair, get("tinyproxy")),
-        "nghttpx+auth": lambda: start_nghttpx(server_pair, get("tinyproxy+auth")),
         "dante": start_dante,
         "microsocks": start_microsocks,
         "microsocks+auth": lambda: start_microsocks(auth=True),
@@ -104,17 +131,22 @@ def proxies(server_pair: Pair) -> Iterator[Callable[[str], Peer]]:
         "pproxy+auth": lambda: start_pproxy(auth=True),
         "openssh": lambda: start_ssh("openssh"),
         "asyncssh": lambda: start_ssh("asyncssh"),
+        "h2-go": lambda: start_go_proxy(server_pair),
+        "h2-go+auth": lambda: start_go_proxy(server_pair, auth=True),
+        "h2-go-403": lambda: start_go_proxy(server_pair, refuse=403),
+        "h2-go-502": lambda: start_go_proxy(server_pair, refuse=502),
+        "h2-go-2-streams": lambda: start_go_proxy(server_pair, max_streams=2),
+        "h2-go-goaway": lambda: start_go_proxy(server_pair, goaway_at=3),
+        "h1-go": lambda: start_go_proxy(server_pair, http1=True),
+        "h2-nghttpx": lambda: start_nghttpx(server_pair),
+        "h2-nghttpx+auth": lambda: start_nghttpx(server_pair, auth=True),
+        "h2-apache": lambda: start_apache(server_pair),
+        "h2-apache+auth": lambda: start_apache(server_pair, auth=True),
     }
-    running: dict[str, Peer] = {}
-
-    def get(name: str) -> Peer:
-        if name not in running:
-            running[name] = starters[name]()
-        return running[name]
-
+    proxies = Proxies(starters)
     with contextlib.ExitStack() as stack:
-        yield get
-        for peer in running.values():
+        yield proxies
+        for peer in proxies.running.values():
             stack.callback(peer.stop)
 
 

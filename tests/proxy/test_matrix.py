@@ -29,8 +29,10 @@ ROWS = [
     *[("squid+auth", scheme, scheme, host, HARD) for scheme in ("http", "https") for host in ("127.0.0.1", "[::1]")],
     *[("tinyproxy", "http", "http", host, "") for host in ("127.0.0.1", "[::1]")],
     *[("tinyproxy+auth", "http", "http", host, PLAIN) for host in ("127.0.0.1", "[::1]")],
-    *[("nghttpx", "https", "https", host, "") for host in ("127.0.0.1", "[::1]", "localhost")],
-    ("nghttpx+auth", "https", "https", "127.0.0.1", PLAIN),
+    *[(f"h2-{make}", "https", "https", "127.0.0.1", "") for make in ("go", "nghttpx", "apache")],
+    ("h2-go+auth", "https", "https", "127.0.0.1", PLAIN),
+    *[(f"h2-{make}+auth", "https", "https", "127.0.0.1", HARD) for make in ("nghttpx", "apache")],
+    ("h1-go", "https", "https", "127.0.0.1", ""),
     *[
         ("dante", scheme, "socks", host, "")
         for scheme in ("socks4", "socks5", "socks5h")

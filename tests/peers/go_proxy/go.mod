@@ -1,0 +1,3 @@
+module peers/go_proxy
+
+go 1.24
