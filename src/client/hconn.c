@@ -254,6 +254,7 @@ go_idle(tr_hconn_t *hconn)
     tr_engine_t *engine = engine_of(hconn);
     set_resting(hconn, true);
     tr_pool__has_room(hconn->origin->pool); /* it may be given up for another origin */
+    tr_tunnel__rests(hconn->tunnel);
     hconn->idle_ns = tr_loop_now(engine->loop);
     if (hconn->idle_timer.deadline_ns == 0) {
         /* Not moved for each request: when it fires it looks how long the connection really was idle. */

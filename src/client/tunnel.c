@@ -393,6 +393,25 @@ tr_tunnel__free(tr_tunnel_t *t)
     tr_free(t);
 }
 
+/* Somebody waits for a stream of the connection. */
+static bool
+is_waited_for(const tr_hconn_t *carrier)
+{
+    bool waits = carrier->origin->num_asking > 0;
+    for (tr_link_t *link = tr_list_first(&carrier->borrowers); !waits && link != NULL; link = tr_list_next(&carrier->borrowers, link)) {
+        waits = TR_CONTAINER_OF(link, tr_origin_t, borrow_link)->num_waiters > 0;
+    }
+    return waits;
+}
+
+void
+tr_tunnel__rests(const tr_tunnel_t *t)
+{
+    if (t != NULL && t->carrier != NULL && is_waited_for(t->carrier)) {
+        tr_origin__dirty(t->carrier->origin);
+    }
+}
+
 const tr_conn_info_t *
 tr_tunnel__info(const tr_tunnel_t *t)
 {
@@ -466,17 +485,6 @@ serve(tr_origin_t *proxy, tr_tunnel_t *t)
         return true;
     }
     return false;
-}
-
-/* Somebody waits for a stream of the connection. */
-static bool
-is_waited_for(const tr_hconn_t *carrier)
-{
-    bool waits = carrier->origin->num_asking > 0;
-    for (tr_link_t *link = tr_list_first(&carrier->borrowers); !waits && link != NULL; link = tr_list_next(&carrier->borrowers, link)) {
-        waits = TR_CONTAINER_OF(link, tr_origin_t, borrow_link)->num_waiters > 0;
-    }
-    return waits;
 }
 
 /* The proxy takes no more streams, and some are held by connections that are idle: the one that is so for longest is closed. */

@@ -22,6 +22,8 @@ typedef struct tr_tunnel tr_tunnel_t;
 tr_code_t tr_tunnel__ask(struct tr_hconn *hconn, size_t hop, const char *host, uint16_t port, const tr_connect_style_t *style, tr_err_t *err);
 /* tr_tunnel__free ends it: the tunnel is closed, or not waited for any more. NULL allowed. */
 void tr_tunnel__free(tr_tunnel_t *tunnel);
+/* tr_tunnel__rests: its connection is idle, and may be given up for one that waits for a stream. NULL allowed. */
+void tr_tunnel__rests(const tr_tunnel_t *tunnel);
 /* tr_tunnel__info lends what is known of the connection that brings the tunnel, while it is awaited; NULL: nothing, or it stands. */
 const tr_conn_info_t *tr_tunnel__info(const tr_tunnel_t *tunnel);
 

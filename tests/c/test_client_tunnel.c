@@ -611,6 +611,24 @@ TR_TEST(tunnel_many, "/client/tunnel/many")
     finish(&rig);
 }
 
+/* Whoever waits for a stream gets that of a tunnel as soon as it is idle, be it when it is asked for or later. */
+TR_TEST(tunnel_one_stream, "/client/tunnel/one_stream")
+{
+    rig_t rig;
+    (void)begin(&rig, false, 1);
+    TR_CHECK_INT(get(&rig, "warm.site.test", false), TR_OK);
+    for (int i = 0; i < 3; i++) {
+        tr_op_t *first = start(&rig, i == 1 ? "b.site.test" : "a.site.test", "/big", false, 0, 5000);
+        tr_op_t *second = start(&rig, "c.site.test", "/", false, 0, 5000);
+        tr_op_t *third = start(&rig, "d.site.test", "/", i == 2, 0, 5000);
+        TR_CHECK_INT(end(first, BIG), TR_OK);
+        TR_CHECK_INT(end(second, 5), TR_OK);
+        TR_CHECK_INT(end(third, 5), TR_OK);
+    }
+    TR_CHECK_INT(atomic_load(&proxy.num_conns), 1);
+    finish(&rig);
+}
+
 /* A connection for each request, where the exit is to change. */
 TR_TEST(tunnel_new, "/client/tunnel/new_for_each")
 {
