@@ -882,6 +882,11 @@ class AsyncClient(BaseClient):
                     if tries.open and output is not None:
                         await output.arun("take_back")
                 response = tries.result()
+        except GeneratorExit:  # nobody runs this any more, and nothing can be awaited
+            if output is not None:
+                output.close()
+                output = None
+            raise
         finally:
             if output is not None:
                 await output.arun("settle", response)
