@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._fingerprint.fingerprint import Fingerprint
     from ._fingerprint.profile import Profile
     from ._output import OutputFile
-    from ._retry import Retry
+    from ._retry import Retry, Tries
     from ._states import ClientState
     from ._timing import ClientStats
     from ._upload import Source
@@ -84,6 +84,8 @@ def new_session_id(client: BaseClient) -> str:
 
 # Failures on the way to the server: another exit may do better, and nothing was sent.
 _EXIT_PHASES = frozenset({"proxy", "connect", "tls"})
+# Ends of a request that nobody on the way has a part in.
+OWN_ENDS = frozenset({"CLIENT_CLOSED", "CANCELLED", "FILE_WRITE"})
 _MAX_PROXY_RETRIES = 100
 _PERSONA_OPTIONS = frozenset({"locale", "platform", "clienthints"})
 _PROFILE_OPTIONS = _PERSONA_OPTIONS | {"customtlsclient", "streamid", "withrandomtlsextensionorder"}
@@ -612,6 +614,9 @@ class BaseClient(_core.BaseClient):
             other.destroy_session(self._id)
         _sessions.leave(self)
         self._close()
+        # In this order: see _pauses.Watch.
+        for watch in list(self.__dict__.get("_watches", ())):
+            watch.wake()
 
     def _renew(self) -> None:
         """Begin a new session of the engine, with no cookies and no connections; the client stays usable."""
@@ -767,6 +772,7 @@ class BaseClient(_core.BaseClient):
             and error.safe_to_retry
             and not error.request_sent
             and error.phase in _EXIT_PHASES
+            and error.code not in OWN_ENDS
             and not history
         )
 
@@ -1082,6 +1088,16 @@ class BaseClient(_core.BaseClient):
         if wanted and response.error is not None:
             raise response.error
         return response
+
+    def _give_up(self, request: Request, tries: Tries) -> None:
+        """End the tries of a request: the client was closed while none was under way."""
+        from ._pauses import CLOSED
+
+        tries.begin()
+        try:
+            tries.took(self._refuse(request, CLOSED))
+        except HTTPError as error:
+            tries.failed(error)
 
     # ------------------------------------------------------------------------------- sessions that are not the engine's
 

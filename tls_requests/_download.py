@@ -9,6 +9,7 @@ Beside `<path>.part`, which grows, a download that may be resumed has `<path>.pa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -52,6 +53,8 @@ class _Part:
         self._hash: Any = None  # of what is written here
         self._found = b""
         self._validator: str | None = None
+        self._anew = False  # what is there is of no use, or another download's
+        self._busy = False  # the engine may still be writing
         self.have = 0
         self.total: int | None = None
         self.complete = False
@@ -59,25 +62,34 @@ class _Part:
     def look(self) -> dict[str, str]:
         """What is there of an earlier download; the header fields that ask for the rest."""
         self.have, self._validator = 0, None
-        if not self._resume:
+        if not self._resume or self._anew:
             return {}
+        validator = self._noted()
         try:
-            with open(self._notes, encoding="utf-8") as file:
-                notes = json.load(file)
             have = os.path.getsize(self._part)
-            validator, url = notes["validator"], notes["url"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-        if url != self._url or not isinstance(validator, str) or have == 0:
+        except OSError:
+            have = 0
+        if validator is None or have == 0:
             return {}
         self.have, self._validator = have, validator
         # A range is one of the representation as sent: it must be without a content coding.
         return {"Range": f"bytes={have}-", "If-Range": validator, "Accept-Encoding": "identity"}
 
+    def _noted(self) -> str | None:
+        """The validator of what is there, if it is of this URL."""
+        try:
+            with open(self._notes, encoding="utf-8") as file:
+                notes = json.load(file)
+            validator, url = notes["validator"], notes["url"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return validator if url == self._url and isinstance(validator, str) else None
+
     def take_head(self, response: Response) -> bool:
         """Make ready for the body of an answer. False: that answer is of no use, ask again from the start."""
         status = response.status_code
         headers = response.headers
+        coded = "content-encoding" in headers
         start = 0
         if status == 0:
             error: Any = response.error
@@ -88,47 +100,70 @@ class _Part:
                 why = f"The server's Content-Range does not begin at byte {self.have}."
                 self.forget()
                 raise make_error("H1_PROTOCOL", 0, "download.range", why, _SENT)
+            if coded or _is_other(headers, self._validator):
+                # From servers that do not know If-Range (RFC 9110 15.3.7: never put parts of two versions together).
+                self._anew = True
+                return False
             start, self.total = self.have, total
         elif status == 416 and self.have:
             _, total = _content_range(headers.get("content-range"))
-            if total == self.have:
+            if total == self.have and self._open(start=self.have):
                 self.total, self.complete = total, True
-                self._open(start=self.have)
                 return True
             self.forget()
+            self._anew = True
             return False
         elif not 200 <= status < 300 or status == 206:
             response.raise_for_status()
             raise HTTPError(f"{status}: not an answer that can be written to a file", response=response)
         else:
             length = headers.get("content-length")
-            coded = "content-encoding" in headers
             self.total = int(length) if length is not None and length.isdigit() and not coded else None
             self._validator = None if coded else _validator(headers)
-        self._open(start)
-        self._digest = _digest_of(headers) if "content-encoding" not in headers else None
-        if self._resume and not start:
+        if not self._open(start):
+            self._anew = True
+            return False
+        self._digest = None if coded else _digest_of(headers)
+        if not start:
             self._note()
         return True
 
-    def _open(self, start: int) -> None:
-        self.have = self._start = self._reported = start
-        self._hash = None
-        file = os.fdopen(
-            os.open(self._part, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+b", buffering=0
-        )
+    def _open(self, start: int) -> bool:
+        """Open, lock and cut the file. False: it does not begin any more with the bytes that were to be continued."""
+        file = self._take(os.O_CREAT)
         try:
-            _lock(file)  # before anything of what another download writes is cut off
+            if start and (os.fstat(file.fileno()).st_size < start or self._noted() != self._validator):
+                file.close()
+                return False
             file.seek(start)
             file.truncate()
         except BaseException:
             file.close()
             raise
+        self.have = self._start = self._reported = start
+        self._hash = None
         self._file = file
+        return True
+
+    def _take(self, more_flags: int) -> Any:
+        """The file, locked before anything of what another download writes is cut off. Raises BlockingIOError."""
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | more_flags
+        for left in range(100, -1, -1):
+            file = os.fdopen(os.open(self._part, flags, 0o666), "r+b", buffering=0)
+            try:
+                _lock(file)
+                if _is_at(file, self._part) or not left:
+                    return file  # the last time in any case: some network's file systems number a file anew each time
+            except BaseException:
+                file.close()
+                raise
+            # Between opening and locking another download was done with it: it has its name by now, or is gone.
+            file.close()
+        raise AssertionError("the last turn returns")
 
     def _note(self) -> None:
-        if self._validator is None:
-            _remove(self._notes)
+        if self._validator is None or not self._resume:
+            _remove(self._notes)  # they would be of something else
             return
         with open(self._notes, "w", encoding="utf-8") as file:
             json.dump({"url": self._url, "validator": self._validator}, file)
@@ -203,8 +238,14 @@ class _Part:
 
     def finish(self) -> None:
         """Everything came: check it, and give the file its name."""
-        if self.total is not None and self.have != self.total:
+        try:
+            self._finish()
+        except BaseException:
             self.abandon()
+            raise
+
+    def _finish(self) -> None:
+        if self.total is not None and self.have != self.total:
             why = f"The file has {self.have} bytes, the server said {self.total}."
             raise make_error("BODY_TRUNCATED", 0, "download.length", why, _SENT)
         if self._digest is not None and not self.complete and self._found != self._digest[1]:
@@ -218,9 +259,15 @@ class _Part:
             )
         if self._fsync:
             os.fsync(self._file.fileno())
-        self._close()
+        # Under the lock: who opens the part now must not find it under its old name when it is free.
         os.replace(self._part, self._path)
         _remove(self._notes)
+        self._close()
+
+    def stop(self, op: Any, seconds: float) -> None:
+        """Wait for a write of the engine's that is under way, after its request was aborted."""
+        self._busy = True
+        self._busy = not op._file_wait(seconds)
 
     def abandon(self) -> None:
         """The transfer failed: keep what came when it can be resumed."""
@@ -231,15 +278,26 @@ class _Part:
                 self._close()
 
     def forget(self) -> None:
-        """Remove what is there."""
-        _remove(self._part)
-        _remove(self._notes)
+        """Remove what is there, unless it is another download's."""
         self.have = 0
-        self._close()
+        try:
+            if self._file is None:
+                self._file = self._take(0)
+            _remove(self._part)
+            _remove(self._notes)
+        except (FileNotFoundError, BlockingIOError):
+            return
+        finally:
+            self._close()
 
     def _close(self) -> None:
         file, self._file = self._file, None
-        if file is not None:
+        if file is None:
+            return
+        try:
+            if not self._busy:
+                _unlock(file)
+        finally:
             file.close()
 
 
@@ -253,6 +311,24 @@ def _lock(file: Any) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BlockingIOError(error.errno, "another download writes this file", file.name) from None
+
+
+def _unlock(file: Any) -> None:
+    """Give the place free. Closing does so by itself, but for a process that was forked meanwhile and has the file open, too."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _is_at(file: Any, path: str) -> bool:
+    """Whether that file has that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: str) -> None:
@@ -281,6 +357,14 @@ def _validator(headers: Any) -> str | None:
         return None
     modified: str | None = headers.get("last-modified")
     return modified
+
+
+def _is_other(headers: Any, validator: str | None) -> bool:
+    """Whether an answer says that it is of another version than the one with that validator."""
+    tag, modified = headers.get("etag"), headers.get("last-modified")
+    if validator is not None and validator.startswith('"'):
+        return tag is not None and tag != validator
+    return modified is not None and modified != validator
 
 
 def _digest_of(headers: Any) -> tuple[str, bytes] | None:
@@ -339,10 +423,12 @@ def download(
                         part.report()
                     part.written_here()
             except BaseException:
-                if op is not None:
-                    op._abort()
-                    op._file_wait(PATIENCE)
-                part.abandon()
+                try:
+                    if op is not None:
+                        op._abort()
+                        part.stop(op, PATIENCE)
+                finally:
+                    part.abandon()
                 raise
             part.finish()
             return response
@@ -360,26 +446,19 @@ async def adownload(
     """AsyncClient.download. Files are touched on threads."""
     import asyncio
 
+    from ._threads import on_thread
+
     loop = asyncio.get_running_loop()
     part = _Part(url, path, resume, progress, fsync)
 
-    async def run(function: Callable[..., Any], *values: Any) -> Any:
-        # Once begun a write is waited for, also when the task is cancelled: the file must not be closed under it.
-        future = loop.run_in_executor(None, function, *values)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
-
     while True:
-        fields = await run(part.look)
+        fields = await on_thread(part.look)
         context = client.stream("GET", url, **_arguments(arguments, fields))
         context.to_file = True
         async with context as response:
             op = None
             try:
-                if not await run(part.take_head, response):
+                if not await on_thread(part.take_head, response):
                     continue
                 op = None if part.complete else part.hand_over(response)
                 if op is not None:
@@ -390,15 +469,20 @@ async def adownload(
                     part.written(op, response)
                 elif not part.complete:
                     async for piece in response.aiter_bytes():
-                        await run(part.write, piece)
+                        await on_thread(part.write, piece)
                         part.report()
-                    await run(part.written_here)
-            except BaseException:
-                if op is not None:
-                    op._reader = None
-                    op._abort()
-                    await run(op._file_wait, PATIENCE)
-                part.abandon()
+                    await on_thread(part.written_here)
+            except BaseException as error:
+                try:
+                    if op is not None:
+                        op._reader = None
+                        op._abort()
+                        if isinstance(error, GeneratorExit):  # nobody runs this any more
+                            part.stop(op, 0)
+                        else:
+                            await on_thread(part.stop, op, PATIENCE)
+                finally:
+                    part.abandon()
                 raise
-            await run(part.finish)
+            await on_thread(part.finish)
             return response

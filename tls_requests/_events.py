@@ -7,7 +7,8 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .exceptions import ClientClosed, EventStreamError, HTTPError, StreamClosed
+from ._pauses import CLOSED, Watch, call_in_loop
+from .exceptions import ClientClosed, EventStreamError, HTTPError, StreamClosed, make_error
 
 if TYPE_CHECKING:
     import asyncio
@@ -160,6 +161,7 @@ class _Source:
         self._idle_timeout = idle_timeout
         self._failures = 0
         self._closed = False
+        self._again = False  # the next request is not the first
         self.response: Response | None = None
 
     @property
@@ -218,8 +220,15 @@ class _Source:
         self._failures = 0
         return True
 
+    def _check_client(self) -> None:
+        """Raises ClientClosed where the client was closed while nothing was under way."""
+        if self._again and not self._closed and self._client.closed:
+            code, why = CLOSED
+            raise make_error(code, 0, "events.pause", why)
+
     def _lost(self, error: HTTPError | None) -> float:
         """Seconds to wait before the next request; raises what ended the last one where none follows."""
+        self._again = True
         final = error is not None and isinstance(error, (EventStreamError, ClientClosed))
         if not self._reconnect and error is None:
             self._closed = True
@@ -244,7 +253,11 @@ class Events(_Source):
     def _open(self) -> bool:
         request = self._client.build_request("GET", self._url, **self._request_arguments())
         request._options["head_limit"] = True
-        response = self._client.send(request, auth=self._auth, follow_redirects=self._follow, stream=True)
+        try:
+            response = self._client.send(request, auth=self._auth, follow_redirects=self._follow, stream=True)
+        except RuntimeError:
+            self._check_client()
+            raise
         try:
             going = self._check(response)
         except EventStreamError:
@@ -297,8 +310,11 @@ class Events(_Source):
                     self.response.close()
                 self.response = None
                 delay = self._lost(error)
-                if not self._closed:
+                if self._closed:
+                    return
+                with Watch(self._client, self._wake.set):
                     self._wake.wait(delay)
+                self._check_client()
         finally:
             self.close()
 
@@ -319,7 +335,11 @@ class AsyncEvents(_Source):
     async def _open(self) -> bool:
         request = await self._client.abuild_request("GET", self._url, **self._request_arguments())
         request._options["head_limit"] = True
-        response = await self._client.send(request, auth=self._auth, follow_redirects=self._follow, stream=True)
+        try:
+            response = await self._client.send(request, auth=self._auth, follow_redirects=self._follow, stream=True)
+        except RuntimeError:
+            self._check_client()
+            raise
         try:
             going = self._check(response)
         except EventStreamError:
@@ -352,6 +372,7 @@ class AsyncEvents(_Source):
 
         from ._turns import Turn
 
+        loop = asyncio.get_running_loop()
         turn = Turn()
         if self.response is None:
             await self.__aenter__()
@@ -382,11 +403,17 @@ class AsyncEvents(_Source):
                     await self.response.aclose()
                 self.response = None
                 delay = self._lost(error)
-                if not self._closed:
-                    try:
-                        await asyncio.wait_for(self._wake.wait(), delay)
-                    except asyncio.TimeoutError:
-                        pass
+                if self._closed:
+                    return
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
+                timer = loop.call_later(delay, self._wake.set)
+                try:
+                    with Watch(self._client, lambda: call_in_loop(loop, self._wake.set)):
+                        await self._wake.wait()
+                finally:
+                    timer.cancel()
+                self._wake.clear()
+                self._check_client()
         finally:
             await self.aclose()
 

@@ -79,15 +79,10 @@ class OutputFile:
         await asyncio.get_running_loop().run_in_executor(None, self.open)
 
     async def arun(self, name: str, *values: Any) -> None:
-        """Call a method on a thread of the loop's; also when this is cancelled it is waited for."""
-        import asyncio
+        """Call a method on a thread of the loop's; it is waited for, however often this is cancelled."""
+        from ._threads import on_thread
 
-        future = asyncio.get_running_loop().run_in_executor(None, getattr(self, name), *values)
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
+        await on_thread(getattr(self, name), *values)
 
     def close(self) -> None:
         """Close the file. Any number of times."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .exceptions import HTTPError
+from .exceptions import ClientClosed, HTTPError
 
 if TYPE_CHECKING:
     from .models.response import Response
@@ -167,7 +167,7 @@ class Tries:
         self.delay = 0.0
         self._policy = policy
         self._method = method
-        self._attempts: list[Attempt] = []
+        self.attempts: list[Attempt] = []
         self._response: Response | None = None
         self._error: HTTPError | None = None
         self._start = 0.0
@@ -188,26 +188,33 @@ class Tries:
         self._judge(error)
 
     def _judge(self, error: Exception | None) -> None:
-        number = len(self._attempts) + 1
+        number = len(self.attempts) + 1
         response = self._response
-        delay = self._policy.decide(number, self._method, response, error)
+        if isinstance(error, ClientClosed) and self.attempts and not error.request_sent:
+            # With none under way it is what the tries before did that counts.
+            before = [attempt.error for attempt in self.attempts]
+            error.request_sent = any(getattr(failure, "request_sent", True) for failure in before)
+            error.safe_to_retry = all(getattr(failure, "safe_to_retry", False) for failure in before)
+        # No policy, a subclass's neither, can send by a client that is closed.
+        final = isinstance(error, ClientClosed)
+        delay = None if final else self._policy.decide(number, self._method, response, error)
         if delay is None:
             self.open = False
             return
         self.delay = delay
         status = response.status_code if response is not None else 0
-        self._attempts.append(Attempt(number, status, error, time.monotonic() - self._start, delay))
+        self.attempts.append(Attempt(number, status, error, time.monotonic() - self._start, delay))
 
     def result(self) -> Response:
         """The last answer, or raise the last exception; both know the attempts before."""
         if self._error is not None:
-            self._error.attempts = self._attempts
+            self._error.attempts = self.attempts
             raise self._error
         response = self._response
         assert response is not None
-        response.attempts = self._attempts
+        response.attempts = self.attempts
         if response.status_code == 0 and isinstance(response.error, HTTPError):
-            response.error.attempts = self._attempts
+            response.error.attempts = self.attempts
         return response
 
 

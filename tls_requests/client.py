@@ -6,9 +6,7 @@ auth, hooks, rotators, files, a proxy), the same call takes the chain.
 
 from __future__ import annotations
 
-import time
-
-from ._base import BaseClient, given_arguments, hook_result, is_rotator, method_text
+from ._base import OWN_ENDS, BaseClient, given_arguments, hook_result, is_rotator, method_text
 from ._core import NOT_GIVEN
 from .exceptions import HTTPError
 
@@ -220,7 +218,7 @@ class Client(BaseClient):
                 if not self._is_transport(error):
                     raise
                 failure, history = error, getattr(error.response, "history", [])
-            if hasattr(rotator, "mark_result"):
+            if hasattr(rotator, "mark_result") and getattr(failure, "code", "") not in OWN_ENDS:
                 rotator.mark_result(
                     proxy=request.proxy,
                     success=response is not None and self._succeeded(response),
@@ -290,8 +288,13 @@ class Client(BaseClient):
             if policy is None:
                 response = perform()
             else:
+                from ._pauses import pause
+
                 tries = policy.tries(request.method)
                 while tries.open:
+                    if tries.attempts and not pause(self, tries.delay):
+                        self._give_up(request, tries)
+                        break
                     tries.begin()
                     try:
                         latest = perform()
@@ -300,11 +303,12 @@ class Client(BaseClient):
                             latest.close()
                     except HTTPError as error:
                         tries.failed(error)
-                    if tries.open:
-                        if output is not None:
-                            output.take_back()
-                        time.sleep(tries.delay)
-                        self._check_open()
+                    except RuntimeError:
+                        if not (tries.attempts and self.closed):
+                            raise
+                        self._give_up(request, tries)  # closed between the pause and the engine
+                    if tries.open and output is not None:
+                        output.take_back()
                 response = tries.result()
         finally:
             if output is not None:
@@ -785,7 +789,7 @@ class AsyncClient(BaseClient):
                 if not self._is_transport(error):
                     raise
                 failure, history = error, getattr(error.response, "history", [])
-            if hasattr(rotator, "amark_result"):
+            if hasattr(rotator, "amark_result") and getattr(failure, "code", "") not in OWN_ENDS:
                 await rotator.amark_result(
                     proxy=request.proxy,
                     success=response is not None and self._succeeded(response),
@@ -856,10 +860,13 @@ class AsyncClient(BaseClient):
             if policy is None:
                 response = await perform()
             else:
-                import asyncio
+                from ._pauses import apause
 
                 tries = policy.tries(request.method)
                 while tries.open:
+                    if tries.attempts and not await apause(self, tries.delay):
+                        self._give_up(request, tries)
+                        break
                     tries.begin()
                     try:
                         latest = await perform()
@@ -868,12 +875,18 @@ class AsyncClient(BaseClient):
                             await latest.aclose()
                     except HTTPError as error:
                         tries.failed(error)
-                    if tries.open:
-                        if output is not None:
-                            await output.arun("take_back")
-                        await asyncio.sleep(tries.delay)
-                        self._check_open()
+                    except RuntimeError:
+                        if not (tries.attempts and self.closed):
+                            raise
+                        self._give_up(request, tries)  # closed between the pause and the engine
+                    if tries.open and output is not None:
+                        await output.arun("take_back")
                 response = tries.result()
+        except GeneratorExit:  # nobody runs this any more, and nothing can be awaited
+            if output is not None:
+                output.close()
+                output = None
+            raise
         finally:
             if output is not None:
                 await output.arun("settle", response)

@@ -1,11 +1,15 @@
 /* trget: a command-line client over the C library. One request and its answer, or many requests for measuring. It is what the tests of the
  * client layer drive, and what shows that nothing below python/ needs Python. */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -344,7 +348,7 @@ load_settings(void)
 /* ---------------------------------------------------------------------------------------------------------- requests */
 
 static tr_op_t *
-prepare(const char *url, tr_err_t *err)
+prepare(const char *url, const tr_op_file_t *file, tr_err_t *err)
 {
     const char *method = opt.method != NULL ? opt.method : (opt.has_body ? "POST" : "GET");
     tr_op_request_t request = {
@@ -365,6 +369,7 @@ prepare(const char *url, tr_err_t *err)
         .timeouts = opt.timeouts,
         .flags = opt.flags,
         .max_redirects = opt.max_redirects,
+        .file = file,
     };
     tr_session_t *own = session;
     if (opt.fresh) {
@@ -397,6 +402,96 @@ await(tr_op_t *op)
             tr_op_cancel(op);
         }
     }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ --save
+ *
+ * The engine writes the body while it comes, into a file of its own beside the place, which takes the place when it is complete: what was there
+ * before stays until then, and stays when the request fails. What is no regular file (a pipe, a device) is written to as it is. Where the folder
+ * takes no new files the body is written when it is there as a whole. */
+
+/* The file that is not complete, and whether there is one: the handler of signals removes it. */
+static char unfinished[PATH_MAX];
+static volatile sig_atomic_t has_unfinished;
+
+static void
+remove_unfinished(int number)
+{
+    if (has_unfinished) {
+        (void)unlink(unfinished);
+    }
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
+static void
+catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < TR_ARRAY_LEN(numbers); i++) {
+        if (signal(numbers[i], remove_unfinished) == SIG_IGN) {
+            (void)signal(numbers[i], SIG_IGN);
+        }
+    }
+}
+
+/* A new file in the folder of `place`, with the rights of the one that is there; -1: none. Its name is in `unfinished`. */
+static int
+open_beside(const char *place, const struct stat *there)
+{
+    const char *slash = strrchr(place, '/');
+    int folder_len = slash == NULL ? 0 : (int)(slash - place) + 1;
+    for (unsigned i = 0; i < 100; i++) {
+        int len = snprintf(unfinished, sizeof(unfinished), "%.*s.trget-%ld-%u", folder_len, place, (long)getpid(), i);
+        int fd = len < (int)sizeof(unfinished) ? open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666) : -1;
+        if (fd >= 0) {
+            has_unfinished = 1;
+            if (there != NULL) {
+                (void)!fchown(fd, there->st_uid, there->st_gid); /* root's privilege; else it is the caller's */
+                (void)fchmod(fd, there->st_mode & 07777);
+            }
+            return fd;
+        }
+        if (errno != EEXIST) {
+            break;
+        }
+    }
+    return -1;
+}
+
+/* Where the body goes: a descriptor, and in `place` (PATH_MAX) the name that the file takes in the end. -1: there is no such way. */
+static int
+save_open(char *place)
+{
+    struct stat there;
+    if (stat(opt.save, &there) != 0) {
+        /* A symbolic link to nowhere is left to fopen, which makes what it names. */
+        bool is_new = lstat(opt.save, &there) != 0 && errno == ENOENT;
+        return is_new && snprintf(place, PATH_MAX, "%s", opt.save) < PATH_MAX ? open_beside(place, NULL) : -1;
+    }
+    if (!S_ISREG(there.st_mode)) {
+        return open(opt.save, O_WRONLY | O_CLOEXEC);
+    }
+    /* Behind symbolic links, which stay. */
+    return access(opt.save, W_OK) == 0 && realpath(opt.save, place) != NULL ? open_beside(place, &there) : -1;
+}
+
+/* The request is over. 0, or the errno of what the file could not be completed for. */
+static int
+save_finish(int fd, const char *place, bool complete)
+{
+    int error = complete && has_unfinished && fsync(fd) != 0 ? errno : 0;
+    if (close(fd) != 0 && error == 0) {
+        error = errno;
+    }
+    if (has_unfinished && complete && error == 0 && rename(unfinished, place) != 0) {
+        error = errno;
+    }
+    if (has_unfinished && (!complete || error != 0)) {
+        (void)unlink(unfinished);
+    }
+    has_unfinished = 0;
+    return error;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ output */
@@ -552,8 +647,9 @@ last_response(const tr_op_t *op)
     return r;
 }
 
+/* saved: the body went into its file. */
 static int
-show_text(tr_op_t *op)
+show_text(tr_op_t *op, bool saved)
 {
     const tr_err_t *err = tr_op_error(op);
     tr_response_t *r = last_response(op);
@@ -567,6 +663,9 @@ show_text(tr_op_t *op)
             (void)printf("%.*s: %.*s\n", (int)f.name.len, (const char *)f.name.data, (int)f.value.len, (const char *)f.value.data);
         }
         (void)printf("\n");
+    }
+    if (saved) {
+        return 0;
     }
     int result = 0;
     uint8_t *body = tr_malloc((size_t)r->body_len);
@@ -596,24 +695,40 @@ static int
 run_one(void)
 {
     int result = 0;
+    catch_signals();
     if (opt.json) {
         (void)printf("[");
     }
     for (size_t i = 0; i < opt.num_urls; i++) {
         tr_err_t err = TR_ERR_INIT;
-        tr_op_t *op = prepare(opt.urls[i], &err);
-        if (op == NULL || tr_op_submit(op, NULL, &err) != TR_OK) {
-            result = complain(opt.urls[i], &err);
+        char place[PATH_MAX];
+        tr_op_file_t file = {.fd = -1, .max_len = UINT64_MAX};
+        if (opt.save != NULL && !opt.json && !opt.sha256) { /* else nothing, or the hash, is saved */
+            file.fd = save_open(place);
+        }
+        bool saving = file.fd >= 0;
+        tr_op_t *op = prepare(opt.urls[i], saving ? &file : NULL, &err);
+        bool begun = op != NULL && tr_op_submit(op, NULL, &err) == TR_OK;
+        if (begun) {
+            await(op);
+        }
+        int error = saving ? save_finish(file.fd, place, begun && tr_op_error(op) == NULL) : 0;
+        if (!begun || error != 0) {
+            if (error != 0) {
+                (void)fprintf(stderr, "trget: %s: the body cannot be written: %s\n", opt.save, strerror(error));
+                result = 2;
+            } else {
+                result = complain(opt.urls[i], &err);
+            }
             tr_op_unref(op);
             continue;
         }
-        await(op);
         if (opt.json) {
             put_op(stdout, op);
             (void)printf(i + 1 < opt.num_urls ? ",\n" : "");
             result = tr_op_error(op) != NULL ? 1 : result;
         } else {
-            result |= show_text(op);
+            result |= show_text(op, saving);
         }
         tr_op_unref(op);
         if (opt.pause_ms != 0 && i + 1 < opt.num_urls) {
@@ -689,7 +804,7 @@ wait_loop(void *arg)
     uint64_t num = opt.num / opt.threads;
     for (uint64_t i = 0; i < num; i++) {
         tr_err_t err = TR_ERR_INIT;
-        tr_op_t *op = prepare(opt.urls[i % opt.num_urls], &err);
+        tr_op_t *op = prepare(opt.urls[i % opt.num_urls], NULL, &err);
         if (op == NULL || tr_op_submit(op, NULL, &err) != TR_OK) {
             tally->num++;
             tally->failed++;
@@ -753,7 +868,7 @@ static bool
 launch(tr_sink_t *sink, uint64_t index, tally_t *tally)
 {
     tr_err_t err = TR_ERR_INIT;
-    tr_op_t *op = prepare(opt.urls[index % opt.num_urls], &err);
+    tr_op_t *op = prepare(opt.urls[index % opt.num_urls], NULL, &err);
     bool ok = op != NULL && tr_op_submit(op, sink, &err) == TR_OK;
     if (!ok) {
         tally->num++;

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import hashlib
 import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from peers.fake import Fake, Link
 
 VERSIONS = [pytest.param([], id="h2"), pytest.param(["--http1"], id="h1")]
 
@@ -165,14 +175,108 @@ def test_a_large_body(trget, big_nginx, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_large_body_is_held_once(trget, big_nginx, tmp_path, version):
-    out = tmp_path / "out"
+def test_a_large_body_is_held_once(trget, big_nginx, version):
     report = trget.load(*version, "--wait", "-n", "2", big_nginx.url("/big"))
     assert report["bytes"] == 2 * (256 << 20)
     if trget.program.parent.name == "plain":  # a sanitizer keeps freed memory
         assert report["stats"]["max_rss_kb"] < 290 * 1024
-    done = trget.run(*version, "--save", str(out), big_nginx.url("/big"))
-    assert done.returncode == 0 and out.stat().st_size == 256 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc of Linux")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_saved_body_is_not_held(trget, big_nginx, tmp_path, version):
+    out = tmp_path / "out"
+    command = [str(trget.program), "--cacert", trget.ca_file, *version, "--save", str(out), big_nginx.url("/big")]
+    peak = 0
+    with subprocess.Popen(command) as process:
+        while process.poll() is None:
+            found = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+            peak = max(peak, int(found[1]) if found else 0)
+            time.sleep(0.002)
+    assert process.returncode == 0 and filecmp.cmp(out, big_nginx.folder / "root" / "big", shallow=False)
+    assert peak > 0
+    if trget.program.parent.name == "plain":  # a sanitizer keeps freed memory
+        assert peak < 64 * 1024, "KiB"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_saved_body_replaces(trget, go, nginx, tmp_path, version):
+    out = tmp_path / "out"
+    out.write_bytes(b"old")
+    out.chmod(0o640)
+    other = tmp_path / "hard"
+    os.link(out, other)
+    done = trget.run(*version, "-L", "--save", str(out), go.url("/redirect/2"), nginx.url("/gzip.txt"))
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    assert out.read_bytes() == b"a line of text that compresses\n" * 4096, "the last, decoded"
+    assert out.stat().st_mode & 0o777 == 0o640
+    assert other.read_bytes() == b"old", "a new file has the name now"
+    link = tmp_path / "link"
+    link.symlink_to("out")
+    done = trget.run(*version, "-i", "--save", str(link), go.url("/status/404"))
+    assert done.returncode == 0 and done.stdout.splitlines()[0].endswith(" 404")
+    assert link.is_symlink() and out.read_bytes() == b""
+    new = tmp_path / "new"
+    assert trget.run(*version, "--save", str(new), go.url("/pattern/100")).returncode == 0
+    mask = os.umask(0)
+    os.umask(mask)
+    assert new.stat().st_mode & 0o777 == 0o666 & ~mask and new.stat().st_size == 100
+    nowhere = tmp_path / "to-nowhere"
+    nowhere.symlink_to("target")
+    assert trget.run(*version, "--save", str(nowhere), go.url("/pattern/100")).returncode == 0
+    assert (tmp_path / "target").stat().st_size == 100
+    assert sorted(os.listdir(tmp_path)) == ["hard", "link", "new", "out", "target", "to-nowhere"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_saved_body_that_fails(trget, go, tmp_path, version):
+    out = tmp_path / "out"
+    out.write_bytes(b"old")
+    for url in (go.url("/drop"), "https://127.0.0.1:1/", "nonsense://"):
+        done = trget.run(*version, "--save", str(out), url)
+        assert done.returncode == 2 and "trget: " in done.stderr
+        assert out.read_bytes() == b"old" and os.listdir(tmp_path) == ["out"]
+    done = trget.run(*version, "--save", str(tmp_path / "missing" / "out"), go.url("/pattern/10"))
+    assert done.returncode == 2 and "cannot be written" in done.stderr
+    done = trget.run(*version, "--sha256", "--save", str(out), go.url("/pattern/8"))
+    assert done.returncode == 0 and hashlib.sha256(bytes(8)).hexdigest() in out.read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_saving_to_what_is_no_regular_file(trget, go, tmp_path):
+    done = trget.run("--save", "/dev/full", go.url("/pattern/100000"))
+    assert done.returncode == 2 and "FILE_WRITE" in done.stderr and "errno 28" in done.stderr
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    assert trget.run("--save", str(pipe), go.url("/pattern/300000")).returncode == 0
+    reader.join(20)
+    assert len(found[0]) == 300_000 and os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_saving_leaves_nothing(trget, tmp_path, number):
+    def behave(link: Link) -> None:
+        link.request()
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(500_000))
+        link.hold()
+
+    out = tmp_path / "out"
+    out.write_bytes(b"old")
+    with contextlib.closing(Fake(behave)) as fake:
+        process = subprocess.Popen([str(trget.program), "--save", str(out), fake.url()])
+        try:
+            end = time.monotonic() + 20
+            while len(os.listdir(tmp_path)) < 2 and time.monotonic() < end:
+                time.sleep(0.005)
+            process.send_signal(number)
+            assert process.wait(20) == -number
+        finally:
+            process.kill()
+            process.wait()
+    assert os.listdir(tmp_path) == ["out"] and out.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

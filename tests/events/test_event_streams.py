@@ -12,7 +12,7 @@ import pytest
 
 import tls_requests
 from peers.fake import Fake, Link
-from tls_requests.exceptions import ConnectError, EventStreamError, ReadTimeout
+from tls_requests.exceptions import ClientClosed, ConnectError, EventStreamError, ReadTimeout
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nConnection: close\r\n\r\n"
 
@@ -285,8 +285,11 @@ def test_fields_are_the_browsers(reader: Reader, fake: Any, root: Any, identifie
     assert sent == expected
 
 
-def close_from_elsewhere(reader: Reader, url: str, when: threading.Event) -> tuple[list[str], float]:
-    """Reads events until another thread or task closes them, soon after `when`: the data, and how long after it the iteration ended."""
+def close_from_elsewhere(
+    reader: Reader, url: str, when: threading.Event, client: bool = False
+) -> tuple[list[str], float]:
+    """Reads events until another thread or task closes them (or the client), soon after `when`: the data, and how long after it the iteration
+    ended."""
     found: list[str] = []
     closed: list[float] = []
     reader.events = reader.client.events(url)
@@ -296,11 +299,15 @@ def close_from_elsewhere(reader: Reader, url: str, when: threading.Event) -> tup
             assert when.wait(10)
             time.sleep(0.1)
             closed.append(time.monotonic())
-            reader.events.close()
+            (reader.client if client else reader.events).close()
 
         thread = threading.Thread(target=close)
         thread.start()
-        found += [event.data for event in reader.events]
+        try:
+            for event in reader.events:
+                found.append(event.data)
+        except ClientClosed as error:
+            found.append(error.code)
         thread.join()
         return found, time.monotonic() - closed[0]
 
@@ -310,11 +317,14 @@ def close_from_elsewhere(reader: Reader, url: str, when: threading.Event) -> tup
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             closed.append(time.monotonic())
-            await reader.events.aclose()
+            await (reader.client if client else reader.events).aclose()
 
         task = asyncio.ensure_future(aclose())
-        async for event in reader.events:
-            found.append(event.data)
+        try:
+            async for event in reader.events:
+                found.append(event.data)
+        except ClientClosed as error:
+            found.append(error.code)
         ended = time.monotonic()
         await task
         return ended - closed[0]
@@ -332,6 +342,50 @@ def test_closed_while_it_waits_for_the_next_connection(reader: Reader, fake: Any
 
     found, late = close_from_elsewhere(reader, url_of(fake(behave)), sent)
     assert found == ["1"] and late < 2
+
+
+def test_the_client_is_closed_while_it_waits_for_the_next_connection(reader: Reader, fake: Any) -> None:
+    sent = threading.Event()
+
+    def behave(link: Link) -> None:
+        link.request()
+        link.send(HEAD + b"retry: 60000\ndata: 1\n\n")
+        sent.set()
+
+    found, late = close_from_elsewhere(reader, url_of(fake(behave)), sent, client=True)
+    assert found == ["1", "CLIENT_CLOSED"] and late < 2
+    assert reader.events.closed and not reader.client.__dict__["_watches"]
+
+
+def test_the_client_is_closed_right_behind_the_wait(reader: Reader, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the wait is over already, and before the next request was made: the first request of a closed client raises something else."""
+
+    def behave(link: Link) -> None:
+        link.request()
+        link.send(HEAD + b"retry: 1\ndata: 1\n\n")
+
+    events = reader.client.events(url_of(fake(behave)))
+    genuine = events._request_arguments
+
+    def arguments() -> dict[str, Any]:
+        if events._again:
+            reader.client.close()
+        return genuine()
+
+    monkeypatch.setattr(events, "_request_arguments", arguments)
+    with pytest.raises(ClientClosed):
+        if reader.is_async:
+
+            async def read() -> None:
+                async for _ in events:
+                    pass
+
+            reader.run(read())
+        else:
+            for _ in events:
+                pass
+    with pytest.raises(RuntimeError, match="has been closed"):
+        reader.read("http://127.0.0.1:1/", 1)
 
 
 def test_closed_while_it_asks_again(reader: Reader, fake: Any) -> None:

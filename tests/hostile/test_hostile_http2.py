@@ -411,6 +411,9 @@ STREAM_ERRORS: dict[str, bytes] = {
     "length-no-number": head((":status", "200"), ("content-length", "abc")) + DONE,
     "length-negative": head((":status", "200"), ("content-length", "-1")) + DONE,
     "two-lengths": head((":status", "200"), ("content-length", "2"), ("content-length", "3")) + DONE,
+    # Allowed by RFC 9110 8.6, but not required to be taken; nghttp2 does not.
+    "two-equal-lengths": head((":status", "200"), ("content-length", "2"), ("content-length", "2")) + DONE,
+    "a-list-of-equal-lengths": head((":status", "200"), ("content-length", "2, 2")) + DONE,
     "interim-that-ends": head((":status", "103"), end=True),
     "trailers-with-status": HEAD + head((":status", "200"), end=True),
     "trailers-without-end": HEAD + head(("x-sum", "1")) + DONE,

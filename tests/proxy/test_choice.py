@@ -7,14 +7,28 @@ import copy
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fakes import answers, connects, fake_proxy, is_masked, parse_hello, read_head, relay, socks5, tls_connects
+from fakes import (
+    FakeProxy,
+    answers,
+    connects,
+    fake_proxy,
+    is_masked,
+    parse_hello,
+    read_head,
+    relay,
+    socks5,
+    tls_connects,
+)
 
 import tls_requests
 from tls_requests import Proxy, ProxyRotator, exceptions
@@ -567,6 +581,38 @@ def test_retry_on_another_exit(session, site, closed_port: int) -> None:
         with pytest.raises(exceptions.ProxyError):
             session(proxy=all_dead, proxy_retries=9, raise_on_error=True).get(f"{base(site)}/echo")
         assert [item.failures for item in all_dead.items] == [1, 1], "each once"
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_client_that_is_closed_says_nothing_of_a_proxy(session, raises: bool) -> None:
+    """Neither does the proxy rest for it, nor is another asked."""
+    asked = threading.Event()
+
+    def hold(connection: socket.socket, fake: FakeProxy) -> None:
+        read_head(connection, fake)
+        asked.set()
+        connection.recv(1)  # the client's end
+
+    with fake_proxy(hold) as one, fake_proxy(hold) as other:
+        rotator = ProxyRotator([one.url(), other.url()], strategy="round_robin", cooldown=60)
+        client = session(proxy=rotator, proxy_retries=5, raise_on_error=raises)
+
+        def close() -> None:
+            asked.wait(10)
+            client.client.close()
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        if raises:
+            with pytest.raises(exceptions.ClientClosed) as caught:
+                client.get("https://target.example/")
+            error: Any = caught.value
+        else:
+            error = client.get("https://target.example/").error
+        thread.join()
+        assert isinstance(error, exceptions.ClientClosed) and error.phase in ("connect", "proxy")
+        assert [item.failures for item in rotator.items] == [0, 0] and not rotator.resting
+        assert len(one.asked) + len(other.asked) == 1
 
 
 def test_no_retry_once_something_was_sent(session, site) -> None:

@@ -230,6 +230,155 @@ def test_waiting_blocks_nobody():
         asyncio.run(asyncio.wait_for(main(server), 30))
 
 
+def close_meanwhile(twin: Any, client: Any, server: Fake, how: str, send: Callable[[], Any]) -> tuple[Any, float]:
+    """What becomes of a request while whose long wait the client is closed, by a thread or a task, and how long after it."""
+    began: list[float] = []
+
+    def close() -> None:
+        began.append(time.monotonic())
+        client.client.close()
+
+    async def close_by_task() -> None:
+        while len(server.requests) < 1:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        began.append(time.monotonic())
+        await client.client.aclose()
+
+    def close_by_thread() -> None:
+        while len(server.requests) < 1:
+            time.sleep(0.005)
+        time.sleep(0.1)  # the answer comes in
+        close()
+
+    if how == "task":
+
+        async def main() -> Any:
+            task = asyncio.ensure_future(close_by_task())
+            try:
+                return await send()
+            finally:
+                await task
+
+        result = twin.loop.run_until_complete(asyncio.wait_for(main(), 20))
+    else:
+        thread = threading.Thread(target=close_by_thread)
+        thread.start()
+        result = twin.run(send)
+        thread.join()
+    return result, time.monotonic() - began[0]
+
+
+@pytest.mark.parametrize("how", ["thread", "task"])
+@pytest.mark.parametrize("step", [(503, "Retry-After: 30"), "drop"])
+def test_closing_the_client_ends_a_wait(twin, how, step, tmp_path):
+    if how == "task" and twin.loop is None:
+        pytest.skip("a blocking client has no tasks")
+    policy = Retry(3, backoff=30, jitter=0)
+    with serving(answers(step)) as server, twin.client(retries=policy) as client:
+        response, late = close_meanwhile(twin, client, server, how, lambda: client.client.get(server.url()))
+        assert response.status_code == 0 and isinstance(response.error, exceptions.ClientClosed) and late < 5
+        assert (
+            response.error.code == "CLIENT_CLOSED" and response.error.request_sent and not response.error.safe_to_retry
+        )
+        assert [attempt.number for attempt in response.attempts] == [1] and len(server.requests) == 1
+        assert list(response.error.attempts) == list(response.attempts)
+        with pytest.raises(RuntimeError, match="has been closed"):
+            client.get(server.url())
+
+    with serving(answers(step)) as server, twin.client(retries=policy) as client:
+        out = tmp_path / "out"
+        options = {"raise_on_error": True, "stream_output_path": str(out)}
+        with pytest.raises(exceptions.ClientClosed) as caught:
+            close_meanwhile(twin, client, server, how, lambda: client.client.get(server.url(), **options))
+        assert len(caught.value.attempts) == 1 and len(server.requests) == 1
+        assert out.read_bytes() == b"", "what the first try brought was taken back"
+
+
+def test_closing_ends_every_wait_and_leaves_nothing_behind(twin):
+    with serving(answers(503)) as server, twin.client(retries=Retry(1, backoff=30)) as client:
+        found: list[Any] = []
+
+        def get() -> None:
+            if twin.loop is None:
+                found.append(client.client.get(server.url()))
+            else:
+                found.append(asyncio.run(client.client.get(server.url())))
+
+        threads = [threading.Thread(target=get) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 10
+        while len(client.client.__dict__.get("_watches", ())) < 8 and time.monotonic() < end:
+            time.sleep(0.005)
+        client.client.close()
+        for thread in threads:
+            thread.join(5)
+        assert [type(response.error) for response in found] == [exceptions.ClientClosed] * 8
+        assert not client.client.__dict__["_watches"]
+
+    with serving(answers(503, 503, 200)) as server, twin.client(retries=QUICK) as client:
+        assert client.get(server.url()).status_code == 200
+        assert not client.client.__dict__["_watches"], "no wait is remembered"
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_closed_right_behind_the_wait(twin, monkeypatch, raises):
+    """The client is closed when the wait is over already, and before the engine has the request."""
+    import tls_requests._pauses as pauses
+
+    genuine, agenuine = pauses.pause, pauses.apause
+
+    def pause(client: Any, seconds: float) -> bool:
+        going = genuine(client, seconds)
+        client.close()
+        return going
+
+    async def apause(client: Any, seconds: float) -> bool:
+        going = await agenuine(client, seconds)
+        client.close()
+        return going
+
+    monkeypatch.setattr(pauses, "pause", pause)
+    monkeypatch.setattr(pauses, "apause", apause)
+    with serving(answers(503)) as server, twin.client(retries=QUICK, raise_on_error=raises) as client:
+        if raises:
+            with pytest.raises(exceptions.ClientClosed):
+                client.get(server.url())
+        else:
+            assert isinstance(client.get(server.url()).error, exceptions.ClientClosed)
+        assert len(server.requests) == 1
+
+
+def test_a_policy_of_ones_own_does_not_go_on_with_a_closed_client(twin):
+    class Stubborn(Retry):
+        def decide(self, *_: Any) -> float:
+            return 0.001
+
+    with serving(answers("hold")) as server, twin.client(retries=Stubborn(1)) as client:
+        response, late = close_meanwhile(twin, client, server, "thread", lambda: client.client.get(server.url()))
+        assert isinstance(response.error, exceptions.ClientClosed) and late < 5
+
+
+def test_cancelled_and_closed_at_once():
+    """Who is cancelled is cancelled, also when the client is closed in the same turn of the loop."""
+
+    async def main(server: Fake) -> None:
+        client = tls_requests.AsyncClient(retries=Retry(1, backoff=30))
+        task = asyncio.ensure_future(client.get(server.url()))
+        while not client.__dict__.get("_watches"):
+            await asyncio.sleep(0.005)
+        await client.aclose()
+        await asyncio.sleep(0)  # the wake-up has come, the task has not run
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not client.__dict__["_watches"]
+
+    with serving(answers(503)) as server:
+        asyncio.run(asyncio.wait_for(main(server), 20))
+
+
 def test_delays():
     policy = Retry(9, backoff=1, max_backoff=10, jitter=0, max_wait=20)
     assert [policy.wait_for(number) for number in range(1, 7)] == [1, 2, 4, 8, 10, 10]

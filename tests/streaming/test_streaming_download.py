@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import errno
+import fcntl
 import gzip
 import hashlib
 import json
@@ -12,10 +14,13 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
 import tls_requests
+from peers.fake import Fake
+from tls_requests import _download
 from tls_requests.exceptions import DecodingError, IncompleteBody, OutputError, ReadTimeout, RemoteProtocolError
 from tls_requests.models.streams import ResponseStream
 
@@ -33,6 +38,7 @@ class Site:
         self.stall_after = None  # ... then nothing comes until the client leaves
         self.ranges = True
         self.wrong_start = 0
+        self.deaf = False  # to If-Range
         self.coding = None
         self.heads = []
 
@@ -45,7 +51,7 @@ class Site:
             fields += self.fields
             asked = seen.fields.get("range")
             body = gzip.compress(self.body) if self.coding else self.body
-            if asked and self.ranges and seen.fields.get("if-range") == self.etag:
+            if asked and self.ranges and (self.deaf or seen.fields.get("if-range") == self.etag):
                 start = int(asked[len("bytes=") : -1])
                 if start >= len(body):
                     link.answer(b"", 416, f"Content-Range: bytes */{len(body)}")
@@ -247,6 +253,266 @@ def test_two_downloads_to_one_place(api, site, tmp_path):
     assert seen and (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
 
 
+# --------------------------------------------------------------------------------------- descriptors, locks, other downloads
+
+
+def held(path):
+    """Descriptors of this process that are open on what has, or had, that name."""
+    if sys.platform != "linux":
+        return []
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        if target.removesuffix(" (deleted)") == str(path):
+            found.append(fd)
+    return found
+
+
+def is_locked(path):
+    """Whether somebody has the lock of that file."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def lay(folder, url, have, validator='"v1"'):
+    """What a download that failed leaves: so many bytes, and its notes."""
+    (folder / "file.part").write_bytes(have)
+    (folder / "file.part.json").write_text(json.dumps({"url": url, "validator": validator}))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_cancelled_twice_while_the_file_is_opened(ca_file, site, tmp_path, monkeypatch, resume):
+    """The thread that opens and locks it is waited for: who opens is who closes."""
+    inside, go_on = threading.Event(), threading.Event()
+    genuine = _download._lock
+
+    def slow(file):
+        inside.set()
+        assert go_on.wait(20)
+        genuine(file)
+
+    async def main():
+        with Fake(site.behave) as fake:
+            async with tls_requests.AsyncClient(verify=ca_file, raise_on_error=True) as client:
+                monkeypatch.setattr(_download, "_lock", slow)
+                task = asyncio.ensure_future(client.download(fake.url(), tmp_path / "file", resume=resume))
+                while not inside.is_set():
+                    await asyncio.sleep(0.005)
+                for _ in range(3):
+                    task.cancel()
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.05)
+                assert not task.done()
+                go_on.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert held(tmp_path / "file.part") == []
+                monkeypatch.setattr(_download, "_lock", genuine)
+                await client.download(fake.url(), tmp_path / "file", resume=resume)
+        assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+
+    asyncio.run(asyncio.wait_for(main(), 40))
+
+
+def test_cancelled_again_while_the_last_write_is_waited_for(ca_file, site, tmp_path, monkeypatch):
+    inside, go_on = threading.Event(), threading.Event()
+    genuine = _download._Part.stop
+
+    def slow(self, op, seconds):
+        inside.set()
+        assert go_on.wait(20)
+        genuine(self, op, seconds)
+
+    async def main():
+        with Fake(site.behave) as fake:
+            async with tls_requests.AsyncClient(verify=ca_file, raise_on_error=True) as client:
+                site.stall_after = 100_000
+                task = asyncio.ensure_future(client.download(fake.url(), tmp_path / "file"))
+                while not held(tmp_path / "file.part"):
+                    await asyncio.sleep(0.005)
+                await asyncio.sleep(0.1)  # the engine has it
+                monkeypatch.setattr(_download._Part, "stop", slow)
+                task.cancel()
+                while not inside.is_set():
+                    await asyncio.sleep(0.005)
+                task.cancel()
+                await asyncio.sleep(0.02)
+                go_on.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        assert held(tmp_path / "file.part") == [] and left(tmp_path) == []
+
+    asyncio.run(asyncio.wait_for(main(), 40))
+
+
+def test_a_download_that_nobody_runs_any_more(ca_file, site, tmp_path):
+    """Its coroutine is closed, as when a loop ends in the middle: no descriptor, no lock, no complaint of the interpreter's."""
+
+    async def main():
+        with Fake(site.behave) as fake:
+            async with tls_requests.AsyncClient(verify=ca_file, raise_on_error=True) as client:
+                site.stall_after = 100_000
+                coroutine = client.download(fake.url(), tmp_path / "file", resume=True)
+                task = asyncio.ensure_future(coroutine)
+                while not (tmp_path / "file.part").exists() or (tmp_path / "file.part").stat().st_size < 100_000:
+                    await asyncio.sleep(0.005)
+                coroutine.close()
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, RuntimeError):  # of a coroutine that is over
+                    await task
+                while held(tmp_path / "file.part"):  # the engine's, which nobody could wait for
+                    await asyncio.sleep(0.005)
+                assert not is_locked(tmp_path / "file.part")
+        assert left(tmp_path) == ["file.part", "file.part.json"]
+
+    asyncio.run(asyncio.wait_for(main(), 40))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_end_that_fails(api, site, tmp_path, monkeypatch, resume):
+    url = api.fake(site.behave).url()
+
+    def no(*_):
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(_download.os, "fsync", no)
+    with pytest.raises(OSError, match="broken"):
+        api.call("download", url, tmp_path / "file", resume=resume)
+    assert held(tmp_path / "file.part") == []
+    assert left(tmp_path) == (["file.part", "file.part.json"] if resume else [])
+    monkeypatch.undo()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        api.call("download", url, tmp_path / "folder", resume=resume)
+    assert held(tmp_path / "folder.part") == []
+    api.call("download", url, tmp_path / "file", resume=resume)
+    assert (tmp_path / "file").read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("answer", ["wrong range", "416"])
+def test_what_another_download_writes_is_not_removed(api, site, tmp_path, answer):
+    url = api.fake(site.behave).url()
+    lay(tmp_path, url, WHOLE[:1000] if answer == "wrong range" else WHOLE + b"!")
+    site.wrong_start = 1
+    with open(tmp_path / "file.part", "rb+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(RemoteProtocolError if answer == "wrong range" else BlockingIOError):
+            api.call("download", url, tmp_path / "file", resume=True)
+        assert left(tmp_path) == ["file.part", "file.part.json"] and len(site.heads) <= 2
+        assert os.path.samestat(os.fstat(other.fileno()), os.stat(tmp_path / "file.part"))
+    site.wrong_start = 0
+    api.call("download", url, tmp_path / "file", resume=True)
+    assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+
+
+def test_another_download_is_done_between_opening_and_locking(api, site, tmp_path, monkeypatch):
+    """What is locked then is the other's file, which has its name: it must not be cut off."""
+    url = api.fake(site.behave).url()
+    (tmp_path / "file.part").write_bytes(b"the other's")
+    genuine = _download._lock
+
+    def lock(file):
+        if (tmp_path / "file.part").read_bytes() == b"the other's":
+            os.replace(tmp_path / "file.part", tmp_path / "kept")
+        genuine(file)
+
+    monkeypatch.setattr(_download, "_lock", lock)
+    api.call("download", url, tmp_path / "file")
+    assert (tmp_path / "kept").read_bytes() == b"the other's" and (tmp_path / "file").read_bytes() == WHOLE
+    assert left(tmp_path) == ["file", "kept"]
+
+
+def test_it_is_locked_until_it_has_its_name(api, site, tmp_path, monkeypatch):
+    url = api.fake(site.behave).url()
+    genuine = os.replace
+    seen = []
+
+    def replace(part, path):
+        seen.append(is_locked(part))
+        genuine(part, path)
+
+    monkeypatch.setattr(_download.os, "replace", replace)
+    api.call("download", url, tmp_path / "file")
+    assert seen == [True] and not is_locked(tmp_path / "file")
+
+
+@pytest.mark.parametrize("change", ["done", "begun anew"])
+def test_another_download_was_faster(api, site, tmp_path, monkeypatch, change):
+    """Between the look at what is there and the answer: nothing is put behind bytes that are not those that were looked at."""
+    url = api.fake(site.behave).url()
+    lay(tmp_path, url, WHOLE[:1000])
+    genuine = _download._Part._take
+
+    def take(self, flags):
+        if len(site.heads) == 1:
+            if change == "done":
+                os.replace(tmp_path / "file.part", tmp_path / "kept")
+            else:
+                lay(tmp_path, url, b"x" * 2000, validator='"v2"')
+        return genuine(self, flags)
+
+    monkeypatch.setattr(_download._Part, "_take", take)
+    answer = api.call("download", url, tmp_path / "file", resume=True)
+    assert answer.status_code == 200 and [head.get("range") for head in site.heads] == ["bytes=1000-", None]
+    assert (tmp_path / "file").read_bytes() == WHOLE
+
+
+def test_a_server_that_does_not_know_if_range(api, site, tmp_path):
+    """It gives the rest of another version, and says so by its ETag."""
+    url = api.fake(site.behave).url()
+    lay(tmp_path, url, b"x" * 1000, validator='"v0"')
+    site.deaf = True
+    answer = api.call("download", url, tmp_path / "file", resume=True)
+    assert answer.status_code == 200 and len(site.heads) == 2
+    assert (tmp_path / "file").read_bytes() == WHOLE and left(tmp_path) == ["file"]
+
+
+def test_notes_of_what_was_there_before(api, site, tmp_path):
+    """A download that is not to be resumed takes the place of one that was: should the process die, the notes would lie."""
+    url = api.fake(site.behave).url()
+    lay(tmp_path, url, WHOLE[:1000])
+    seen = []
+    api.call("download", url, tmp_path / "file", progress=lambda *_: seen.append(left(tmp_path)))
+    assert seen[0] == ["file.part"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_does_not_keep_the_lock(api, site, tmp_path):
+    url = api.fake(site.behave).url()
+    site.stall_after = 100_000
+    children = []
+
+    def fork(done, total):
+        if not children:
+            ours, theirs = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(theirs)
+                os.read(ours, 1)  # until the parent closes its end
+                os._exit(0)
+            os.close(ours)
+            children.append((child, theirs))
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        api.call("download", url, tmp_path / "file", resume=True, progress=fork)
+    try:
+        assert not is_locked(tmp_path / "file.part")
+        api.call("download", url, tmp_path / "file", resume=True)
+        assert (tmp_path / "file").read_bytes() == WHOLE
+    finally:
+        child, end = children[0]
+        os.close(end)
+        os.waitpid(child, 0)
+
+
 # --------------------------------------------------------------------------------------------- what the engine writes
 
 
@@ -362,7 +628,6 @@ def test_what_trickles_in_can_be_seen(api, site, tmp_path):
 @pytest.mark.parametrize("resume", [False, True])
 def test_cancelled_and_begun_again_at_once(ca_file, site, tmp_path, resume):
     """However far it was: nothing is left, or what came; nothing is locked; no descriptor stays open."""
-    from peers.fake import Fake
 
     async def main():
         with Fake(site.behave) as fake:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import gc
 import gzip
 import os
 import sys
@@ -232,3 +234,60 @@ def test_cancelled_at_any_moment(ca_file, go, tmp_path):
                 assert path.read_bytes() == b"before"
 
     asyncio.run(asyncio.wait_for(main(), 50))
+
+
+def test_cancelled_twice_while_a_try_is_taken_back(ca_file, tmp_path, monkeypatch):
+    """The file is closed when its last user is done with it, not before: by then its number may be another file's."""
+    from peers.fake import Fake
+    from tls_requests import _output
+
+    inside, go_on = threading.Event(), threading.Event()
+    genuine = _output.OutputFile.take_back
+    seen = []
+
+    def slow(self):
+        if not inside.is_set():
+            inside.set()
+            assert go_on.wait(20)
+            seen.append(self._fd)
+        genuine(self)
+
+    monkeypatch.setattr(_output.OutputFile, "take_back", slow)
+
+    async def main():
+        with Fake(Site((503, b"no"), BODY).behave) as fake:
+            async with tls_requests.AsyncClient(verify=ca_file, retries=2) as client:
+                task = asyncio.ensure_future(client.get(fake.url(), stream_output_path=tmp_path / "out"))
+                while not inside.is_set():
+                    await asyncio.sleep(0.005)
+                for _ in range(3):
+                    task.cancel()
+                    await asyncio.sleep(0.02)
+                go_on.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        assert seen[0] >= 0 and (tmp_path / "out").read_bytes() == b""
+
+    asyncio.run(asyncio.wait_for(main(), 40))
+
+
+def test_a_request_that_nobody_runs_any_more(ca_file, tmp_path):
+    """Its coroutine is closed, as when a loop ends in the middle: the file is closed without waiting for anything."""
+    from peers.fake import Fake
+
+    loop = asyncio.new_event_loop()
+    with Fake(Site(("stall", BODY)).behave) as fake, contextlib.closing(loop):
+        client = tls_requests.AsyncClient(verify=ca_file)
+        coroutine = client.get(fake.url(), stream_output_path=tmp_path / "out")
+        task = loop.create_task(coroutine)
+        task._log_destroy_pending = False
+
+        async def written():
+            while not (tmp_path / "out").exists() or (tmp_path / "out").stat().st_size == 0:
+                await asyncio.sleep(0.005)
+
+        loop.run_until_complete(asyncio.wait_for(written(), 20))
+        coroutine.close()  # RuntimeError where it awaits something then
+        client.close()
+        del task, coroutine
+        gc.collect()
