@@ -538,7 +538,8 @@ def test_one_bit_flipped(client: Run, pairs: dict[str, Pair], version: str) -> N
     """Whatever bit of the server's handshake is changed, the client must not finish it."""
     with start_s_server(pairs["p256"], version, "-no_ticket", "-num_tickets", "0") as peer:
         (good,) = client(peer, "--send", "x", "--timeout", "200")
-        length = good["received"]
+        # An ECDSA signature in DER is not always of one length: what another handshake may be shorter by stays out.
+        length = good["received"] - 8
         for place in range(0, length, 37):
             (seen,) = client(peer, "--flip", str(place), "--timeout", "500", "--send", "x", ok=False)
             assert seen["error"].startswith(("TLS_", "TIMEOUT_")), (place, seen)
