@@ -208,6 +208,10 @@ tr_hconn__flush(tr_hconn_t *hconn)
                 written = tr_err_nomem(&err, "hconn.early");
             }
             code = written == TR_OK ? code : written;
+            tr_op_t *op = hconn->h2 != NULL ? tr_h2_pulled(hconn->h2) : hconn->op;
+            if (op != NULL) {
+                op->out_mark = tr_conn_written(hconn->conn) + tr_conn_pending(hconn->conn) + hconn->early_held.len;
+            }
         }
     }
     if (tr_failed(code)) {
@@ -935,6 +939,8 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
     op->hconn = hconn;
     op->activity_ns = now;
     op->got_bytes = false;
+    op->was_sending = false;
+    op->out_mark = 0;
     op->is_early = hconn->early;
     op->timing.first_byte_ns = -1;
     tr_hconn__note_timing(hconn, op);
@@ -1062,4 +1068,10 @@ bool
 tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op)
 {
     return hconn->h2 != NULL ? tr_h2_stream_sent(op->stream) : tr_h1_wrote_any(hconn->h1);
+}
+
+bool
+tr_hconn__is_out(const tr_hconn_t *hconn, const tr_op_t *op)
+{
+    return tr_hconn__sent(hconn, op) && tr_conn_written(hconn->conn) >= op->out_mark;
 }

@@ -111,9 +111,11 @@ struct tr_op {
     uint64_t wait_ns;     /* when it began to wait for a connection */
     uint64_t activity_ns; /* last byte received, or of the body taken by the engine */
     size_t body_sent;     /* bytes of the body that the engine took */
+    uint64_t out_mark;    /* tr_conn_written of hconn's connection when all that was pulled of this exchange's request is out */
     uint8_t num_replays;  /* of this hop */
     bool sending_body;    /* body_sent is counted (the engine reads through us) */
     bool got_bytes;       /* of this exchange's answer */
+    bool was_sending;     /* when the timer last looked */
     bool is_early;        /* this exchange began before its connection's handshake was done */
     bool apart;           /* a WebSocket that needs a connection of its own */
     bool switched;        /* TR_OP_DUPLEX: the handshake is over */

@@ -50,6 +50,8 @@ bool tr_h2_has_connect(const tr_h2_t *h2); /* the server takes extended CONNECT 
  * draft-davidben-http-client-hint-reliability 4), as a header field would have them; empty: none. */
 tr_slice_t tr_h2_accept_ch(const tr_h2_t *h2, tr_slice_t scheme, tr_slice_t authority);
 bool tr_h2_wants_write(const tr_h2_t *h2);
+/* tr_h2_pulled gives the arg of the exchange of whose request (HEADERS, DATA) the last tr_h2_pull gave bytes out; NULL: of none, or it is over. */
+void *tr_h2_pulled(const tr_h2_t *h2);
 /* tr_h2_stream_sent says whether the exchange's HEADERS were pulled. */
 bool tr_h2_stream_sent(const tr_h2_stream_t *stream);
 

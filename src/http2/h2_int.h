@@ -55,6 +55,7 @@ struct tr_h2 {
     size_t num_unsent; /* request HEADERS in nghttp2's queue, cancelled ones too */
     size_t max_streams;
     tr_h2_stream_t *section; /* whose header section is being received; NULL: nobody's */
+    tr_h2_stream_t *pulled;  /* whose HEADERS or DATA the last pull gave; NULL: nobody's */
     tr_chunk_t *chunk;       /* owned; being fed */
     tr_hpack_t hpack;        /* unused where the profile's is TR_HPACK_GENERIC: nghttp2 encodes */
     tr_buf_t block;          /* a header block: ours, or one that nghttp2 cut into several frames */

@@ -280,6 +280,12 @@ tr_conn_pending(const tr_conn_t *conn)
     return conn->top == NULL ? 0 : conn->top->type->pending(conn->top);
 }
 
+uint64_t
+tr_conn_written(const tr_conn_t *conn)
+{
+    return conn->tcp == NULL ? 0 : tr_tcp_written(conn->tcp);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- bytes in */
 
 /* Moves a handshake on after its filter was fed. False: the connection is not up (yet, or any more). */

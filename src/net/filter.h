@@ -66,6 +66,8 @@ int tr_tcp_watched(const tr_filter_t *tcp);
 tr_code_t tr_tcp_probe(tr_filter_t *tcp, tr_err_t *err);
 /* tr_tcp_shut closes the socket now, dropping unsent bytes; the filter must then only be freed. */
 void tr_tcp_shut(tr_filter_t *tcp);
+/* tr_tcp_written counts the bytes that the kernel has taken. */
+uint64_t tr_tcp_written(const tr_filter_t *tcp);
 const tr_address_t *tr_tcp_address(const tr_filter_t *tcp);
 /* tr_tcp_local_text writes the socket's own address; the empty text when there is none. */
 void tr_tcp_local_text(const tr_filter_t *tcp, char *out, size_t cap);

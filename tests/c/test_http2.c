@@ -425,6 +425,43 @@ TR_TEST(http2_upload_bytes, "/http2/upload_bytes")
     free(bytes);
 }
 
+/* Whose request a pull gave bytes of: its HEADERS and DATA, not the answers to a server that asks meanwhile. */
+TR_TEST(http2_pulled, "/http2/pulled")
+{
+    tr_err_t err = TR_ERR_INIT;
+    tr_h2_t *h2;
+    exchange_t one, two;
+    uint8_t bytes[20000] = {0};
+    tr_buf_t out = TR_BUF_INIT;
+    tr_request_head_t head = head_of("POST", "/up", NULL, 0);
+    head.body = (tr_body_source_t){.present = true, .len = 20000, .bytes = tr_slice(bytes, sizeof(bytes))};
+    TR_CHECK_OK(tr_h2_new(&h2, &chromium_like, TR_SLICE_NULL, NULL, &err), &err);
+    TR_CHECK_OK(start(h2, &one, &head, &err), &err);
+    TR_CHECK_INT(get(h2, &two, "/"), TR_OK);
+    TR_CHECK(tr_h2_pulled(h2) == NULL);
+    void *const expected[] = {NULL, &one, &two, &one, &one, NULL}; /* preface; HEADERS; HEADERS; DATA; DATA; nothing */
+    for (size_t i = 0; i < TR_ARRAY_LEN(expected); i++) {
+        tr_buf_clear(&out);
+        TR_CHECK_INT(tr_h2_pull(h2, &out, &err), i + 1 < TR_ARRAY_LEN(expected) ? TR_OK : TR_AGAIN);
+        TR_CHECK(tr_h2_pulled(h2) == expected[i]);
+    }
+    static const uint8_t ping[] = "\0\0\0\4\0\0\0\0\0\0\0\10\6\0\0\0\0\0questionX"; /* SETTINGS, PING */
+    TR_CHECK_OK(feed(h2, ping, 26, &err), &err);
+    tr_buf_clear(&out);
+    TR_CHECK_INT(tr_h2_pull(h2, &out, &err), TR_OK);
+    TR_CHECK(tr_h2_pulled(h2) == NULL);
+    /* One that is over is nobody's, whatever was pulled of it last. */
+    exchange_t three;
+    TR_CHECK_INT(get(h2, &three, "/"), TR_OK);
+    tr_buf_clear(&out);
+    TR_CHECK_INT(tr_h2_pull(h2, &out, &err), TR_OK);
+    TR_CHECK(tr_h2_pulled(h2) == &three);
+    tr_h2_cancel(h2, three.stream);
+    TR_CHECK(tr_h2_pulled(h2) == NULL);
+    tr_buf_cleanup(&out);
+    tr_h2_free(h2);
+}
+
 TR_TEST(http2_upload_frames, "/http2/upload_frames")
 {
     tr_err_t err = TR_ERR_INIT;
