@@ -218,6 +218,10 @@ tr_hconn__flush(tr_hconn_t *hconn)
                 written = tr_err_nomem(&err, "hconn.early");
             }
             code = written == TR_OK ? code : written;
+            hconn->out_mark = tr_conn_written(hconn->conn) + tr_conn_pending(hconn->conn) + hconn->early_held.len;
+            if (hconn->h2 != NULL) {
+                tr_h2_mark(hconn->h2, hconn->out_mark);
+            }
         }
     }
     if (tr_failed(code)) {
@@ -1082,6 +1086,7 @@ tr_hconn__submit(tr_hconn_t *hconn, tr_op_t *op, tr_err_t *err)
     op->hconn = hconn;
     op->activity_ns = tr_loop_now(engine->loop);
     op->got_bytes = false;
+    op->was_sending = false;
     op->is_early = hconn->early;
     op->timing.first_byte_ns = -1;
     tr_hconn__note_timing(hconn, op);
@@ -1234,4 +1239,11 @@ bool
 tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op)
 {
     return hconn->h2 != NULL ? tr_h2_stream_sent(op->stream) : tr_h1_wrote_any(hconn->h1);
+}
+
+bool
+tr_hconn__is_out(const tr_hconn_t *hconn, const tr_op_t *op)
+{
+    uint64_t mark = hconn->h2 != NULL ? tr_h2_stream_mark(op->stream) : hconn->out_mark;
+    return tr_hconn__sent(hconn, op) && tr_conn_written(hconn->conn) >= mark;
 }

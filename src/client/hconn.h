@@ -40,6 +40,7 @@ typedef struct tr_hconn {
     tr_h2_t *h2;
     tr_hconn_state_t state;
     tr_op_t *op; /* HTTP/1.1: of the exchange under way */
+    uint64_t out_mark; /* ... tr_conn_written when all that was pulled of its request is out; with HTTP/2 each stream has one */
     uint32_t num_requests;  /* started */
     uint32_t num_active;    /* exchanges under way */
     bool carried;           /* an exchange was completed on it */
@@ -89,6 +90,9 @@ void tr_hconn__retire(tr_hconn_t *hconn);
 void tr_hconn__note_timing(tr_hconn_t *hconn, tr_op_t *op);
 /* tr_hconn__sent says whether a byte of the op's request was given to the transport. */
 bool tr_hconn__sent(const tr_hconn_t *hconn, const tr_op_t *op);
+/* tr_hconn__is_out says whether the kernel has taken all that was pulled of the op's request, however much of others, or of answers to the
+ * server's PINGs, is still queued behind it. */
+bool tr_hconn__is_out(const tr_hconn_t *hconn, const tr_op_t *op);
 /* tr_hconn__resume feeds an exchange again whose data callback had paused it. */
 void tr_hconn__resume(tr_hconn_t *hconn, tr_op_t *op);
 /* tr_hconn__resume_body: the op's body source has bytes again. */

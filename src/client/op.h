@@ -115,6 +115,7 @@ struct tr_op {
     bool was_too_many;    /* it was refused once because of a limit that nobody knew */
     bool sending_body;    /* body_sent is counted (the engine reads through us) */
     bool got_bytes;       /* of this exchange's answer */
+    bool was_sending;     /* when the timer last looked */
     bool is_early;        /* this exchange began before its connection's handshake was done */
     bool apart;           /* a WebSocket that needs a connection of its own */
     bool switched;        /* TR_OP_DUPLEX: the handshake is over */

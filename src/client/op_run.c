@@ -196,7 +196,7 @@ static bool
 is_sending(const tr_op_t *op)
 {
     const tr_hconn_t *hconn = op->hconn;
-    if (tr_conn_pending(hconn->conn) > 0) {
+    if (!tr_hconn__is_out(hconn, op)) {
         return true;
     }
     if (op->flow != NULL && (op->flow->written || op->flow->expects) && op->sending_body && (op->flags & TR_OP_DUPLEX) == 0) {
@@ -314,6 +314,13 @@ on_timer(void *arg)
     tr_op_t *op = arg;
     uint64_t now = tr_loop_now(loop_of());
     tr_code_t code = TR_ERR_TIMEOUT_TOTAL;
+    if (op->state == TR_OP_ACTIVE) {
+        bool sending = is_sending(op);
+        if (op->was_sending && !sending) {
+            op->activity_ns = now; /* the last byte went out since the last look: from now on it is the server's turn */
+        }
+        op->was_sending = sending;
+    }
     uint64_t total = total_deadline(op);
     if (now < total) {
         uint64_t phase = phase_deadline(op, &code);

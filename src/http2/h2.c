@@ -823,12 +823,19 @@ last_open_of(const tr_h2_t *h2, const tr_h2_stream_t *stream)
     return 0;
 }
 
+/* Of a frame's head (RFC 9113 4.1). */
+static uint32_t
+stream_id(const uint8_t *frame)
+{
+    return ((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8]) & 0x7fffffffu;
+}
+
 /* Writes the request HEADERS that nghttp2 gave, with the profile's priority fields and cut. nghttp2's further frames of the same block
  * are fetched first. */
 static tr_code_t
 write_request(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
 {
-    uint32_t id = ((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8]) & 0x7fffffffu;
+    uint32_t id = stream_id(frame);
     bool end_stream = (frame[4] & TR_H2_FLAG_END_STREAM) != 0;
     tr_slice_t block = tr_slice(frame + TR_H2_FRAME_HEAD_LEN, len - TR_H2_FRAME_HEAD_LEN);
     tr_code_t code = TR_OK;
@@ -847,6 +854,7 @@ write_request(tr_h2_t *h2, const uint8_t *frame, size_t len, tr_buf_t *out)
         block = tr_buf_slice(&h2->block);
     }
     tr_h2_stream_t *stream = nghttp2_session_get_stream_user_data(h2->session, (int32_t)id);
+    h2->pulled = stream;
     uint16_t weight = stream != NULL ? stream->weight : h2->profile->priority.weight;
     if (code == TR_OK && h2->profile->hpack != TR_HPACK_GENERIC) {
         if (stream == NULL) {
@@ -907,6 +915,7 @@ send_frame(tr_h2_t *h2, tr_buf_t *out, sent_kind_t *out_kind)
         return write_request(h2, data, (size_t)len, out);
     case TR_H2_DATA:
         *out_kind = SENT_DATA;
+        h2->pulled = nghttp2_session_get_stream_user_data(h2->session, (int32_t)stream_id(data));
         break;
     case TR_H2_SETTINGS:
         if ((data[4] & TR_H2_FLAG_ACK) != 0 && h2->num_unwanted_acks > 0) {
@@ -995,6 +1004,7 @@ tr_h2_pull(tr_h2_t *h2, tr_buf_t *out, tr_err_t *err)
         return die(h2, NULL, err);
     }
     size_t start = out->len;
+    h2->pulled = NULL;
     tr_code_t code = send_record(h2, out);
     if (code != TR_OK) {
         if (h2->noticed.code == TR_OK) {
@@ -1100,6 +1110,20 @@ bool
 tr_h2_wants_write(const tr_h2_t *h2)
 {
     return h2->dead ? h2->last_words.len > 0 : h2->ping_due || nghttp2_session_want_write(h2->session) != 0;
+}
+
+void
+tr_h2_mark(tr_h2_t *h2, uint64_t mark)
+{
+    if (h2->pulled != NULL) {
+        h2->pulled->mark = mark;
+    }
+}
+
+uint64_t
+tr_h2_stream_mark(const tr_h2_stream_t *stream)
+{
+    return stream->mark;
 }
 
 bool

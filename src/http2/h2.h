@@ -50,6 +50,10 @@ bool tr_h2_has_connect(const tr_h2_t *h2); /* the server takes extended CONNECT 
  * draft-davidben-http-client-hint-reliability 4), as a header field would have them; empty: none. */
 tr_slice_t tr_h2_accept_ch(const tr_h2_t *h2, tr_slice_t scheme, tr_slice_t authority);
 bool tr_h2_wants_write(const tr_h2_t *h2);
+/* tr_h2_mark notes a number with the exchange of whose request (HEADERS, DATA) the last tr_h2_pull gave bytes out, if there is one;
+ * tr_h2_stream_mark gives the last one, 0 at first. */
+void tr_h2_mark(tr_h2_t *h2, uint64_t mark);
+uint64_t tr_h2_stream_mark(const tr_h2_stream_t *stream);
 /* tr_h2_stream_sent says whether the exchange's HEADERS were pulled. */
 bool tr_h2_stream_sent(const tr_h2_stream_t *stream);
 /* tr_h2_stream_was_too_many says, of one that the server refused, whether there were more under way than it takes: they went out before it had

@@ -20,6 +20,9 @@ tr_h2__detach(tr_h2_stream_t *stream)
     if (h2->section == stream) {
         h2->section = NULL;
     }
+    if (h2->pulled == stream) {
+        h2->pulled = NULL;
+    }
     stream->id = 0;
     tr_headers_clear(&stream->headers);
     tr_h2__drop_fields(stream);

@@ -34,6 +34,7 @@ struct tr_h2_stream {
     unsigned num_informational;
     uint32_t window_used; /* bytes received since the last WINDOW_UPDATE; padding counts */
     uint64_t body_sent;
+    uint64_t mark;        /* tr_h2_mark */
     int64_t body_len;     /* -1: unknown */
     size_t header_bytes;  /* of the section under way */
     tr_headers_t headers; /* likewise */
@@ -56,6 +57,7 @@ struct tr_h2 {
     size_t num_unsent; /* request HEADERS in nghttp2's queue, cancelled ones too */
     size_t max_streams;
     tr_h2_stream_t *section; /* whose header section is being received; NULL: nobody's */
+    tr_h2_stream_t *pulled;  /* whose HEADERS or DATA the last pull gave; NULL: nobody's */
     tr_chunk_t *chunk;       /* owned; being fed */
     tr_hpack_t hpack;        /* unused where the profile's is TR_HPACK_GENERIC: nghttp2 encodes */
     tr_buf_t block;          /* a header block: ours, or one that nghttp2 cut into several frames */

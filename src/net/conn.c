@@ -290,6 +290,12 @@ tr_conn_pending(const tr_conn_t *conn)
     return conn->top == NULL ? 0 : conn->top->type->pending(conn->top);
 }
 
+uint64_t
+tr_conn_written(const tr_conn_t *conn)
+{
+    return conn->bottom == NULL ? 0 : conn->bottom->type->bottom->written(conn->bottom);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- bytes in */
 
 /* Moves a handshake on after its filter was fed. False: the connection is not up (yet, or any more). */

@@ -70,6 +70,9 @@ void tr_conn_pause(tr_conn_t *conn, bool paused);
 tr_code_t tr_conn_write(tr_conn_t *conn, tr_slice_t data, tr_err_t *err);
 /* Bytes queued and not yet taken by the kernel. */
 size_t tr_conn_pending(const tr_conn_t *conn);
+/* Bytes that the kernel has taken (a tunnel over HTTP/2: its carrier), handshakes included: what was queued when this and the pending ones were n is
+ * out when this is n. */
+uint64_t tr_conn_written(const tr_conn_t *conn);
 bool tr_conn_is_connected(const tr_conn_t *conn);
 /* tr_conn_is_alive looks at an idle connection's socket without blocking: false when it was closed or has unexpected bytes. */
 bool tr_conn_is_alive(tr_conn_t *conn);

@@ -22,6 +22,8 @@ typedef struct tr_bottom_type {
     int (*watched)(const tr_filter_t *f);
     /* probe peeks: TR_AGAIN: open and quiet; TR_OK: there are bytes; TR_EOF or a failure: it ended. */
     tr_code_t (*probe)(tr_filter_t *f, tr_err_t *err);
+    /* written counts the bytes that the kernel, or whoever carries the stream, has taken. */
+    uint64_t (*written)(const tr_filter_t *f);
     /* shut closes it now, dropping unsent bytes; the filter must then only be freed. */
     void (*shut)(tr_filter_t *f);
     /* texts writes both addresses of the socket, TR_ADDRESS_TEXT bytes each; the empty text where there is none. */

@@ -24,6 +24,7 @@ typedef struct stream {
     bool full; /* the other side waits for `drained` */
     tr_bufq_t in;
     tr_buf_t out;
+    uint64_t written; /* taken of it */
     tr_code_t ended; /* TR_OK: it has not */
     tr_err_t err;
     int watched; /* TR_WATCH_* */
@@ -150,6 +151,7 @@ tr_stream_take(tr_filter_t *f, uint8_t *out, size_t max)
     if (len > 0) {
         memcpy(out, self->out.data, len);
         tr_buf_consume(&self->out, len);
+        self->written += len;
     }
     if (self->out.len == 0 && self->out.cap > OUT_KEEP) {
         tr_buf_cleanup(&self->out);
@@ -247,6 +249,12 @@ stream_texts(const tr_filter_t *f, char *out_peer, char *out_local)
     memcpy(out_local, self->local_text, TR_ADDRESS_TEXT);
 }
 
+static uint64_t
+stream_written(const tr_filter_t *f)
+{
+    return ((const stream_t *)f)->written;
+}
+
 static void
 stream_shut(tr_filter_t *f)
 {
@@ -275,6 +283,7 @@ static const tr_bottom_type_t stream_bottom = {
     .watch = stream_watch,
     .watched = stream_watched,
     .probe = stream_probe,
+    .written = stream_written,
     .shut = stream_shut,
     .texts = stream_texts,
 };

@@ -37,6 +37,7 @@ typedef struct tcp {
     void (*on_ready)(void *arg, int events);
     void *on_ready_arg;
     tr_buf_t out;      /* what the kernel has not taken yet */
+    uint64_t written;  /* bytes that it has taken */
     size_t read_size;  /* room for the next read */
     tr_address_t address;
     tr_address_t local; /* len 0: any */
@@ -298,6 +299,7 @@ tcp_flush(tr_filter_t *f, tr_err_t *err)
             return set_errno(tcp, err, errno, "net.send");
         }
         bool all = (size_t)sent == tcp->out.len;
+        tcp->written += (uint64_t)sent;
         tr_buf_consume(&tcp->out, (size_t)sent);
         if (!all) {
             return TR_AGAIN; /* the kernel took what fits: trying again would only say so */
@@ -313,6 +315,12 @@ static size_t
 tcp_pending(const tr_filter_t *f)
 {
     return ((const tcp_t *)f)->out.len;
+}
+
+static uint64_t
+tcp_written(const tr_filter_t *f)
+{
+    return ((const tcp_t *)f)->written;
 }
 
 static tr_buf_t *
@@ -507,6 +515,7 @@ static const tr_bottom_type_t tcp_bottom = {
     .watch = tcp_watch,
     .watched = tcp_watched,
     .probe = tcp_probe,
+    .written = tcp_written,
     .shut = tcp_shut,
     .texts = tcp_texts,
 };

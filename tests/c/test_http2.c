@@ -425,6 +425,47 @@ TR_TEST(http2_upload_bytes, "/http2/upload_bytes")
     free(bytes);
 }
 
+/* Marks go to the exchange of whose request a pull gave bytes: its HEADERS and DATA, not the answers to a server that asks meanwhile. */
+TR_TEST(http2_marks, "/http2/marks")
+{
+    tr_err_t err = TR_ERR_INIT;
+    tr_h2_t *h2;
+    exchange_t one, two;
+    uint8_t bytes[20000] = {0};
+    tr_buf_t out = TR_BUF_INIT;
+    tr_request_head_t head = head_of("POST", "/up", NULL, 0);
+    head.body = (tr_body_source_t){.present = true, .len = 20000, .bytes = tr_slice(bytes, sizeof(bytes))};
+    TR_CHECK_OK(tr_h2_new(&h2, &chromium_like, TR_SLICE_NULL, NULL, &err), &err);
+    TR_CHECK_OK(start(h2, &one, &head, &err), &err);
+    TR_CHECK_INT(get(h2, &two, "/"), TR_OK);
+    static const uint64_t marks[][2] = {{0, 0}, {2, 0}, {2, 3}, {4, 3}, {5, 3}, {5, 3}}; /* preface; HEADERS; HEADERS; DATA; DATA; nothing */
+    for (size_t i = 0; i < TR_ARRAY_LEN(marks); i++) {
+        tr_buf_clear(&out);
+        TR_CHECK_INT(tr_h2_pull(h2, &out, &err), i + 1 < TR_ARRAY_LEN(marks) ? TR_OK : TR_AGAIN);
+        tr_h2_mark(h2, i + 1);
+        TR_CHECK_INT(tr_h2_stream_mark(one.stream), marks[i][0]);
+        TR_CHECK_INT(tr_h2_stream_mark(two.stream), marks[i][1]);
+    }
+    static const uint8_t ping[] = "\0\0\0\4\0\0\0\0\0\0\0\10\6\0\0\0\0\0questionX"; /* SETTINGS, PING */
+    TR_CHECK_OK(feed(h2, ping, 26, &err), &err);
+    tr_buf_clear(&out);
+    TR_CHECK_INT(tr_h2_pull(h2, &out, &err), TR_OK);
+    tr_h2_mark(h2, 9);
+    TR_CHECK(tr_h2_stream_mark(one.stream) == 5 && tr_h2_stream_mark(two.stream) == 3);
+    /* One that is over gets none, whatever was pulled of it last. */
+    exchange_t three;
+    TR_CHECK_INT(get(h2, &three, "/"), TR_OK);
+    tr_buf_clear(&out);
+    TR_CHECK_INT(tr_h2_pull(h2, &out, &err), TR_OK);
+    tr_h2_mark(h2, 10);
+    TR_CHECK_INT(tr_h2_stream_mark(three.stream), 10);
+    tr_h2_cancel(h2, three.stream);
+    tr_h2_mark(h2, 11);
+    TR_CHECK_INT(tr_h2_stream_mark(three.stream), 10);
+    tr_buf_cleanup(&out);
+    tr_h2_free(h2);
+}
+
 TR_TEST(http2_upload_frames, "/http2/upload_frames")
 {
     tr_err_t err = TR_ERR_INIT;

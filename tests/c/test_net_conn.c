@@ -232,9 +232,11 @@ TR_TEST_OOM(net_conn_echo, "/net/conn/echo")
         goto done;
     }
     TR_CHECK_INT(tr_conn_pending(rig.conn), 11);
+    TR_CHECK_INT(tr_conn_written(rig.conn), 0);
     TR_CHECK(recv(rig.peer, bytes, sizeof(bytes), 0) < 0 && errno == EAGAIN);
     tr_loop_run_once(rig.loop, 0);
     TR_CHECK_INT(tr_conn_pending(rig.conn), 0);
+    TR_CHECK_INT(tr_conn_written(rig.conn), 11);
     TR_CHECK_INT(rig.writable, 1);
     TR_CHECK_INT(recv(rig.peer, bytes, sizeof(bytes), 0), 11);
     TR_CHECK(memcmp(bytes, "hello world", 11) == 0);

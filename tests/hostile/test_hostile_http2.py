@@ -3,15 +3,25 @@ accepted although no server of today sends it."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import fcntl
+import os
 import socket
 import struct
+import sys
+import termios
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from lab import Lab
+import tls_requests
+from lab import SECONDS, Lab
+from peers.certs import Pair
 from peers.fake import (
     ACK,
     CANCEL,
@@ -44,14 +54,17 @@ from peers.fake import (
     goaway,
     rst_stream,
     settings,
+    tls_context,
     window_update,
 )
 from tls_requests.exceptions import (
     ConnectionReset,
     IncompleteBody,
+    ReadTimeout,
     RemoteProtocolError,
     TooManyRequests,
     TotalTimeout,
+    WriteTimeout,
 )
 
 FRAME_SIZE_ERROR = 6
@@ -863,6 +876,131 @@ def test_pings_are_answered(lab: Lab) -> None:
         link.hold()
 
     assert lab.good(lab.serve_h2(behave).url()).content == b"ok"
+
+
+@pytest.mark.parametrize("limit", ["read", "stall"])
+@pytest.mark.parametrize("queued", ["another upload", "pings"])
+def test_whose_turn_it_is_when_time_is_over(lab: Lab, queued: str, limit: str) -> None:
+    """The server has the whole request and does not answer, while other output fills the connection: it is the server that was late, not our writing."""
+    seen = threading.Event()
+
+    def behave(link: H2Link) -> None:
+        link.begin((4, 0x7FFFFFFF))  # no window of a stream stops an upload
+        link.send(window_update(0, 0x7FFF0000 - 65535))
+        link.stream()
+        seen.set()
+        other = link.stream()
+        if queued == "pings":
+            # The upload that fills all buffers is over; behind what is left of it the answers wait.
+            stays, before = 0, -1
+            while stays < 10:
+                assert not link.server.closing.wait(0.02)
+                now = int(struct.unpack("i", fcntl.ioctl(link.sock, termios.FIONREAD, bytes(4)))[0])
+                stays, before = (stays + 1 if now == before > 0 else 0), now
+            link.respond(other)
+            link.send(frame(PING, 0, 0, b"question") * 300)
+        link.stall()
+
+    url = lab.serve_h2(behave).url()
+    session = lab.open(timeout={"read": 1.0, "write": 1.0, "connect": SECONDS})
+    client, body = session.client, bytes(64 << 20)
+
+    def get() -> Any:
+        if limit == "read":
+            return client.get(url)
+        with client.stream("GET", url, timeout=1.0) as response:
+            return response
+
+    def post() -> Any:
+        assert seen.wait(10)
+        return client.post(url, content=body)
+
+    async def aget() -> Any:
+        if limit == "read":
+            return await client.get(url)
+        async with client.stream("GET", url, timeout=1.0) as response:
+            return response
+
+    async def apost() -> Any:
+        while not seen.is_set():
+            await asyncio.sleep(0.005)
+        return await client.post(url, content=body)
+
+    async def both() -> Any:
+        return await asyncio.gather(aget(), apost())
+
+    if session.loop is None:
+        with ThreadPoolExecutor(2) as pool:
+            one, other = (work.result(20) for work in [pool.submit(get), pool.submit(post)])
+    else:
+        one, other = session.loop.run_until_complete(asyncio.wait_for(both(), 20))
+    assert type(one.error) is ReadTimeout and one.error.code == "TIMEOUT_READ", repr(one.error)
+    assert one.error.phase == "wait" and one.error.request_sent
+    if queued == "pings":
+        assert other.status_code == 200 and other.content == b"ok"
+    else:
+        assert type(other.error) is WriteTimeout and other.error.phase == "send", repr(other.error)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what it has not sent yet")
+def test_the_servers_time_begins_when_the_last_byte_is_out(server_pair: Pair, ca_file: str) -> None:
+    """However long a request waited in our buffers, within the limit for writing: only then the limit for reading begins."""
+    asked = threading.Event()
+
+    def behave(link: H2Link) -> None:
+        link.begin((4, 0x7FFFFFFF))
+        link.send(window_update(0, 0x7FFF0000 - 65535))
+        link.stream()
+        assert asked.wait(20) and not link.server.closing.wait(
+            1.0
+        )  # reads nothing: the second request stays with the client
+        second = link.stream()
+        assert not link.server.closing.wait(0.3)
+        link.respond(second)
+        link.hold()
+
+    def unsent(port: int) -> int:
+        """Bytes of our connection to that port that the kernel has and the server has not."""
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                    sock = socket.socket(fileno=int(name))
+                    try:
+                        if sock.getpeername()[1:2] == (port,):
+                            return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
+                    finally:
+                        sock.detach()
+        return 0
+
+    async def main() -> None:
+        with Fake(behave, tls_context(server_pair, ("h2",)), h2=True) as fake:
+            full, over = asyncio.Event(), asyncio.Event()
+
+            async def pieces() -> Any:
+                """Until the kernel takes no more and the last ones wait in the engine: fewer bytes than would keep another request from it."""
+                stays, before = 0, -1
+                while stays < 3:
+                    yield bytes(8192)
+                    await asyncio.sleep(0.01)
+                    now = unsent(fake.port)
+                    stays, before = (stays + 1 if now == before > 0 else 0), now
+                full.set()
+                await over.wait()
+
+            async with tls_requests.AsyncClient(verify=ca_file, timeout={"read": 0.6, "write": 10.0}) as client:
+                upload = asyncio.ensure_future(client.post(fake.url(), content=pieces()))
+                await full.wait()
+                second = asyncio.ensure_future(client.get(fake.url()))
+                await asyncio.sleep(0.1)
+                asked.set()
+                response = await second
+                assert response.status_code == 200, response.text
+                upload.cancel()
+                over.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await upload
+
+    asyncio.run(asyncio.wait_for(main(), 25))
 
 
 def test_a_cookie_and_header_case(lab: Lab) -> None:
