@@ -113,12 +113,13 @@ def start_go_proxy(
     http1: bool = False,
     max_streams: int = 0,
     goaway_at: int = 0,
+    port: int = 0,
 ) -> Peer:
     """Go's net/http ("https"); with auth: PLAIN_USER and PLAIN_PASSWORD. It prints its connections and requests (go_proxy/main.go).
 
     refuse: the status of every answer. http1: no HTTP/2 by ALPN. max_streams: how many streams at a time; 0: Go's 250. goaway_at: GOAWAY with
-    the answer to every n-th request of a connection."""
-    port = free_port()
+    the answer to every n-th request of a connection. port: 0: a free one."""
+    port = port or free_port()
     command = [
         str(build_go(HERE / "go_proxy")),
         "-listen",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()  # of a client that has gone it ends with the bytes that cannot be sent
+        self.rfile.close()
 
     def answer(self, status: int, body: bytes = b"", headers: list[tuple[str, str]] | None = None) -> None:
         self.send_response(status)
@@ -60,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = parts[0]
         if kind == "echo":
             self.answer(200, json.dumps(seen).encode(), [("Content-Type", "application/json")])
+        elif kind == "digest":
+            self.answer(200, json.dumps({"length": len(body), "sha256": hashlib.sha256(body).hexdigest()}).encode())
         elif kind == "status":
             self.answer(int(parts[1]), b"status " + parts[1].encode(), [("Content-Type", "text/plain")])
         elif kind == "redirect":
@@ -105,8 +114,9 @@ class Site(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.tls = tls
         self.lock = threading.Lock()
         self.seen: list[dict[str, Any]] = []
 
@@ -114,13 +124,20 @@ class Site(ThreadingHTTPServer):
     def base(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self.tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # clients that go away are part of the tests
 
 
 @contextlib.contextmanager
-def running_site() -> Iterator[Site]:
-    site = Site()
+def running_site(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+    site = Site(tls)
     thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
