@@ -191,7 +191,19 @@ def _text(name: str, value: Any) -> str:
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     if "\0" in value:
         raise ValueError(f"{name} must not contain NUL")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} is not valid Unicode: {error.reason}") from None
     return value
+
+
+def _path(name: str, value: Any) -> bytes:
+    """The bytes of a path. What Python has for bytes that are no text (os.fsdecode) is in order, other lone surrogates are not."""
+    try:
+        return os.fsencode(value)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: {value!r} is no path") from None
 
 
 def _host(name: str, value: Any) -> str:
@@ -382,12 +394,17 @@ def _cert(value: Any) -> tuple[bytes, bytes | None, str | None] | None:
             continue
         if not isinstance(part, (str, bytes, os.PathLike)):
             raise TypeError(f"cert must name files, not {type(part).__name__}")
-        paths.append(os.fsencode(part))
+        paths.append(_path("cert", part))
     password = parts[2] if len(parts) == 3 else None
     if isinstance(password, bytes):
         password = password.decode("utf-8")
     if password is not None and not isinstance(password, str):
         raise TypeError(f"the password of cert must be a str, not {type(password).__name__}")
+    if password is not None:
+        try:
+            password.encode("utf-8")
+        except UnicodeEncodeError as error:  # without the text, which is a secret
+            raise ValueError(f"the password of cert is not valid Unicode: {error.reason}") from None
     first = paths[0]
     assert first is not None
     return first, paths[1] if len(paths) == 2 else None, password
@@ -453,13 +470,13 @@ def build_transport(options: dict[str, Any], always: bool = False) -> _core.Tran
         local_port=local_port,
         interface=interface,
         keepalive=_keepalive(given.get("tcpkeepalive")),
-        unix_path=None if uds is None else os.fsencode(uds),
+        unix_path=None if uds is None else _path("uds", uds),
         server_name=None if server_name is None else _host("serverNameOverwrite", server_name),
         pins=_pins(given.get("certificatepinninghosts", {})),
         addresses=_addresses(given.get("resolve", {})),
         dns_ttl_ns=0 if dns_ttl is None else max(1, min(int(dns_ttl * 1e9), 2**62)),
         deny_private=given.get("allowprivate", True) is False,
-        keylog=None if keylog is None else os.fspath(keylog),
+        keylog=None if keylog is None else _path("keylog", keylog),
         identity=_cert(given.get("cert")),
         limits=_limits(given.get("limits"), given.get("transportoptions")),
     )

@@ -34,12 +34,19 @@ class OutputFile:
     def __init__(self, path: Any, block_size: Any = None, end: Any = None) -> None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             raise TypeError(f"streamOutputPath must be a path, not {type(path).__name__}")
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            raise ValueError(f"streamOutputPath: {path!r} is no path") from None
         size = _BLOCK if block_size is None else block_size
         if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
             raise ValueError(f"streamOutputBlockSize must be an int above 0, not {size!r}")
         if not isinstance(end, (str, bytes, type(None))):
             raise TypeError(f"streamOutputEOFSymbol must be a str, not {type(end).__name__}")
-        self._end = end.encode("utf-8") if isinstance(end, str) else end or b""
+        try:
+            self._end = end.encode("utf-8") if isinstance(end, str) else end or b""
+        except UnicodeEncodeError as error:
+            raise ValueError(f"streamOutputEOFSymbol is not valid Unicode: {error.reason}") from None
         if len(self._end) > _END_MAX:
             raise ValueError(f"streamOutputEOFSymbol may have {_END_MAX} bytes, not {len(self._end)}")
         self._path = path

@@ -33,6 +33,7 @@ from .exceptions import (
     WebSocketTimeout,
     WebSocketTooBig,
 )
+from .utils import utf8
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -139,14 +140,18 @@ def _check_close(code: int, reason: str) -> None:
         raise TypeError(f"reason must be a str, not {type(reason).__name__}")
     if code not in _CLOSE_CODES and not 3000 <= code <= 4999:
         raise ValueError(f"the close code {code} is reserved: 1000 to 1003, 1007 to 1014 and 3000 to 4999 may be sent")
-    if len(reason.encode("utf-8")) > _CONTROL_MAX - 2:
+    try:
+        size = len(reason.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"reason is not valid Unicode: {error.reason}") from None
+    if size > _CONTROL_MAX - 2:
         raise ValueError(f"reason must have at most {_CONTROL_MAX - 2} bytes as UTF-8")
 
 
 def _payload(data: Any) -> tuple[bool, Any]:
     """(is text, bytes) of one message or piece."""
     if isinstance(data, str):
-        return True, data.encode("utf-8")
+        return True, utf8(data, "The text of a message")
     if isinstance(data, (bytes, bytearray)):
         return False, data
     if isinstance(data, memoryview):

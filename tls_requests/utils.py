@@ -124,6 +124,14 @@ def to_bytes(value: object, encoding: str = "utf-8", *, lower: bool = False) -> 
     return to_str(value).encode(encoding)
 
 
+def utf8(text: str, what: str) -> bytes:
+    """The text as UTF-8. Raises TypeError naming `what` for lone surrogates, which have none."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TypeError(f"{what} is not valid Unicode: {error.reason}.") from None
+
+
 def to_base64(value: object, encoding: str = "utf-8") -> str:
     """Base64 text of a value's bytes."""
     return base64.b64encode(to_bytes(value, encoding)).decode("ascii")

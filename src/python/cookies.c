@@ -105,16 +105,17 @@ jar_set(PyObject *self, PyObject *args)
     unsigned int flags = 0;
     tr_cookie_t cookie = {.domain = TR_SLICE_LIT(""), .path = TR_SLICE_LIT("/")};
     tr_err_t err = TR_ERR_INIT;
+    core_state_t *st = jar_state(self);
     if (!PyArg_ParseTuple(args, "OO|OOLI:set", &name, &value, &domain, &path, &expires, &flags) ||
-        core_text(name, &cookie.name, "name") < 0 || core_text(value, &cookie.value, "value") < 0 ||
-        (domain != NULL && core_text(domain, &cookie.domain, "domain") < 0) ||
-        (path != NULL && core_text(path, &cookie.path, "path") < 0)) {
+        core_field_text(st, name, &cookie.name, "a cookie name") < 0 || core_field_text(st, value, &cookie.value, "a cookie value") < 0 ||
+        (domain != NULL && core_field_text(st, domain, &cookie.domain, "a cookie domain") < 0) ||
+        (path != NULL && core_field_text(st, path, &cookie.path, "a cookie path") < 0)) {
         return NULL;
     }
     cookie.expires_s = expires;
     cookie.flags = flags;
     if (tr_failed(tr_cookiejar_set(((core_jar_t *)self)->jar, &cookie, &err))) {
-        return core_raise(jar_state(self), &err);
+        return core_raise(st, &err);
     }
     Py_RETURN_NONE;
 }
@@ -326,7 +327,11 @@ jar_remove(PyObject *self, PyObject *args)
     for (size_t i = 0; i < 3; i++) {
         if (given[i] != Py_None) {
             if (core_text(given[i], &slices[i], names[i]) < 0) {
-                return NULL;
+                if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+                    return NULL;
+                }
+                PyErr_Clear();
+                return PyLong_FromLong(0); /* lone surrogates are in no cookie */
             }
             if (slices[i].data == NULL) {
                 slices[i] = TR_SLICE_LIT("");

@@ -1,4 +1,5 @@
 /* fields: header fields and texts of the caller's as bytes, without building Python objects on the way. */
+#include "http/headers.h"
 #include "python/state.h"
 
 int
@@ -18,6 +19,22 @@ core_text(PyObject *obj, tr_slice_t *out, const char *what)
         return 0;
     }
     PyErr_Format(PyExc_TypeError, "%s must be str or bytes, not %.100s", what, Py_TYPE(obj)->tp_name);
+    return -1;
+}
+
+int
+core_field_text(core_state_t *st, PyObject *obj, tr_slice_t *out, const char *what)
+{
+    if (core_text(obj, out, what) == 0) {
+        return 0;
+    }
+    if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        tr_err_t err = TR_ERR_INIT;
+        PyErr_Clear();
+        (void)tr_err_set(&err, TR_ERR_HEADER_INVALID, 0, "python.text", "%c%s is not valid Unicode: surrogates not allowed.",
+                         Py_TOUPPER(what[0]), what + 1);
+        core_raise(st, &err);
+    }
     return -1;
 }
 
@@ -253,8 +270,19 @@ core_fields_set(core_fields_t *fields, const char *name, PyObject *value)
     return done ? 0 : fields_push(fields, tr_slice_cstr(name), text);
 }
 
+/* The text of a field's value; the error names the field. */
+static int
+value_text(core_state_t *st, tr_slice_t name, PyObject *obj, tr_slice_t *out)
+{
+    char what[100] = "the header's value";
+    if (tr_http_is_token(name)) {
+        (void)snprintf(what, sizeof(what), "the value of the header \"%.*s\"", (int)TR_MIN(name.len, (size_t)64), (const char *)name.data);
+    }
+    return core_field_text(st, obj, out, what);
+}
+
 int
-core_fields_add_pairs(core_fields_t *fields, PyObject *pairs)
+core_fields_add_pairs(core_state_t *st, core_fields_t *fields, PyObject *pairs)
 {
     PyObject *seq = PySequence_Fast(pairs, "headers must be a sequence of pairs");
     if (seq == NULL) {
@@ -267,11 +295,11 @@ core_fields_add_pairs(core_fields_t *fields, PyObject *pairs)
         if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
             PyErr_SetString(PyExc_TypeError, "headers must be pairs");
             rc = -1;
-        } else if (core_text(PyTuple_GET_ITEM(pair, 0), &name, "a header name") < 0) {
+        } else if (core_field_text(st, PyTuple_GET_ITEM(pair, 0), &name, "a header name") < 0) {
             rc = -1;
         } else if (PyTuple_GET_ITEM(pair, 1) == Py_None) {
             rc = fields_push(fields, name, TR_SLICE_NULL); /* drops the browser's field of that name */
-        } else if (core_text(PyTuple_GET_ITEM(pair, 1), &value, "a header value") < 0) {
+        } else if (value_text(st, name, PyTuple_GET_ITEM(pair, 1), &value) < 0) {
             rc = -1;
         } else {
             if (value.data == NULL) {

@@ -9,7 +9,7 @@ routes_state(PyObject *self)
 
 /* Fields for CONNECT: a tuple of (name, value or None). */
 static int
-read_fields(PyObject *pairs, tr_proxy_field_t *out, size_t *out_num)
+read_fields(core_state_t *st, PyObject *pairs, tr_proxy_field_t *out, size_t *out_num)
 {
     Py_ssize_t num = PyTuple_GET_SIZE(pairs);
     if (num > TR_PROXY_MAX_FIELDS) {
@@ -23,8 +23,9 @@ read_fields(PyObject *pairs, tr_proxy_field_t *out, size_t *out_num)
             return -1;
         }
         out[i] = (tr_proxy_field_t){TR_SLICE_NULL, TR_SLICE_NULL};
-        if (core_text(PyTuple_GET_ITEM(pair, 0), &out[i].name, "a header name") < 0 ||
-            (PyTuple_GET_ITEM(pair, 1) != Py_None && core_text(PyTuple_GET_ITEM(pair, 1), &out[i].value, "a header value") < 0)) {
+        if (core_field_text(st, PyTuple_GET_ITEM(pair, 0), &out[i].name, "the name of a header for CONNECT") < 0 ||
+            (PyTuple_GET_ITEM(pair, 1) != Py_None &&
+             core_field_text(st, PyTuple_GET_ITEM(pair, 1), &out[i].value, "the value of a header for CONNECT") < 0)) {
             return -1;
         }
     }
@@ -55,7 +56,7 @@ read_proxy(core_state_t *st, PyObject *spec)
             return NULL;
         }
     }
-    if (read_fields(pairs, fields, &num_fields) < 0) {
+    if (read_fields(st, pairs, fields, &num_fields) < 0) {
         return NULL;
     }
     if (forward < TR_FORWARD_REFUSED || forward > TR_FORWARD_ALWAYS) {

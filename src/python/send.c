@@ -125,7 +125,7 @@ call_cleanup(call_t *call)
 
 /* Plain cookies: a dict of str to str. 1, 0 (another kind), -1. */
 static int
-call_add_cookies(call_t *call, PyObject *source)
+call_add_cookies(core_state_t *st, call_t *call, PyObject *source)
 {
     if (!PyDict_CheckExact(source)) {
         return 0;
@@ -148,7 +148,8 @@ call_add_cookies(call_t *call, PyObject *source)
         *cookie = (tr_cookie_t){.domain = TR_SLICE_LIT(""), .path = TR_SLICE_LIT("/")};
         if (!PyUnicode_Check(key) || !PyUnicode_Check(value)) {
             rc = 0;
-        } else if (core_text(key, &cookie->name, "a cookie name") < 0 || core_text(value, &cookie->value, "a cookie value") < 0) {
+        } else if (core_field_text(st, key, &cookie->name, "a cookie name") < 0 ||
+                   core_field_text(st, value, &cookie->value, "a cookie value") < 0) {
             rc = -1;
         }
     }
@@ -194,6 +195,10 @@ call_add_body(core_client_t *self, call_t *call, core_op_t *op, PyObject *const 
             op->body = Py_NewRef(data);
         } else if (PyUnicode_CheckExact(data)) {
             op->body = PyUnicode_AsUTF8String(data);
+            if (op->body == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+                PyErr_Clear();
+                PyErr_Format(PyExc_TypeError, "%s is not valid Unicode: surrogates not allowed.", data == content ? "content" : "data");
+            }
             if (data != content) {
                 call->request.body_type = TR_SLICE_LIT("application/x-www-form-urlencoded");
             }
@@ -398,7 +403,7 @@ send_build(core_client_t *self, PyObject *const *args, core_op_t **out)
     if (core_is_given(st, args[ARG_HEADERS]) && (rc = core_fields_add(st, &call.fields, args[ARG_HEADERS], NULL)) <= 0) {
         goto done;
     }
-    if (core_is_given(st, args[ARG_COOKIES]) && (rc = call_add_cookies(&call, args[ARG_COOKIES])) <= 0) {
+    if (core_is_given(st, args[ARG_COOKIES]) && (rc = call_add_cookies(self->st, &call, args[ARG_COOKIES])) <= 0) {
         goto done;
     }
     rc = -1;
@@ -655,7 +660,7 @@ order_from(PyObject *source, order_t *order, call_t *call)
 
 /* Cookies of a finished request: tuples as the jar's items give them. */
 static int
-call_take_cookies(call_t *call, PyObject *cookies)
+call_take_cookies(core_state_t *st, call_t *call, PyObject *cookies)
 {
     Py_ssize_t num = PyList_GET_SIZE(cookies);
     if (num > COOKIES_SMALL) {
@@ -673,8 +678,10 @@ call_take_cookies(call_t *call, PyObject *cookies)
         unsigned int flags;
         *cookie = (tr_cookie_t){.flags = 0};
         if (!PyArg_ParseTuple(PyList_GET_ITEM(cookies, i), "OOOOLI", &name, &value, &domain, &path, &expires, &flags) ||
-            core_text(name, &cookie->name, "a cookie name") < 0 || core_text(value, &cookie->value, "a cookie value") < 0 ||
-            core_text(domain, &cookie->domain, "a cookie domain") < 0 || core_text(path, &cookie->path, "a cookie path") < 0) {
+            core_field_text(st, name, &cookie->name, "a cookie name") < 0 ||
+            core_field_text(st, value, &cookie->value, "a cookie value") < 0 ||
+            core_field_text(st, domain, &cookie->domain, "a cookie domain") < 0 ||
+            core_field_text(st, path, &cookie->path, "a cookie path") < 0) {
             return -1;
         }
         cookie->expires_s = expires;
@@ -867,9 +874,9 @@ send_perform(core_client_t *self, PyObject *args)
     op->encoding = Py_XNewRef(self->attrs[ATTR_encoding]);
     op->raise_on_error = self->settings.raise_on_error;
     call_take_settings(self, &call);
-    if (core_fields_add_pairs(&call.fields, headers) < 0 || call_take_cookies(&call, cookies) < 0 ||
+    if (core_fields_add_pairs(self->st, &call.fields, headers) < 0 || call_take_cookies(self->st, &call, cookies) < 0 ||
         call_take_options(self, &call, op, options, &trust) < 0 ||
-        (body_type != Py_None && core_text(body_type, &call.request.body_type, "a content type") < 0) ||
+        (body_type != Py_None && core_field_text(self->st, body_type, &call.request.body_type, "the content type") < 0) ||
         core_text(method, &call.request.method, "method") < 0 || core_text(url, &call.request.url, "url") < 0) {
         goto done;
     }

@@ -257,10 +257,12 @@ int core_fields_add(core_state_t *st, core_fields_t *fields, PyObject *source, P
 int core_fields_keep(core_fields_t *fields, PyObject *obj);
 /* core_fields_set gives one field that value in the place of the first of that name, else at the end, and keeps the value alive. */
 int core_fields_set(core_fields_t *fields, const char *name, PyObject *value);
-/* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise. */
-int core_fields_add_pairs(core_fields_t *fields, PyObject *pairs);
+/* core_fields_add_pairs takes a list or tuple of (name, value), each str or bytes; TypeError otherwise, HeaderError for lone surrogates. */
+int core_fields_add_pairs(core_state_t *st, core_fields_t *fields, PyObject *pairs);
 /* core_text lends the UTF-8 bytes of a str, or the bytes of a bytes object; TypeError naming `what`. */
 int core_text(PyObject *obj, tr_slice_t *out, const char *what);
+/* core_field_text is core_text for what goes into a header field: a lone surrogate, which has no UTF-8, is a HeaderError naming `what`. */
+int core_field_text(core_state_t *st, PyObject *obj, tr_slice_t *out, const char *what);
 /* core_str makes a str of header bytes: UTF-8, else Latin-1. */
 PyObject *core_str(tr_slice_t bytes);
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import socket
 import subprocess
 import sys
@@ -174,6 +175,7 @@ def check(name: str, argument: str, value: Any, error: BaseException) -> None:
     shown = (name, argument, repr(value)[:60], repr(error)[:200])
     allowed = (*DOCUMENTED, AttributeError) if argument == "method" else DOCUMENTED
     assert isinstance(error, allowed), shown
+    assert not isinstance(error, UnicodeEncodeError), shown  # of a codec's: it does not say what was to be encoded
     text = str(error)
     # Texts of the platform's codecs tell where in the value the character is.
     if argument in NAMED and not isinstance(error, UnicodeError):
@@ -249,6 +251,128 @@ def test_parts_of_a_timeout(door: Door, timeout: Any, error: type[Exception]) ->
             client.timeout = timeout
         assert client.get(door.base, timeout={"read": 5, "total": None}).status_code == 204
     assert door.connections == before + 1
+
+
+# ------------------------------------------------------------------------------------------------------ lone surrogates
+
+LONE = "a\ud800b"
+BODY = {"method": "POST"}
+SURROGATES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "header value": ({"headers": {"x-test": LONE}}, exceptions.HeaderError, "x-test"),
+    "header name": ({"headers": {LONE: "x"}}, exceptions.HeaderError, "header name"),
+    "header pair": ({"headers": [("x-test", LONE)]}, exceptions.HeaderError, "x-test"),
+    "header list": ({"headers": {"x-test": ["good", LONE]}}, exceptions.HeaderError, "x-test"),
+    "host": ({"request_host_override": LONE}, exceptions.HeaderError, "host"),
+    "default header": ({"default_headers": {"x-test": [LONE]}}, exceptions.HeaderError, "x-test"),
+    "content type": ({**BODY, "headers": {"content-type": LONE}, "data": b"x"}, exceptions.HeaderError, "content-type"),
+    "origin": ({"origin": LONE}, exceptions.HeaderError, "origin"),
+    "parameter": ({"params": {"q": LONE}}, exceptions.URLParamsError, "parameters"),
+    "parameter's name": ({"params": {LONE: "q"}}, exceptions.URLParamsError, "parameters"),
+    "parameter in a list": ({"params": {"q": ["good", LONE]}}, exceptions.URLParamsError, "parameters"),
+    "page": ({"page": f"https://site.example/{LONE}"}, exceptions.URLError, "page"),
+    "cookie": ({"cookies": {"name": LONE}}, exceptions.HeaderError, "cookie value"),
+    "cookie's name": ({"cookies": {LONE: "value"}}, exceptions.HeaderError, "cookie name"),
+    "cookie beside a jar": ({"cookies": [("name", LONE)]}, exceptions.HeaderError, "cookie value"),
+    "password": ({"auth": ("user", LONE)}, exceptions.AuthenticationError, "password"),
+    "method": ({"method": LONE}, ValueError, "method"),
+    "json": ({**BODY, "json": {"key": [LONE]}}, TypeError, "JSON body"),
+    "json key": ({**BODY, "json": {LONE: 1}}, TypeError, "JSON body"),
+    "form": ({**BODY, "data": {"field": LONE}}, TypeError, "data"),
+    "form's name": ({**BODY, "data": {LONE: "value"}}, TypeError, "data"),
+    "pairs": ({**BODY, "data": [("field", LONE)]}, TypeError, "data"),
+    "text": ({**BODY, "data": LONE}, TypeError, "data"),
+    "content": ({**BODY, "content": LONE}, TypeError, "content"),
+    "file": ({**BODY, "files": {"file": ("name", LONE)}}, TypeError, "file"),
+    "file name": ({**BODY, "files": {"file": (LONE, b"x")}}, TypeError, "file name"),
+    "file's field": ({**BODY, "files": {LONE: b"x"}}, TypeError, "field"),
+    "file's type": ({**BODY, "files": {"file": ("name", b"x", LONE)}}, TypeError, "content type"),
+    "field beside a file": ({**BODY, "files": {"file": b"x"}, "data": {"field": LONE}}, TypeError, "field"),
+    "proxy": ({"proxy": f"http://user:{LONE}@127.0.0.1:1"}, exceptions.ProxyError, "proxy"),
+    "no_proxy": ({"proxy": "http://127.0.0.1:1", "no_proxy": LONE}, exceptions.ProxyError, "no_proxy"),
+    "header for CONNECT": (
+        {"proxy": "http://127.0.0.1:1", "connect_headers": {"x": LONE}},
+        exceptions.HeaderError,
+        "CONNECT",
+    ),
+    "socket": ({"uds": LONE}, ValueError, "uds"),
+    "key log": ({"keylog": LONE}, ValueError, "keylog"),
+    "certificate": ({"cert": LONE}, ValueError, "cert"),
+    "certificate's password": ({"cert": ("file", None, LONE)}, ValueError, "password"),
+    "interface": ({"interface": LONE}, ValueError, "interface"),
+    "local address": ({"local_address": LONE}, ValueError, "localAddress"),
+    "output": ({"stream_output_path": LONE}, ValueError, "streamOutputPath"),
+    "output's end": (
+        {"stream_output_path": "x", "stream_output_eof_symbol": LONE},
+        ValueError,
+        "streamOutputEOFSymbol",
+    ),
+}
+
+
+def refuses(door: Door, make: Callable[[], Any], kind: type[Exception], words: str) -> None:
+    before = door.connections
+    with pytest.raises(kind) as caught:
+        make()
+    error = caught.value
+    assert not isinstance(error, UnicodeError) and words in str(error), repr(error)
+    str(error).encode("utf-8")  # what cannot be encoded could not be logged either
+    assert door.connections == before
+
+
+@pytest.mark.parametrize("what", sorted(SURROGATES))
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_lone_surrogates_of_a_call(door: Door, name: str, what: str, tmp_path: Any, monkeypatch: Any) -> None:
+    """Text that has no UTF-8 is bad input like any other: an error of the kind that argument has, before anything is sent."""
+    monkeypatch.chdir(tmp_path)
+    arguments, kind, words = SURROGATES[what]
+    refuses(door, lambda: CALLS[name][0](door.base, arguments), kind, words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", sorted(key for key, row in SURROGATES.items() if "method" not in row[0]))
+def test_lone_surrogates_of_a_client(door: Door, what: str, tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, kind, words = SURROGATES[what]
+
+    def use_client() -> Any:
+        with tls_requests.Client(timeout=5, **arguments) as client:
+            return client.get(door.base + "/")
+
+    refuses(door, use_client, kind, words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lone_surrogates_that_come_later(door: Door) -> None:
+    """By what may be changed: a client's headers, a request's, cookies, a form with a file that is sent in pieces."""
+    with tls_requests.Client(timeout=5) as client:
+        client.headers["x-test"] = LONE
+        refuses(door, lambda: client.get(door.base), exceptions.HeaderError, "x-test")
+        del client.headers["x-test"]
+        refuses(door, lambda: client.cookies.set("name", LONE), exceptions.HeaderError, "cookie value")
+        refuses(door, lambda: client.cookies.set("n", "v", domain=LONE), exceptions.CookieError, "IDNA")
+        refuses(door, lambda: client.cookies.set("n", "v", path=LONE), exceptions.HeaderError, "cookie path")
+        client.cookies.delete(LONE)  # there is none of that name
+        request = client.build_request("GET", door.base)
+        request.headers["x-test"] = LONE
+        refuses(door, lambda: client.send(request), exceptions.HeaderError, "x-test")
+        hooked = tls_requests.Client(
+            timeout=5, hooks={"request": [lambda request: request.headers.update({"x": LONE})]}
+        )
+        refuses(door, lambda: hooked.get(door.base), exceptions.HeaderError, "x")
+        hooked.close()
+        reading, writing = os.pipe()
+        with open(reading, "rb") as pipe, open(writing, "wb"):
+            files = {"one": ("name", pipe), "two": (LONE, b"x")}
+            refuses(door, lambda: client.post(door.base, files=files), TypeError, "file name")
+        assert client.get(door.base).status_code == 204
+
+
+def test_bytes_that_are_no_text_are_paths(door: Door, tmp_path: Any) -> None:
+    """os.fsdecode makes lone surrogates of them: they go back to what they were."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    with tls_requests.Client(timeout=5) as client:
+        assert client.get(door.base, stream_output_path=path).status_code == 204
+    assert [os.fsencode(name) for name in os.listdir(tmp_path)] == [b"caf\xe9"]
 
 
 # ------------------------------------------------------------------------------------------------------------- warnings

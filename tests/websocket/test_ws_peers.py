@@ -185,3 +185,16 @@ def test_json_that_is_none(api: Any, plain: str) -> None:
             socket.send_json({1, 2})
         socket.send("still open")
         assert socket.receive(10) == "still open"
+
+
+def test_text_that_has_no_utf8(api: Any, plain: str) -> None:
+    """It is refused in words that name it, and nothing of it is sent: the WebSocket goes on."""
+    with api.open(plain) as socket:
+        for send, value in (("send", "a\ud800b"), ("send_text", "\udfff"), ("send_json", {"key": "\ud800"})):
+            with pytest.raises(TypeError, match="surrogates not allowed"):
+                getattr(socket, send)(value)
+        with pytest.raises(ValueError, match="reason is not valid Unicode") as caught:
+            socket.close(1000, "\ud800")
+        assert not isinstance(caught.value, UnicodeError)
+        socket.send("good")
+        assert socket.receive(10) == "good"

@@ -28,7 +28,7 @@ class BasicAuth(Auth):
     """HTTP Basic authentication (RFC 7617).
 
     username, password: str (sent as Latin-1, or UTF-8 where that cannot hold it) or bytes.
-    `build_auth` raises AuthenticationError for other types.
+    `build_auth` raises AuthenticationError for other types, and for lone surrogates.
     """
 
     def __init__(self, username: str | bytes, password: str | bytes) -> None:
@@ -52,4 +52,8 @@ class BasicAuth(Auth):
         try:
             return value.encode("latin-1")
         except UnicodeEncodeError:
+            pass
+        try:
             return value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise AuthenticationError(f"`username` or `password` is not valid Unicode: {error.reason}.") from None

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..settings import CHUNK_SIZE
-from ..utils import to_plain, to_str
+from ..utils import to_plain, to_str, utf8
 
 if TYPE_CHECKING:
     from typing_extensions import TypeGuard
@@ -86,6 +86,7 @@ class BaseField:
 
     def __init__(self, name: object, value: object) -> None:
         self._name = to_str(name)
+        utf8(self._name, "The name of a field")  # what is wrong is said here, not when half of the body was sent
         self._headers: dict[bytes, bytes] = {}
 
     @property
@@ -125,6 +126,7 @@ class DataField(BaseField):
     def __init__(self, name: object, value: object) -> None:
         super().__init__(name, value)
         self.value = to_str(value)
+        utf8(self.value, "The value of a field")
 
     def render_data(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
         """The text as UTF-8."""
@@ -144,7 +146,9 @@ class FileField(BaseField):
     def __init__(self, name: object, value: RequestFileValue) -> None:
         super().__init__(name, value)
         self.filename, self._buffer, self.content_type = self._unpack(value)
-        self._headers = {b"Content-Type": self.content_type.encode("utf-8")}
+        if self.filename is not None:
+            utf8(self.filename, "A file name")
+        self._headers = {b"Content-Type": utf8(self.content_type, "The content type of a file")}
 
     def _unpack(self, value: Any) -> tuple[str | None, IO[bytes], str]:
         filename: Any = None
@@ -163,7 +167,7 @@ class FileField(BaseField):
         filename = to_str(filename) if filename else None
         content_type = to_str(content_type) if content_type else None
         if isinstance(content, str):
-            buffer: IO[bytes] = BytesIO(content.encode("utf-8"))
+            buffer: IO[bytes] = BytesIO(utf8(content, "The text of a file"))
         elif isinstance(content, (bytes, bytearray, memoryview)):
             buffer = BytesIO(bytes(content))
         elif hasattr(content, "read"):
@@ -268,10 +272,7 @@ def encode_json(data: RequestJson) -> bytes:
         text = json.dumps(to_plain(top), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     else:
         text = to_str(data)
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise TypeError(f"The JSON body is not valid Unicode: {error.reason}.") from None
+    return utf8(text, "The JSON body")
 
 
 class JsonEncoder(BaseEncoder):
@@ -314,9 +315,12 @@ class UrlencodedEncoder(BaseEncoder):
         self._pieces: Iterable[bytes] | None = None  # in place of _buffer
         if isinstance(data, Mapping) or _is_pairs(data):
             fields = [(key, value) for key, values in _pairs(data) for value in values]
-            self._buffer = BytesIO(urlencode(fields).encode("ascii"))
+            try:
+                self._buffer = BytesIO(urlencode(fields).encode("ascii"))
+            except UnicodeEncodeError as error:
+                raise TypeError(f"data is not valid Unicode: {error.reason}.") from None
         elif isinstance(data, str):
-            self._buffer = BytesIO(data.encode("utf-8"))
+            self._buffer = BytesIO(utf8(data, "data"))
         elif isinstance(data, (bytes, bytearray, memoryview)):
             self._content_type = None
             self._buffer = BytesIO(bytes(data))

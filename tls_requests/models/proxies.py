@@ -151,7 +151,13 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (str, bytes)):
-        return value.decode("utf-8") if isinstance(value, bytes) else value
-    if isinstance(value, Iterable):
-        return ",".join(str(item) for item in value)
-    raise ProxyError("no_proxy must be text or a list of hosts.")
+        text = value.decode("utf-8") if isinstance(value, bytes) else value
+    elif isinstance(value, Iterable):
+        text = ",".join(str(item) for item in value)
+    else:
+        raise ProxyError("no_proxy must be text or a list of hosts.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ProxyError(f"no_proxy is not valid Unicode: {error.reason}.") from None
+    return text

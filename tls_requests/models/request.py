@@ -9,6 +9,7 @@ from .._base import REMOVED, method_text
 from .._upload import IterableSource, MemorySource, Source, source_of
 from ..exceptions import HeaderError, URLError
 from ..settings import DEFAULT_TIMEOUT
+from ..utils import utf8
 from .cookies import Cookies
 from .encoders import BaseEncoder, MultipartEncoder, StreamEncoder, browser_boundary
 from .headers import FieldList, Headers
@@ -110,7 +111,7 @@ class Request:
             self.stream: StreamEncoder = _SourceEncoder(self._source, content if content is not None else data)
         elif content is not None:
             if isinstance(content, str):
-                content = content.encode("utf-8")
+                content = utf8(content, "content")
             elif isinstance(content, (bytearray, memoryview)):
                 self._view = content
                 content = b""

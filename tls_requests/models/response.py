@@ -81,7 +81,12 @@ class Response(_core.Response):
         self._closed = False
         self._is_stream_consumed = False
         if stream is None:
-            raw = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
+            if isinstance(body, str):
+                from ..utils import utf8
+
+                raw = utf8(body, "body")
+            else:
+                raw = bytes(body or b"")
             stream = StreamEncoder.from_bytes(raw)
         self._stream: StreamEncoder | None = stream
 

@@ -68,7 +68,10 @@ class URLParams(MutableMapping[str, Any]):
         return str(self)
 
     def __str__(self) -> str:
-        return urlencode(self._data, doseq=True)
+        try:
+            return urlencode(self._data, doseq=True)
+        except UnicodeEncodeError as error:
+            raise URLParamsError(f"Invalid parameters: not valid Unicode: {error.reason}.") from None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.items()!r}>"
@@ -184,6 +187,11 @@ def _check_brackets(text: str, url: str) -> None:
         raise URLError(f"Invalid URL: {url}. Malformed bracketed host")
 
 
+def _printable(text: str) -> str:
+    """The text with escapes for lone surrogates: a message with one could not be printed or logged."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _encode_host(host: str) -> str:
     host = host.lower()
     if not host or _is_ip(host) or ":" in host:
@@ -201,7 +209,7 @@ def _encode_host(host: str) -> str:
     try:
         return idna.encode(host).decode("ascii")
     except (idna.IDNAError, UnicodeError):
-        raise URLError(f"Invalid IDNA hostname: {host}") from None
+        raise URLError(f"Invalid IDNA hostname: {_printable(host)}") from None
 
 
 class URL:
@@ -474,6 +482,8 @@ class Proxy(URL):
         shown = url.decode("utf-8", "replace") if isinstance(url, bytes) else url
         text = str(shown).strip() if isinstance(shown, (str, URL)) else ""
         shown = _without_userinfo(text) or shown
+        if isinstance(shown, str):
+            shown = _printable(shown)
         if not text:
             raise ProxyError(f"Invalid proxy: {shown}")
         if "://" not in text:
