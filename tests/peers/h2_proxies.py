@@ -58,7 +58,9 @@ CustomLog {folder}/access.log asked
 
 
 def start_apache(pair: Pair, auth: bool = False) -> Peer:
-    """Apache httpd ("https"); with auth: USER and PASSWORD. CONNECT to ports below 1024 but 443 is refused with 403."""
+    """Apache httpd ("https"); with auth: USER and PASSWORD. CONNECT to ports below 1024 but 443 is refused with 403.
+
+    Over HTTP/2 its tunnels never tell that the origin has closed: END_STREAM comes only when the client has ended its side."""
     program = find_program("apache2", "httpd")
     if not (APACHE_MODULES / "mod_http2.so").exists():
         raise PeerError(f"Apache's mod_http2 is not in {APACHE_MODULES}")
