@@ -11,6 +11,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -416,11 +417,18 @@ def test_killed_while_idle(session, server_pair, nginx) -> None:
             os.killpg(peer.process.pid, signal.SIGKILL)
 
 
-def socket_descriptors() -> int:
+def sockets_to(port: int) -> int:
+    """Descriptors of this process that are TCP sockets to that port, in whatever state."""
+    inodes = set()
+    for name in ("tcp", "tcp6"):
+        for row in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]:
+            columns = row.split()
+            if int(columns[2].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{columns[9]}]")
     count = 0
     for name in os.listdir("/proc/self/fd"):
         try:
-            count += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+            count += os.readlink(f"/proc/self/fd/{name}") in inodes
         except OSError:  # the one of listdir itself
             continue
     return count
@@ -429,20 +437,19 @@ def socket_descriptors() -> int:
 @pytest.mark.parametrize("make", MAKES)
 def test_client_closed_with_open_tunnels(session, proxies, go, nginx, make: str) -> None:
     """One that is read from, some that are idle: no connection and no descriptor is left."""
-    peer = proxies(f"h2-{make}")
-    client = session(
-        proxy=proxy_of(peer.port), client_identifier=FIREFOX
-    )  # the loop's own descriptors come before the count
-    before, connections = socket_descriptors(), _core.stats()["conns_open"]
+    port = proxies(f"h2-{make}").port
+    wait_until(lambda: sockets_to(port) == 0, "connections of the tests before")
+    before = _core.stats()["conns_open"]
+    client = session(proxy=proxy_of(port), client_identifier=FIREFOX)
     running = client.stream("GET", go.url(f"/pattern/{BIG}?slow=20"))
     assert running.piece()
     assert [answer.status_code for answer in client.gather(three_hosts(nginx))] == [200] * 10
-    assert _core.stats()["conns_open"] > connections and socket_descriptors() > before
+    assert sockets_to(port) == 1
     client.client.close()
     with pytest.raises((exceptions.HTTPError, exceptions.StreamError)):
         running.rest()
-    wait_until(lambda: _core.stats()["conns_open"] <= connections, "connections are left")
-    wait_until(lambda: socket_descriptors() <= before, "descriptors are left")
+    wait_until(lambda: sockets_to(port) == 0, "descriptors are left")
+    wait_until(lambda: _core.stats()["conns_open"] <= before, "connections are left")
 
 
 def test_a_reader_that_pauses(session, proxies, go, nginx) -> None:
