@@ -19,7 +19,7 @@ import json
 import os
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._turns import TURN_SECONDS, Turn
 from .exceptions import (
@@ -177,7 +177,7 @@ def _need_package() -> None:
 
 def _http_url(url: Any) -> str:
     """The http or https URL of a ws or wss one."""
-    text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
+    text = url.decode("utf-8", "surrogateescape") if isinstance(url, bytes) else str(url)
     scheme, found, rest = text.lstrip().partition("://")
     scheme = {"ws": "http", "wss": "https"}.get(scheme.lower(), scheme.lower())
     if not found or scheme not in ("http", "https"):
@@ -255,19 +255,18 @@ async def _read_refusal(op: Any, response: Response) -> None:
     live = ResponseStream(op, True, None, None)
     response._attach(live)
 
-    async def read() -> bytes:
-        content = b""
+    content = b""
+    timer = asyncio.get_running_loop().call_later(_REFUSAL_SECONDS, op._abort)
+    try:
         async for piece in live.apieces():
             content += piece
             if len(content) > _REFUSAL_MAX:
                 break
-        return content
-
-    try:
-        response._keep(await asyncio.wait_for(read(), _REFUSAL_SECONDS))
-    except (HTTPError, asyncio.TimeoutError):
+        response._keep(content)
+    except HTTPError:
         response._keep(b"")
     finally:
+        timer.cancel()
         live.close()
 
 
@@ -326,6 +325,9 @@ async def _open(client: Any, url: Any, options: _Options, arguments: dict[str, A
         else:
             await _read_refusal(op, response)
         raise
+    except BaseException:
+        op._abort()
+        raise
     return AsyncWebSocket(op, response, options, subprotocol, extensions)
 
 
@@ -367,12 +369,12 @@ class AsyncWebSocket:
         self._writers: deque[asyncio.Future[None]] = deque()
         # --- the end
         self._error: WebSocketError | None = None  # what receive and send raise from now on
-        self._cause: HTTPError | None = None
+        self._cause: Exception | None = None
         self._ended = False  # the connection is gone
         self._end_waiters: list[asyncio.Future[None]] = []
         self._close_timer: asyncio.TimerHandle | None = None
         # --- pings
-        self._pings: dict[bytes, asyncio.Future[float]] = {}
+        self._pings: dict[bytes, asyncio.Future[float | None]] = {}  # None: the WebSocket ended before
         self._ping_times: dict[bytes, float] = {}
         self._keepalive: asyncio.TimerHandle | None = None
         op._reader = _Notify(self)
@@ -436,6 +438,10 @@ class AsyncWebSocket:
                 self._fit_read(before - turn.left)
         except HTTPError as error:
             self._end(error)
+        except Exception as error:
+            # A fault of ours or of a package's: who waits must hear of it, for nothing pumps any more.
+            self._end(error)
+            raise
         finally:
             self._pumping = False
         self._wake_writers()
@@ -565,7 +571,7 @@ class AsyncWebSocket:
             self._op._abort()
             self._end(None)
 
-    def _end(self, cause: HTTPError | None) -> None:
+    def _end(self, cause: Exception | None) -> None:
         if self._ended:
             return
         self._ended = True
@@ -591,7 +597,7 @@ class AsyncWebSocket:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _raise(self) -> None:
+    def _raise(self) -> NoReturn:
         """Raise what the WebSocket ended with: a new exception each time, so that tracebacks do not pile up."""
         error = self._error
         assert error is not None
@@ -625,19 +631,34 @@ class AsyncWebSocket:
         pings, self._pings = self._pings, {}
         for ping in pings.values():
             if not ping.done():
-                ping.cancel()
+                ping.set_result(None)
         self._ping_times.clear()
 
-    async def _wait(self, queue: deque[asyncio.Future[None]], wake_next: Any) -> None:
-        """Wait in a queue. Who was woken and is cancelled passes it on."""
+    async def _wait(self, queue: deque[asyncio.Future[None]], wake_next: Any, seconds: float | None = None) -> None:
+        """Wait in a queue, so long at most. Who was woken and is cancelled passes it on. Raises asyncio.TimeoutError."""
         waiter = self._loop.create_future()
         queue.append(waiter)
         try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            await self._within(waiter, seconds)
+        except (asyncio.CancelledError, asyncio.TimeoutError):
+            if waiter in queue:  # or those who wait for a moment again and again would fill it
+                queue.remove(waiter)
+            elif waiter.done() and not waiter.cancelled():
                 wake_next()
             raise
+
+    async def _within(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
+        """Wait for a future, so long at most. Raises asyncio.TimeoutError. Not asyncio.wait_for: before Python 3.12 it loses a cancellation
+        that comes together with the future's result."""
+        if seconds is None:
+            return await future
+        timer = self._loop.call_later(seconds, _expire, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if future.done() and not future.cancelled():
+                future.exception()  # seen, also where a cancellation came together with it
 
     # ------------------------------------------------------------------------------------------------------------ receiving
 
@@ -649,18 +670,19 @@ class AsyncWebSocket:
         if timeout is None:
             return await self._receive()
         try:
-            return await asyncio.wait_for(self._receive(), _seconds("timeout", timeout))
+            return await self._receive(_seconds("timeout", timeout))
         except asyncio.TimeoutError:
             raise WebSocketTimeout(f"No message came within {timeout} seconds.", response=self.response) from None
 
-    async def _receive(self) -> str | bytes:
+    async def _receive(self, seconds: float | None = None) -> str | bytes:
         self._check_loop()
+        end = None if seconds is None else self._loop.time() + seconds
         if self._queue and self._turn.is_over():
             await self._turn.give()
         while not self._queue:
             if self._error is not None:
                 self._raise()
-            await self._wait(self._receivers, self._pass_on)
+            await self._wait(self._receivers, self._pass_on, None if end is None else end - self._loop.time())
             self._turn.begin()
         message = self._queue.popleft()
         if len(self._queue) == self._options.max_queue - 1 or self._queue:
@@ -815,20 +837,19 @@ class AsyncWebSocket:
             raise ValueError("a ping with the same data waits for its pong")
         pong = self._send_ping(data)
         try:
-            return await asyncio.wait_for(pong, limit)
+            latency: float | None = await self._within(pong, limit)
         except asyncio.TimeoutError:
             raise WebSocketTimeout(f"No pong came within {limit} seconds.", response=self.response) from None
-        except asyncio.CancelledError:
-            if self._error is not None and pong.cancelled():
-                self._raise()
-            raise
         finally:
             if self._pings.get(data) is pong:
                 del self._pings[data]
-            self._ping_times.pop(data, None)
+                self._ping_times.pop(data, None)
+        if latency is None:
+            self._raise()
+        return latency
 
-    def _send_ping(self, data: bytes) -> asyncio.Future[float]:
-        pong: asyncio.Future[float] = self._loop.create_future()
+    def _send_ping(self, data: bytes) -> asyncio.Future[float | None]:
+        pong: asyncio.Future[float | None] = self._loop.create_future()
         self._pings[data] = pong
         self._ping_times[data] = self._loop.time()
         self._protocol.send_ping(data)
@@ -856,11 +877,11 @@ class AsyncWebSocket:
         target = weakref.ref(self)
         timer = None if limit is None else self._loop.call_later(limit, _on_no_pong, target)
 
-        def done(future: asyncio.Future[float]) -> None:
+        def done(future: asyncio.Future[float | None]) -> None:
             if timer is not None:
                 timer.cancel()
             socket = target()
-            if socket is not None and not future.cancelled():
+            if socket is not None and not future.cancelled() and future.result() is not None:
                 socket._schedule_ping()
 
         pong.add_done_callback(done)
@@ -897,7 +918,11 @@ class AsyncWebSocket:
         while not self._ended:
             waiter = self._loop.create_future()
             self._end_waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                if waiter in self._end_waiters:
+                    self._end_waiters.remove(waiter)
 
     async def __aenter__(self) -> AsyncWebSocket:
         return self
@@ -921,6 +946,11 @@ class AsyncWebSocket:
 
             warnings.warn("a WebSocket was not closed", ResourceWarning, stacklevel=2, source=self)
             self._op._abort()
+
+
+def _expire(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(asyncio.TimeoutError())
 
 
 def _on_keepalive(target: weakref.ref[AsyncWebSocket]) -> None:

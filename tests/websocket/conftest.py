@@ -16,13 +16,17 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from raw import Raw, raw_server
+
 import tls_requests
 from peers import Peer, PeerError, find_program, free_port, start
 from peers.certs import Pair
+from peers.fake import Fake
 from peers.sockets import start_hypercorn, start_node_ws
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
 TEST_SECONDS = 60
 STEP_SECONDS = 25
 
@@ -268,3 +272,17 @@ def root(request: pytest.FixtureRequest, ports: Callable[[str], str]) -> str:
 @pytest.fixture(scope="session")
 def plain(ports: Callable[[str], str]) -> str:
     return ports("websockets-plain")
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[..., str]]:
+    """Starts a server with a behaviour; its URL."""
+    running: list[Fake] = []
+
+    def start(behaviour: Callable[[Raw], None], *fields: str) -> str:
+        running.append(raw_server(behaviour, *fields))
+        return f"ws://127.0.0.1:{running[-1].port}/"
+
+    yield start
+    for server in running:
+        server.close()

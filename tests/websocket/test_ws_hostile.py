@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from raw import BINARY, CLOSE, CONT, PING, PONG, TEXT, Raw, accept, closing, frame, handshake, raw_server
+from raw import BINARY, CLOSE, CONT, PING, PONG, TEXT, Raw, accept, closing, frame, handshake
 
 import tls_requests
 from peers.fake import Fake, Link
@@ -29,20 +29,6 @@ from tls_requests.exceptions import (
 )
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
-
-
-@pytest.fixture
-def raw() -> Iterator[Callable[..., str]]:
-    """Starts a server with a behaviour; its URL."""
-    running: list[Fake] = []
-
-    def start(behaviour: Callable[[Raw], None], *fields: str) -> str:
-        running.append(raw_server(behaviour, *fields))
-        return f"ws://127.0.0.1:{running[-1].port}/"
-
-    yield start
-    for server in running:
-        server.close()
 
 
 def deflated(data: bytes, level: int = 9) -> bytes:
