@@ -190,23 +190,20 @@ class _Source:
             headers.update(given)
         if self.last_event_id:
             headers["last-event-id"] = self.last_event_id
-        timeout = arguments.pop("timeout", None)
-        if not isinstance(timeout, dict):
-            timeout = {"total": timeout if timeout else self._client.timeout or 30.0}
-            if isinstance(timeout["total"], dict):
-                timeout = dict(timeout["total"])
-        arguments["timeout"] = {**timeout, "read": self._idle_timeout}
+        timeout = self._client._timeout(arguments.pop("timeout", None))
+        limits = timeout if isinstance(timeout, dict) else {"total": timeout}
+        arguments["timeout"] = {**limits, "read": self._idle_timeout}
         arguments["headers"] = headers
         arguments.setdefault("mode", "events")
         return arguments
 
     def _check(self, response: Response) -> bool:
         """Whether an answer is an event stream. False: the server wants no more of this (204). Raises EventStreamError."""
-        self.response = response
         failure = response.error
         if failure is not None:
             raise failure
         if response.status_code == 204:
+            self.response = response
             self._closed = True
             return False
         kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -216,6 +213,8 @@ class _Source:
             )
         if kind != "text/event-stream":
             raise EventStreamError(f"The answer is no event stream: its type is {kind[:64]!r}.", response=response)
+        # Not before: an answer that is none must not be taken for one, should somebody enter or iterate once more.
+        self.response = response
         self._parser.reset()
         self._failures = 0
         return True
@@ -306,9 +305,9 @@ class Events(_Source):
                     error = failure
                 if self._closed:
                     return
-                if self.response is not None:
-                    self.response.close()
-                self.response = None
+                response, self.response = self.response, None
+                if response is not None:
+                    response.close()
                 delay = self._lost(error)
                 if self._closed:
                     return
@@ -323,8 +322,9 @@ class Events(_Source):
         self._closed = True
         if hasattr(self, "_wake"):
             self._wake.set()
-        if self.response is not None:
-            self.response.close()
+        response = self.response  # the iterating thread may put another in its place meanwhile
+        if response is not None:
+            response.close()
 
 
 class AsyncEvents(_Source):
@@ -399,9 +399,9 @@ class AsyncEvents(_Source):
                     error = failure
                 if self._closed:
                     return
-                if self.response is not None:
-                    await self.response.aclose()
-                self.response = None
+                response, self.response = self.response, None
+                if response is not None:
+                    await response.aclose()
                 delay = self._lost(error)
                 if self._closed:
                     return
@@ -422,5 +422,6 @@ class AsyncEvents(_Source):
         self._closed = True
         if hasattr(self, "_wake"):
             self._wake.set()
-        if self.response is not None:
-            await self.response.aclose()
+        response = self.response
+        if response is not None:
+            await response.aclose()

@@ -218,12 +218,17 @@ class Client(BaseClient):
                 if not self._is_transport(error):
                     raise
                 failure, history = error, getattr(error.response, "history", [])
-            if hasattr(rotator, "mark_result") and getattr(failure, "code", "") not in OWN_ENDS:
-                rotator.mark_result(
-                    proxy=request.proxy,
-                    success=response is not None and self._succeeded(response),
-                    latency=self._seconds(response, failure),
-                )
+            try:
+                if hasattr(rotator, "mark_result") and getattr(failure, "code", "") not in OWN_ENDS:
+                    rotator.mark_result(
+                        proxy=request.proxy,
+                        success=response is not None and self._succeeded(response),
+                        latency=self._seconds(response, failure),
+                    )
+            except BaseException:
+                if response is not None:
+                    response.close()  # nobody gets it
+                raise
             tried.append(request.proxy)
             if len(tried) <= retries and self._may_try_another(failure, history):
                 other = self.prepare_proxy(rotator.next(exclude=tried))
@@ -789,12 +794,17 @@ class AsyncClient(BaseClient):
                 if not self._is_transport(error):
                     raise
                 failure, history = error, getattr(error.response, "history", [])
-            if hasattr(rotator, "amark_result") and getattr(failure, "code", "") not in OWN_ENDS:
-                await rotator.amark_result(
-                    proxy=request.proxy,
-                    success=response is not None and self._succeeded(response),
-                    latency=self._seconds(response, failure),
-                )
+            try:
+                if hasattr(rotator, "amark_result") and getattr(failure, "code", "") not in OWN_ENDS:
+                    await rotator.amark_result(
+                        proxy=request.proxy,
+                        success=response is not None and self._succeeded(response),
+                        latency=self._seconds(response, failure),
+                    )
+            except BaseException:
+                if response is not None:
+                    response.close()  # nobody gets it
+                raise
             tried.append(request.proxy)
             if len(tried) <= retries and self._may_try_another(failure, history):
                 other = self.prepare_proxy(await rotator.anext(exclude=tried))

@@ -12,7 +12,7 @@ import pytest
 
 import tls_requests
 from peers.fake import Fake, Link
-from tls_requests.exceptions import ClientClosed, ConnectError, EventStreamError, ReadTimeout
+from tls_requests.exceptions import ClientClosed, ConnectError, EventStreamError, HTTPError, ReadTimeout
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nConnection: close\r\n\r\n"
 
@@ -407,3 +407,59 @@ def test_closed_while_it_asks_again(reader: Reader, fake: Any) -> None:
     found, late = close_from_elsewhere(reader, url_of(fake(behave)), asked)
     assert found == ["1"] and late < 2
     assert reader.events.closed and len(turns) == 2
+
+
+@pytest.mark.parametrize("first", ["refused", "status", "type"])
+def test_entered_again_after_a_failure(reader: Reader, fake: Any, first: str) -> None:
+    """What was no event stream is not taken for one by the next attempt, which asks again."""
+    turns: list[int] = []
+
+    def behave(link: Link) -> None:
+        link.request()
+        turns.append(1)
+        if len(turns) > 1:
+            link.send(HEAD + b"data: 1\n\n")
+            link.hold()
+        elif first == "status":
+            link.send(b"HTTP/1.1 503 No\r\nContent-Length: 8\r\n\r\ndata: 0\n")
+        elif first == "type":
+            link.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\ndata: 0\n\n")
+
+    events = reader.client.events(url_of(fake(behave)), retry=0.01)
+
+    async def aenter() -> None:
+        await events.__aenter__()
+
+    async def afirst() -> str:
+        async with events:
+            async for event in events:
+                return str(event.data)
+        return ""
+
+    def first_event() -> str:
+        with events:
+            for event in events:
+                return str(event.data)
+        return ""
+
+    with pytest.raises(HTTPError):
+        if reader.is_async:
+            reader.run(aenter())
+        else:
+            events.__enter__()
+    assert not events.closed and events.response is None
+    assert (reader.run(afirst()) if reader.is_async else first_event()) == "1" and len(turns) == 2
+
+
+def test_every_kind_of_time_limit(reader: Reader) -> None:
+    """As for requests: a number, a Timeout, a pair of other libraries."""
+    for given, wanted in (
+        (3, {"total": 3}),
+        ((1, 2), {"connect": 1.0}),
+        (tls_requests.Timeout(7, connect=1), {"total": 7.0, "connect": 1.0}),
+        (None, {"total": 30.0}),
+    ):
+        told = reader.client.events("http://127.0.0.1:1/", timeout=given, idle_timeout=9)._request_arguments()[
+            "timeout"
+        ]
+        assert told == {**told, **wanted, "read": 9}

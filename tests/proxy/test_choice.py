@@ -615,6 +615,36 @@ def test_a_client_that_is_closed_says_nothing_of_a_proxy(session, raises: bool) 
         assert len(one.asked) + len(other.asked) == 1
 
 
+def test_a_rotator_that_fails_leaves_no_open_answer(session, site) -> None:
+    class Broken(ProxyRotator):
+        def mark_result(self, *_: Any, **__: Any) -> None:
+            raise ZeroDivisionError("of the rotator")
+
+    with fake_proxy(connects()) as fake:
+        client = session(proxy=Broken([fake.url()]), timeout=10.0)
+        request = client.client.build_request("GET", f"{base(site)}/echo")
+        seen: list[Any] = []
+        genuine = type(client.client)._send
+
+        def note(response: Any) -> Any:
+            seen.append(response)
+            return response
+
+        async def anote(answer: Any) -> Any:
+            return note(await answer)
+
+        def send(*args: Any, **kwargs: Any) -> Any:
+            answer = genuine(client.client, *args, **kwargs)
+            return note(answer) if client.loop is None else anote(answer)
+
+        client.client._send = send
+        with pytest.raises(ZeroDivisionError):
+            answer = client.client.send(request, stream=True)
+            if client.loop is not None:
+                client.loop.run_until_complete(answer)
+        assert len(seen) == 1 and seen[0].closed
+
+
 def test_no_retry_once_something_was_sent(session, site) -> None:
     """A 502 of the origin, an answer that never comes: those are not the exit's to repeat."""
     with fake_proxy(connects()) as one, fake_proxy(connects()) as other:
