@@ -141,13 +141,17 @@ transport_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     tr_err_t err = TR_ERR_INIT;
     PyObject *pin_list, *address_list, *identity, *limits, *result = NULL;
     const char *unix_path;
-    Py_ssize_t unix_len = 0;
+    Py_ssize_t unix_len = 0, keylog_len = 0; /* a path that is no text comes as bytes, whose end is a NUL, too */
     int family, deny;
     unsigned long long dns_ttl_ns;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "izHz(III)z#zO!O!KpzOO!:Transport", names, &family, &o.local_ip, &o.local_port,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "izHz(III)z#zO!O!Kpz#OO!:Transport", names, &family, &o.local_ip, &o.local_port,
                                      &o.interface, &o.keepalive_s, &o.keepalive_interval_s, &o.keepalive_count, &unix_path, &unix_len,
                                      &o.server_name, &PyList_Type, &pin_list, &PyList_Type, &address_list, &dns_ttl_ns, &deny,
-                                     &o.keylog_path, &identity, &PyDict_Type, &limits)) {
+                                     &o.keylog_path, &keylog_len, &identity, &PyDict_Type, &limits)) {
+        return NULL;
+    }
+    if (o.keylog_path != NULL && strlen(o.keylog_path) != (size_t)keylog_len) {
+        PyErr_SetString(PyExc_ValueError, "keylog must not contain NUL");
         return NULL;
     }
     o.family = family == 4 ? AF_INET : family == 6 ? AF_INET6 : AF_UNSPEC;

@@ -373,6 +373,11 @@ def test_bytes_that_are_no_text_are_paths(door: Door, tmp_path: Any) -> None:
     with tls_requests.Client(timeout=5) as client:
         assert client.get(door.base, stream_output_path=path).status_code == 204
     assert [os.fsencode(name) for name in os.listdir(tmp_path)] == [b"caf\xe9"]
+    with tls_requests.Client(timeout=5, keylog=path, uds=path + "-none") as client:
+        error = client.get("https://site.example/").error
+        assert isinstance(error, exceptions.ConnectError) and "unix:" in str(error)
+    with pytest.raises(ValueError, match="keylog must not contain NUL"):
+        tls_requests.Client(keylog="a\0b")
 
 
 # ------------------------------------------------------------------------------------------------------------- warnings
