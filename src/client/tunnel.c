@@ -28,7 +28,6 @@ struct tr_tunnel {
     tr_h2_stream_t *stream; /* likewise */
     tunnel_state_t state;
     unsigned num_tries;
-    size_t hop; /* of the owner's way */
     tr_connect_t request; /* no target: the connection itself is wanted */
     tr_filter_t *top, *bottom; /* owned until told */
     tr_filter_t *filter;  /* the owner's: the stream */
@@ -119,14 +118,6 @@ wait_again(tr_tunnel_t *t, tr_origin_t *proxy)
 }
 
 static void
-on_informational(void *arg, int status, const tr_headers_t *headers)
-{
-    TR_UNUSED(arg);
-    TR_UNUSED(status);
-    TR_UNUSED(headers);
-}
-
-static void
 on_head(void *arg, int status, tr_headers_t *headers)
 {
     tr_tunnel_t *t = arg;
@@ -205,7 +196,7 @@ on_fail(void *arg, const tr_err_t *cause, bool not_processed)
     fail(t, &err);
 }
 
-static const tr_exchange_events_t exchange = {on_informational, on_head, on_data, on_end, on_fail};
+static const tr_exchange_events_t exchange = {NULL, on_head, on_data, on_end, on_fail};
 
 static tr_code_t
 read_output(void *arg, uint8_t *out, size_t max, size_t *out_len, tr_err_t *err)
@@ -336,7 +327,6 @@ tr_tunnel__ask(tr_hconn_t *hconn, size_t hop, const char *host, uint16_t port, c
         return tr_err_nomem(err, where);
     }
     t->owner = hconn;
-    t->hop = hop;
     t->err = TR_ERR_INIT;
     t->tell = (tr_defer_t){{NULL, NULL}, on_tell, t};
     tr_code_t code = TR_OK;

@@ -40,7 +40,7 @@ typedef struct tr_request_head {
 /* Callbacks of one exchange; `arg` is the one given with it. They may cancel or submit exchanges on the same engine; they must
  * not free the engine. Exactly one of end and fail is called, last; none after a cancel. */
 typedef struct tr_exchange_events {
-    /* A 1xx response other than 101. Headers are lent. */
+    /* A 1xx response other than 101. Headers are lent. NULL: not of interest. */
     void (*informational)(void *arg, int status, const tr_headers_t *headers);
     /* The final response head. Headers may be moved out (tr_headers_move). */
     void (*head)(void *arg, int status, tr_headers_t *headers);

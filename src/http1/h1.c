@@ -265,7 +265,9 @@ on_informational(tr_h1_t *h1)
     }
     uint32_t exchange = h1->num_exchanges;
     h1->state = ST_STATUS;
-    h1->events->informational(h1->arg, h1->status.status, &h1->headers);
+    if (h1->events->informational != NULL) {
+        h1->events->informational(h1->arg, h1->status.status, &h1->headers);
+    }
     return h1->num_exchanges == exchange ? TR_OK : TR_EOF;
 }
 

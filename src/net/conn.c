@@ -135,17 +135,23 @@ current_hop(const tr_conn_t *conn)
     return tr_proxy_hop(conn->way->proxy, TR_MIN(conn->way->layer / 2, last));
 }
 
+static const tr_bottom_type_t *
+bottom_of(const tr_conn_t *conn)
+{
+    return conn->bottom->type->bottom;
+}
+
 /* Readiness of the socket is wanted as the phase and the queues say. */
 static tr_code_t
 watch(tr_conn_t *conn, bool want_read, tr_err_t *err)
 {
-    return conn->bottom->type->bottom->watch(conn->bottom, (want_read ? TR_WATCH_READ : 0) | (conn->blocked ? TR_WATCH_WRITE : 0), err);
+    return bottom_of(conn)->watch(conn->bottom, (want_read ? TR_WATCH_READ : 0) | (conn->blocked ? TR_WATCH_WRITE : 0), err);
 }
 
 static int
 watched(const tr_conn_t *conn)
 {
-    return conn->bottom->type->bottom->watched(conn->bottom);
+    return bottom_of(conn)->watched(conn->bottom);
 }
 
 static bool
@@ -293,7 +299,7 @@ tr_conn_pending(const tr_conn_t *conn)
 uint64_t
 tr_conn_written(const tr_conn_t *conn)
 {
-    return conn->bottom == NULL ? 0 : conn->bottom->type->bottom->written(conn->bottom);
+    return conn->bottom == NULL ? 0 : bottom_of(conn)->written(conn->bottom);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- bytes in */
@@ -472,7 +478,7 @@ tr_conn_is_alive(tr_conn_t *conn)
         return false;
     }
     tr_err_t err = TR_ERR_INIT;
-    tr_code_t code = conn->bottom->type->bottom->probe(conn->bottom, &err);
+    tr_code_t code = bottom_of(conn)->probe(conn->bottom, &err);
     if (code == TR_AGAIN) {
         return conn->input.len == 0;
     }
@@ -637,8 +643,8 @@ static void
 bottom_up(tr_conn_t *conn)
 {
     tr_err_t err = TR_ERR_INIT;
-    conn->bottom->type->bottom->on_ready(conn->bottom, on_ready, conn);
-    conn->bottom->type->bottom->texts(conn->bottom, conn->info.peer_text, conn->info.local_text);
+    bottom_of(conn)->on_ready(conn->bottom, on_ready, conn);
+    bottom_of(conn)->texts(conn->bottom, conn->info.peer_text, conn->info.local_text);
     TR_TRACE(TR_TOPIC_NET, "%s: connected to %s", conn->host, conn->info.peer_text);
     conn->phase = conn->way != NULL ? TUNNELLING : HANDSHAKING;
     tr_code_t code = watch(conn, true, &err);
@@ -815,7 +821,7 @@ tr_conn_give(tr_conn_t *conn, tr_filter_t **out_top, tr_filter_t **out_bottom, t
         return tr_err_set(err, TR_ERR_PROXY_PROTOCOL, 0, "net.conn", "proxy %.60s:%u: it speaks before it is asked", hop->host,
                           (unsigned)hop->port);
     }
-    conn->bottom->type->bottom->on_ready(conn->bottom, NULL, NULL);
+    bottom_of(conn)->on_ready(conn->bottom, NULL, NULL);
     *out_top = conn->top;
     *out_bottom = conn->bottom;
     conn->top = conn->bottom = NULL;
@@ -893,7 +899,7 @@ dial_again(tr_conn_t *conn, const tr_err_t *err)
     way->started = false;
     conn->phase = CONNECTING;
     tr_list_remove(&conn->flush.link);
-    conn->bottom->type->bottom->shut(conn->bottom);
+    bottom_of(conn)->shut(conn->bottom);
     tr_loop_defer(conn->loop, &conn->dial); /* its filters are at work still */
     return true;
 }
@@ -1040,7 +1046,7 @@ tr_conn_close(tr_conn_t *conn)
     tr_eyeballs_free(conn->race);
     conn->race = NULL;
     if (conn->bottom != NULL) {
-        conn->bottom->type->bottom->shut(conn->bottom);
+        bottom_of(conn)->shut(conn->bottom);
     }
     tr_loop_defer(conn->loop, &conn->release);
 }

@@ -5,6 +5,7 @@
 #include "net/filter.h"
 
 #define READ_SIZE 4096
+
 static const char where[] = "net.hproxy";
 
 typedef struct hproxy {
@@ -19,14 +20,6 @@ typedef struct hproxy {
 } hproxy_t;
 
 /* ------------------------------------------------------------------------------------------------------------- request */
-
-static void
-on_informational(void *arg, int status, const tr_headers_t *headers)
-{
-    TR_UNUSED(arg);
-    TR_UNUSED(status);
-    TR_UNUSED(headers);
-}
 
 static void
 on_head(void *arg, int status, tr_headers_t *headers)
@@ -60,7 +53,7 @@ on_fail(void *arg, const tr_err_t *err, bool not_processed)
     TR_UNUSED(not_processed);
 }
 
-static const tr_exchange_events_t exchange = {on_informational, on_head, on_data, on_end, on_fail};
+static const tr_exchange_events_t exchange = {NULL, on_head, on_data, on_end, on_fail};
 
 /* -------------------------------------------------------------------------------------------------------------- answer */
 
