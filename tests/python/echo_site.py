@@ -128,7 +128,6 @@ class Site(ThreadingHTTPServer):
         if self.tls is None:
             super().finish_request(request, client_address)
             return
-        request.getpeername()  # of a client that has gone wrap_socket leaves a socket open
         with self.tls.wrap_socket(request, server_side=True) as secured:
             super().finish_request(secured, client_address)
 
