@@ -170,7 +170,7 @@ tr_stream_put(tr_filter_t *f, tr_slice_t data, tr_chunk_t **chunk)
         return TR_ERR_NOMEM;
     }
     tell_later(self);
-    self->full = self->in.len >= INPUT_MAX;
+    self->full = self->full || self->in.len >= INPUT_MAX; /* until `drained` was said, though HTTP/2's window lets more in */
     return self->full ? TR_PAUSED : TR_OK;
 }
 

@@ -126,6 +126,33 @@ TR_TEST_OOM(stream_readiness, "/net/stream/readiness")
     finish(&rig);
 }
 
+/* HTTP/2's open window brings bytes to a stream that is full, also while the reader is halfway: the room that is owed is told all the same. */
+TR_TEST_OOM(stream_still_full, "/net/stream/still_full")
+{
+    rig_t rig;
+    if (begin(&rig) == TR_OK) {
+        tr_code_t code = TR_OK;
+        while (code == TR_OK) {
+            code = put(&rig, 65536);
+        }
+        if (code == TR_PAUSED) {
+            static uint8_t part[150000];
+            size_t len;
+            TR_CHECK_INT(rig.stream->type->read(rig.stream, part, sizeof(part), &len, &rig.err), TR_OK);
+            TR_CHECK_INT(len, sizeof(part));
+            TR_CHECK_INT(rig.drained, 0);
+            code = put(&rig, 1000);
+            TR_CHECK(code == TR_PAUSED || code == TR_ERR_NOMEM);
+            do {
+                code = rig.stream->type->read(rig.stream, part, sizeof(part), &len, &rig.err);
+            } while (code == TR_OK && len > 0);
+            TR_CHECK_INT(code, TR_AGAIN);
+            TR_CHECK_INT(rig.drained, 1);
+        }
+    }
+    finish(&rig);
+}
+
 TR_TEST_OOM(stream_input, "/net/stream/input")
 {
     rig_t rig;

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -71,7 +73,7 @@ class Relay:
     """A proxy that makes tunnels, all of them to one address, and keeps to the client's windows.
 
     settings: its SETTINGS. grants: whether it gives room for what came up. opens: set: then it gives much room at once. respects: whether it
-    stops at the client's windows. head: the answer to CONNECT. ends: asked before each piece that goes down; what it returns is sent instead
+    stops at the client's windows. limit: no more than these bytes go down. pace: seconds it rests before each piece that goes down. head: the answer to CONNECT. ends: asked before each piece that goes down; what it returns is sent instead
     and ends the tunnel (empty: the connection). Counted over all connections: `down` and `up`, bytes in tunnels; `blocked`, how often there
     may have been something to send and there was no window for it.
     """
@@ -81,6 +83,8 @@ class Relay:
     grants: bool = True
     opens: threading.Event | None = None
     respects: bool = True
+    limit: float = math.inf
+    pace: float = 0
     head: Callable[[int], bytes] = lambda stream: frame(HEADERS, END_HEADERS, stream, OK)
     ends: Callable[[Relay, int], bytes | None] = lambda relay, stream: None
     down: int = 0
@@ -120,8 +124,8 @@ class Served:
         assert isinstance(link.sock, ssl.SSLSocket)
         if not link._held and not link.sock.pending():
             waiting = {stream.upstream: number for number, stream in self.streams.items() if self.may_send(stream)}
-            silent = self.opened
-            ready = readable([link.sock, *waiting], LINK_SECONDS if self.opened else 0.02)
+            silent = self.opened and self.relay.limit == math.inf
+            ready = readable([link.sock, *waiting], LINK_SECONDS if silent else 0.02)
             if not self.opened and self.relay.opens is not None and self.relay.opens.is_set():
                 self.opened = True
                 link.send(b"".join(window_update(number, 1 << 24) for number in (0, *self.streams)))
@@ -136,7 +140,7 @@ class Served:
         self.take(link.frame())
 
     def may_send(self, stream: Stream) -> bool:
-        if stream.ended:
+        if stream.ended or self.relay.down >= self.relay.limit:
             return False
         if self.relay.respects and min(stream.window, self.window) <= 0:
             self.relay.blocked += 1
@@ -146,6 +150,7 @@ class Served:
     def bring(self, number: int) -> None:
         """A piece from the origin to the client."""
         stream = self.streams[number]
+        time.sleep(self.relay.pace)
         room = min(FRAME_MAX, stream.window, self.window) if self.relay.respects else FRAME_MAX
         try:
             data = stream.upstream.recv(room)

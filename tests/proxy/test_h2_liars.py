@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import struct
 import threading
@@ -572,6 +573,26 @@ def test_paused_reader(session, server_pair, big_nginx, port: str, scheme: str) 
                 wanted.update(piece)
         assert digest.digest() == wanted.digest()
         assert relay.overdrawn == 0
+
+
+def test_paused_reader_in_step(session, server_pair, big_nginx) -> None:
+    """What comes while the reader is halfway through what it was paused for does not make it forget that room is owed to the proxy."""
+    relay = Relay(big_nginx.ports["https1"], pace=0.0003)  # slower than the reader
+    with h2_proxy(server_pair, relay) as fake:
+        client = tunnelled(session, fake, timeout=10)
+        for kib in range(
+            2048, 3584, 128
+        ):  # in one of these it is halfway: how much is read at once is the engine's affair
+            relay.limit = relay.down + (kib << 10)
+            with client.stream("GET", big_nginx.url("/big", port="https1")) as running:
+                length = 0
+                while length < (kib - 64) << 10:
+                    wait_until(lambda: relay.down >= relay.limit, "the proxy gave less than it may")
+                    length += len(running.piece())
+                    relay.limit += 4096
+                relay.limit = math.inf
+                while length < 20 << 20:
+                    length += len(running.piece())
 
 
 def test_paused_reader_of_a_flood(session, server_pair, site) -> None:
