@@ -1,8 +1,8 @@
 # make demo, make test: see README.md. The rest is for contributors: README.md, "Development".
 #
 # Variables: BUILD (output folder), MODE (plain, asan, tsan, fuzz), MODULES (the layers to build, lowest first),
-# TEST (a prefix of C test names, or pytest arguments), URL (make demo URL=https://...), SECONDS (each fuzzer; make chaos),
-# REQUESTS (make soak), SEED (make chaos, make fuzz-python; 0: drawn).
+# TEST (a prefix of C test names, or pytest arguments), URL (make demo URL=https://...), SECONDS (each fuzzer; make chaos, make paces),
+# REQUESTS (make soak), SEED (make chaos, make paces, make fuzz-python; 0: drawn).
 
 PYTHON ?= python3
 CC ?= cc
@@ -230,9 +230,11 @@ soak-stream: venv ext
 # process (tests/hardening).
 chaos: venv ext
 	PYTHONPATH=tests $(VENV)/bin/python tests/hardening/chaos.py --seconds $(SECONDS) --seed $(SEED)
+paces: venv ext
+	PYTHONPATH=tests $(VENV)/bin/python tests/hardening/paces.py --seconds $(SECONDS) --seed $(SEED)
 soak: venv ext
 	PYTHONPATH=tests $(VENV)/bin/python tests/hardening/soak.py --requests $(REQUESTS)
-.PHONY: chaos soak
+.PHONY: chaos paces soak
 
 bench: ext
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

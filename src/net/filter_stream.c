@@ -22,6 +22,7 @@ typedef struct stream {
     void *arg; /* of them */
     bool open; /* the other side is there */
     bool full; /* the other side waits for `drained` */
+    bool starved; /* ... for `wake`: there was nothing to take */
     tr_bufq_t in;
     tr_buf_t out;
     uint64_t written; /* taken of it */
@@ -53,10 +54,22 @@ tell_later(stream_t *self)
 }
 
 static void
+wake(stream_t *self)
+{
+    if (self->open && self->out.len > 0) {
+        self->starved = false;
+        self->events.wake(self->arg);
+    }
+}
+
+static void
 on_tell(void *arg)
 {
     stream_t *self = arg;
     int events = ready(self);
+    if (self->starved && self->out.len > OUTPUT_MAX) {
+        wake(self); /* all was taken, and who waits for room wrote so much before hearing of it that there is none again: it will not flush */
+    }
     if (self->on_ready != NULL && events != 0) {
         tell_later(self); /* before the call, which may free the filter */
         self->on_ready(self->on_ready_arg, events);
@@ -125,9 +138,7 @@ stream_flush(tr_filter_t *f, tr_err_t *err)
         tr_code_t code = how_it_ended(self, err);
         return code == TR_EOF ? tr_err_set(err, TR_ERR_CONNECT_RESET, 0, "net.send", "the other side has closed the tunnel") : code;
     }
-    if (self->open) {
-        self->events.wake(self->arg);
-    }
+    wake(self);
     return self->out.len <= OUTPUT_MAX ? TR_OK : TR_AGAIN;
 }
 
@@ -153,6 +164,7 @@ tr_stream_take(tr_filter_t *f, uint8_t *out, size_t max)
         tr_buf_consume(&self->out, len);
         self->written += len;
     }
+    self->starved = len == 0;
     if (self->out.len == 0 && self->out.cap > OUT_KEEP) {
         tr_buf_cleanup(&self->out);
     }

@@ -303,7 +303,9 @@ class _Http2:
                 upstream.close()
 
     def from_origin(self, upstream: socket.socket) -> None:
-        stream = next(number for number, one in self.tunnels.items() if one is upstream)
+        stream = next((number for number, one in self.tunnels.items() if one is upstream), None)
+        if stream is None:
+            return  # the client, which was ready, too, has just reset it
         data = upstream.recv(16000)
         self.channel.write(h2_frame(0, 0 if data else 1, stream, data))
         if not data:

@@ -443,7 +443,7 @@ def main() -> int:
             }
             ports = {label: free_port() for label in targets}
             pairs = [f"{ports[label]}:{targets[label]}" for label in targets]
-            command = [sys.executable, str(HERE.parent / "peers" / "chaos.py"), str(seed), *pairs]
+            command = [sys.executable, str(HERE.parent / "peers" / "chaos.py"), str(seed), "bad", *pairs]
             urls = {k: f"{'http' if k == 'plain' else 'https'}://localhost:{port}" for k, port in ports.items()}
             proxy = urls.pop("proxy")
             with start("chaos", command, ports) as relay:

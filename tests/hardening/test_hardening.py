@@ -1,4 +1,4 @@
-"""`make chaos` and `make soak` in short: both are programs of their own, as what they count is a process's."""
+"""`make chaos`, `make paces` and `make soak` in short: they are programs of their own, as what they count is a process's."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def test_chaos_for_fifteen_seconds(root: Path) -> None:
     # It was chaos: answers and failures of several kinds came.
     assert results.get("ok", 0) > 20 and len(results) >= 4 and report["requests"] > 100, report
     assert sum(report["moods"].values()) > 20, report
+
+
+@pytest.mark.timeout(240)
+def test_paces_for_twenty_seconds(root: Path) -> None:
+    report = run(root, "paces.py", "--seconds", "20", "--seed", "1")
+    # Fewer where the machine is slow; none stood still.
+    assert report["sessions"] > 30 and report["mib"] > 10 and len(report["kinds"]) >= 5, report
 
 
 @pytest.mark.timeout(240)

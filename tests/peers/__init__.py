@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,11 +26,19 @@ class PeerError(RuntimeError):
     """A server could not be started."""
 
 
+# Below those that systems give to outgoing connections (Linux: from 32768 on), which else take a port before its server does.
+PORTS = list(range(16384, 32768))
+random.SystemRandom().shuffle(PORTS)
+
+
 def free_port() -> int:
-    """A TCP port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody listens on right now, another one each time."""
+    while PORTS:
+        number = PORTS.pop()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", number))
+            return number
+    raise PeerError("no port is free")
 
 
 def find_program(*names: str) -> str:

@@ -1,8 +1,9 @@
-"""A TCP relay that treats each connection badly, by dice with a seed: run as a program, `chaos.py SEED LISTEN:TARGET...` (ports on 127.0.0.1).
+"""A TCP relay that treats each connection badly, by dice with a seed: run as a program, `chaos.py SEED MOODS LISTEN:TARGET...` (ports on 127.0.0.1).
 
 What it may do to a connection, in one direction or both: nothing for long; close it at once; reset it at once; end it (FIN) or reset it after some bytes;
 stop relaying after some bytes, for a while or for good; delay every piece; hand on a few bytes at a time. How many bytes is drawn so that each size,
-from within the TLS handshake to the middle of a large body, comes up. SIGTERM ends it; then it prints how often each came.
+from within the TLS handshake to the middle of a large body, comes up. MOODS: "bad" for these; "uneven" for connections that lose nothing and never end,
+of which each direction has a pace of its own, now this, now that. SIGTERM ends it; then it prints how often each came.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from collections import Counter
 
 # How often each, of 100.
 MOODS = {
-    "good": 40,
-    "refuse": 4,
-    "reset_at_once": 4,
-    "cut": 14,
-    "reset": 14,
-    "stall": 6,
-    "pause": 6,
-    "delay": 6,
-    "drip": 6,
+    "bad": {
+        "good": 40,
+        "refuse": 4,
+        "reset_at_once": 4,
+        "cut": 14,
+        "reset": 14,
+        "stall": 6,
+        "pause": 6,
+        "delay": 6,
+        "drip": 6,
+    },
+    "uneven": {"uneven": 100},
 }
 LONGEST_STALL = 30.0  # seconds: longer than any request waits
 
 
 class Relay:
-    def __init__(self, dice: random.Random, target: int, seen: Counter[str]) -> None:
-        self.mood = dice.choices(list(MOODS), list(MOODS.values()))[0]
+    def __init__(self, dice: random.Random, moods: dict[str, int], target: int, seen: Counter[str]) -> None:
+        self.dice = dice
+        self.mood = dice.choices(list(moods), list(moods.values()))[0]
         seen[self.mood] += 1
         # From 2^6 to 2^22 bytes.
         self.after = int(2 ** dice.uniform(6, 22))
@@ -71,7 +76,8 @@ class Relay:
                 asyncio.ensure_future(self.pump(reader, up_writer, self.upstream_side)),
                 asyncio.ensure_future(self.pump(up_reader, writer, not self.upstream_side)),
             ]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            until = asyncio.ALL_COMPLETED if self.mood == "uneven" else asyncio.FIRST_COMPLETED
+            await asyncio.wait(tasks, return_when=until)
         except OSError:
             pass
         finally:
@@ -83,6 +89,9 @@ class Relay:
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: bool) -> None:
         """Ends when this direction ends, or the connection must."""
+        if self.mood == "uneven":
+            await self.pump_unevenly(reader, writer)
+            return
         while data := await reader.read(65536):
             if self.mood == "delay":
                 await asyncio.sleep(self.delay)
@@ -109,8 +118,29 @@ class Relay:
             writer.write(data)
             await writer.drain()
 
+    async def pump_unevenly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """An end of one direction is handed on, and the other goes on."""
+        dice = self.dice
+        loop = asyncio.get_running_loop()
+        until, left, size, rest = 0.0, 0, 65536, 0.0
+        while data := await reader.read(size):
+            left -= len(data)
+            if left <= 0 or loop.time() > until:
+                left = int(2 ** dice.uniform(10, 22))
+                until = loop.time() + 0.2
+                size = int(2 ** dice.uniform(6, 17))
+                rest = dice.choice((0.0, 0.0, 0.0, dice.uniform(0.0001, 0.02)))
+                if dice.random() < 0.1:
+                    await asyncio.sleep(dice.uniform(0.01, 0.3))
+            writer.write(data)
+            await writer.drain()
+            if rest > 0:
+                await asyncio.sleep(rest)
+        if writer.can_write_eof():
+            writer.write_eof()
 
-async def main(seed: int, pairs: list[tuple[int, int]]) -> None:
+
+async def main(seed: int, moods: dict[str, int], pairs: list[tuple[int, int]]) -> None:
     dice = random.Random(seed)
     seen: Counter[str] = Counter()
     stop = asyncio.Event()
@@ -124,7 +154,7 @@ async def main(seed: int, pairs: list[tuple[int, int]]) -> None:
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             with contextlib.suppress(OSError):
-                await Relay(dice, target, seen).run(reader, writer)
+                await Relay(dice, moods, target, seen).run(reader, writer)
 
         return accepted
 
@@ -139,4 +169,5 @@ async def main(seed: int, pairs: list[tuple[int, int]]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), [tuple(map(int, pair.split(":"))) for pair in sys.argv[2:]]))  # type: ignore[misc]
+    numbers = [tuple(map(int, pair.split(":"))) for pair in sys.argv[3:]]
+    asyncio.run(main(int(sys.argv[1]), MOODS[sys.argv[2]], numbers))  # type: ignore[arg-type]
