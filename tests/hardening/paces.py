@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from peers.sockets import start_hypercorn, start_node_ws
 HERE = Path(__file__).resolve().parent
 CONCURRENT = 24
 KINDS = ("read", "read", "read", "left", "upload", "upload", "duplex", "download", "websocket")
+PROFILES = ("chrome_133", "firefox_133", "safari_18_0")  # whose windows differ
 # No side ever rests for a second; a busy machine may. Who waits for longer than this waits for a wake-up that was lost.
 SILENCE = 25.0
 LARGEST = 24  # a power of two: bytes of a body
@@ -93,8 +94,8 @@ class Paces:
         self.faults: list[str] = []
         self.lock = threading.Lock()
 
-    def draw(self, dice: random.Random) -> dict[str, Any]:
-        kind = dice.choice(KINDS)
+    def draw(self, dice: random.Random, kind: str = "") -> dict[str, Any]:
+        kind = kind or dice.choice(KINDS)
         size = int(2 ** dice.uniform(8, LARGEST if kind in ("read", "download") else LARGEST - 2))
         server = dice.choice(("node", "hypercorn")) if kind == "websocket" else "go"
         if kind in ("read", "left", "download") and dice.random() < 0.2:
@@ -108,6 +109,7 @@ class Paces:
             # Go's HTTP/1.1 server and hypercorn's WebSockets over it are other tests' affair.
             "http2": "auto" if kind == "duplex" or server == "hypercorn" else dice.choice(("auto", False)),
             "proxy": dice.choice(list(self.proxies)),
+            "profile": dice.choice(PROFILES),
             "size": size,
             "seed": f"{dice.getrandbits(64):x}",
             "pieces": dice.random() < 0.3,
@@ -217,14 +219,15 @@ class Paces:
                     if failures:
                         raise failures[0]
 
-    def thread(self, client: Any, number: int) -> None:
+    def thread(self, clients: dict[str, Any], number: int) -> None:
         dice = random.Random(f"{self.seed} thread {number}")
+        kind = KINDS[number % len(KINDS)]  # first each once
         while time.monotonic() < self.end:
-            ask = self.draw(dice)
+            ask, kind = self.draw(dice, kind), ""
             error: BaseException | None = None
             start = time.monotonic()
             try:
-                self.ask(client, ask)
+                self.ask(clients[ask["profile"]], ask)
             except BaseException as caught:
                 error = caught
             self.told(ask, error, time.monotonic() - start)
@@ -280,25 +283,34 @@ class Paces:
                 finally:
                     await sender
 
-    async def task(self, client: Any, number: int) -> None:
+    async def task(self, clients: dict[str, Any], number: int) -> None:
         dice = random.Random(f"{self.seed} task {number}")
+        kind = KINDS[number % len(KINDS)]
         while time.monotonic() < self.end:
-            ask = self.draw(dice)
+            ask, kind = self.draw(dice, kind), ""
             error: BaseException | None = None
             start = time.monotonic()
             try:
-                await self.aask(client, ask)
+                await self.aask(clients[ask["profile"]], ask)
             except BaseException as caught:
                 error = caught
             self.told(ask, error, time.monotonic() - start)
 
     async def tasks(self) -> None:
-        async with tls_requests.AsyncClient(verify=self.ca, raise_on_error=True) as client:
-            await asyncio.gather(*(self.task(client, number) for number in range(CONCURRENT // 2)))
+        async with AsyncExitStack() as stack:
+            clients = {}
+            for profile in PROFILES:
+                client = tls_requests.AsyncClient(client_identifier=profile, verify=self.ca, raise_on_error=True)
+                clients[profile] = await stack.enter_async_context(client)
+            await asyncio.gather(*(self.task(clients, number) for number in range(CONCURRENT // 2)))
 
     def run(self) -> None:
-        with tls_requests.Client(verify=self.ca, raise_on_error=True) as client:
-            threads = [threading.Thread(target=self.thread, args=(client, n)) for n in range(CONCURRENT // 2)]
+        with ExitStack() as stack:
+            clients = {}
+            for profile in PROFILES:
+                client = tls_requests.Client(client_identifier=profile, verify=self.ca, raise_on_error=True)
+                clients[profile] = stack.enter_context(client)
+            threads = [threading.Thread(target=self.thread, args=(clients, n)) for n in range(CONCURRENT // 2)]
             for thread in threads:
                 thread.start()
             asyncio.run(self.tasks())
@@ -336,7 +348,7 @@ def main() -> int:
         big = (peers["nginx"][0].folder / "root" / "big").read_bytes()
         proxies: dict[str, str | None] = {"none": None, "socks": f"socks5h://127.0.0.1:{ports['socks']}"}
         proxies.update({name: f"https://localhost:{ports[name]}" for name in ("nghttpx", "go-proxy", "squid")})
-        # A first second makes what is made once: pools, caches, threads.
+        # A first second, and a session of each kind, make what is made once: pools, caches, threads.
         first = Paces(min(1.0, options.seconds / 4), seed + 1, urls, proxies, str(authority.pem), folder, big)
         first.run()
         before = state()
