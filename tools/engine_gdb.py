@@ -6,7 +6,7 @@ each tunnel with what lies in its queues. For requests that stand still: it show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import gdb  # type: ignore[import-untyped]  # only in gdb
@@ -36,12 +36,12 @@ def as_kind(pointer: Any, kind: str) -> Any:
     return pointer.cast(gdb.lookup_type(kind).pointer())
 
 
-def call(name: str, result: str, *arguments: Any) -> str:
+def call(name: str, *arguments: Any) -> str:
     """A function of nghttp2 that only looks; "?" where nothing can be called."""
     kinds = ", ".join("void *" if index == 0 else "int" for index in range(len(arguments)))
     values = ", ".join(f"(void *){int(a)}" if index == 0 else str(int(a)) for index, a in enumerate(arguments))
     try:
-        return str(gdb.parse_and_eval(f"(({result} (*)({kinds})){name})({values})"))
+        return str(gdb.parse_and_eval(f"((int (*)({kinds})){name})({values})"))
     except gdb.error:
         return "?"
 
@@ -69,19 +69,19 @@ def show_stack(conn: Any, indent: str) -> None:
 
 def show_http2(h2: Any, indent: str) -> None:
     session = h2["session"]
-    windows = call("nghttp2_session_get_remote_window_size", "int", session)
-    used = call("nghttp2_session_get_effective_recv_data_length", "int", session)
-    room = call("nghttp2_session_get_effective_local_window_size", "int", session)
-    wants = call("nghttp2_session_want_write", "int", session)
+    windows = call("nghttp2_session_get_remote_window_size", session)
+    used = call("nghttp2_session_get_effective_recv_data_length", session)
+    room = call("nghttp2_session_get_effective_local_window_size", session)
+    wants = call("nghttp2_session_want_write", session)
     print(
         f"{indent}h2 {shown(h2, 'num_live', 'num_open', 'num_unsent', 'max_streams', 'draining', 'dead')} "
         f"may_send={windows} received={used}/{room} wants_write={wants}"
     )
     for stream in items(h2["live"], "struct tr_h2_stream", "link"):
         ident = int(stream["id"])
-        room = call("nghttp2_session_get_stream_remote_window_size", "int", session, ident)
-        used = call("nghttp2_session_get_stream_effective_recv_data_length", "int", session, ident)
-        whole = call("nghttp2_session_get_stream_effective_local_window_size", "int", session, ident)
+        room = call("nghttp2_session_get_stream_remote_window_size", session, ident)
+        used = call("nghttp2_session_get_stream_effective_recv_data_length", session, ident)
+        whole = call("nghttp2_session_get_stream_effective_local_window_size", session, ident)
         print(
             f"{indent}  stream {ident} {shown(stream, 'sent', 'expect', 'paused', 'status', 'window_used', 'body_sent')} "
             f"may_send={room} received={used}/{whole}"
@@ -102,7 +102,7 @@ def show_connection(hconn: Any, where: str) -> None:
         print(f"      tunnel for {tunnel['owner']} {shown(tunnel, 'state')} stream {ident}")
 
 
-def main(show: Callable[[Any, str], None] = show_connection) -> None:
+def main() -> None:
     engine = gdb.parse_and_eval("the_engine")
     print(f"engine {shown(engine, 'state', 'driving', 'io_drives', 'turns')} ops={engine['num_ops']}")
     for session in items(engine["sessions"], "struct tr_session", "link"):
@@ -113,7 +113,7 @@ def main(show: Callable[[Any, str], None] = show_connection) -> None:
             )
             for name in LISTS:
                 for hconn in items(origin[name], "tr_hconn_t", "link"):
-                    show(hconn, name)
+                    show_connection(hconn, name)
 
 
 main()
